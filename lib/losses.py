@@ -1,0 +1,146 @@
+"""Listwise losses of retrieval models, in keras.ops only.
+
+The ARF loss (Eq 2-4; Wang et al. 2023, arXiv:2310.10462) and two classical ones
+to compare with. Ads lie on the last axis. Losses follow Keras' order,
+(y_true = v, y_pred = scores); an ad with v < 0 is padding and counts nowhere.
+"""
+import keras
+from keras import ops
+
+# Stands for minus infinity in a softmax: far below any real logit, yet finite,
+# so that 0 x log 0 is 0 and not NaN, in the loss and in its gradient.
+_NEVER = -1e30
+
+
+def neural_sort(scores, tau=1.0):
+    """Relaxed sorting matrix, [..., n] -> [..., n, n]; row i is place i, best first.
+
+    P[i, :] = softmax(((n + 1 - 2 i) s - A 1) / tau),  A[j, l] = |s_j - s_l|
+    Grover et al. 2019, arXiv:1903.08850, the operator of Eq 3-4. `tau` > 0 is in
+    units of score; as it falls the rows become the rows of a permutation.
+
+    >>> ops.convert_to_numpy(neural_sort([[1.0, 3.0]], tau=0.1)).round(3).tolist()
+    [[[0.0, 1.0], [1.0, 0.0]]]
+    """
+    return ops.exp(log_neural_sort(scores, tau=tau))
+
+
+def log_neural_sort(scores, tau=1.0, real=None):
+    """Logarithm of `neural_sort`, finite however far apart or equal the scores are.
+
+    Args:
+      scores: [..., n].
+      tau: temperature, > 0.
+      real: [..., n] bool, False where padded: such columns get no weight, and the
+        rows of places beyond the last real ad mean nothing.
+    """
+    if not tau > 0:
+        raise ValueError(f"neural_sort: tau must be > 0; got {tau}")
+    scores = ops.convert_to_tensor(scores)
+    real = ops.ones_like(scores) if real is None else ops.cast(real, scores.dtype)
+    # Only differences of scores matter; centring keeps (n + 1 - 2 i) s small.
+    count = ops.sum(real, axis=-1, keepdims=True)
+    centre = ops.sum(scores * real, axis=-1, keepdims=True) / ops.maximum(count, 1.0)
+    scores = (scores - centre) * real
+    place = ops.arange(1, scores.shape[-1] + 1, dtype=scores.dtype)
+    gaps = ops.abs(scores[..., :, None] - scores[..., None, :]) * real[..., None, :]
+    spread = ops.sum(gaps, axis=-1)
+    logits = ((count + 1 - 2 * place)[..., :, None] * scores[..., None, :]
+              - spread[..., None, :]) / tau
+    logits = ops.where(real[..., None, :] > 0, logits, _NEVER)
+    return ops.log_softmax(logits, axis=-1)
+
+
+def relax_and_global(v, scores, *, m, k, tau):
+    """L_Relax (Eq 3) and L_Global (Eq 4) per impression, each [...]."""
+    v, scores = ops.convert_to_tensor(v), ops.convert_to_tensor(scores)
+    real = ops.cast(v >= 0, scores.dtype)
+    true = ops.exp(log_neural_sort(v, tau, real))
+    model = log_neural_sort(scores, tau, real)
+    n = scores.shape[-1]
+    exists = ops.cumsum(ops.ones_like(real), axis=-1) <= ops.sum(real, axis=-1, keepdims=True)
+    row = ops.cast(exists, scores.dtype)[..., None]  # is there a place i in this list?
+    wanted = ops.sum((true * row)[..., :min(k, n), :], axis=-2)
+    kept = ops.where(row > 0, model, _NEVER)[..., :min(m, n), :]
+    log_kept = ops.logsumexp(kept, axis=-2) - ops.log(float(m))
+    # wanted is 0 on padding, where log_kept stands for minus infinity.
+    relax = -ops.sum(wanted * ops.where(real > 0, log_kept, 0.0), axis=-1)
+    cross = true * ops.where(real[..., None, :] > 0, model, 0.0)
+    return relax, -ops.sum(cross * row, axis=(-2, -1))
+
+
+@keras.saving.register_keras_serializable("lib")
+class ARFLoss(keras.losses.Loss):
+    """L_Relax + L_Global / (2 alpha^2) + log|alpha| (Eq 2), alpha trainable.
+
+    Args:
+      m: ads that the model keeps; k: true best ads that it should keep.
+      tau: NeuralSort's temperature, of the scores and of v alike.
+      alpha: where the trainable weight starts.
+
+    alpha is an attribute: whoever trains lists it among the trained variables
+    (`lib.training` does).
+
+    >>> import numpy as np
+    >>> loss = ARFLoss(m=1, k=1)
+    >>> v, good, bad = (np.array([row]) for row in ([2.0, 0.0], [9.0, 0.0], [0.0, 9.0]))
+    >>> bool(loss(v, good) < loss(v, bad))
+    True
+    """
+
+    def __init__(self, m, k, tau=1.0, alpha=1.0, name="arf"):
+        super().__init__(name=name)
+        if m < 1 or k < 1 or not tau > 0 or alpha == 0:
+            raise ValueError("ARFLoss: m and k must be >= 1, tau > 0, alpha not 0; "
+                             f"got m = {m}, k = {k}, tau = {tau}, alpha = {alpha}")
+        self.m, self.k, self.tau, self.initial_alpha = m, k, tau, alpha
+        self.alpha = keras.Variable(float(alpha), name="alpha", dtype="float32")
+
+    def call(self, y_true, y_pred):
+        relax, everywhere = relax_and_global(y_true, y_pred, m=self.m, k=self.k, tau=self.tau)
+        alpha = ops.convert_to_tensor(self.alpha)
+        return relax + everywhere / (2 * alpha * alpha) + ops.log(ops.abs(alpha))
+
+    def get_config(self):
+        return {"m": self.m, "k": self.k, "tau": self.tau, "alpha": self.initial_alpha,
+                "name": self.name}
+
+
+@keras.saving.register_keras_serializable("lib")
+class RelaxLoss(keras.losses.Loss):
+    """L_Relax alone (Eq 3): only the top of the list counts."""
+
+    def __init__(self, m, k, tau=1.0, name="relax"):
+        super().__init__(name=name)
+        self.m, self.k, self.tau = m, k, tau
+
+    def call(self, y_true, y_pred):
+        return relax_and_global(y_true, y_pred, m=self.m, k=self.k, tau=self.tau)[0]
+
+    def get_config(self):
+        return {"m": self.m, "k": self.k, "tau": self.tau, "name": self.name}
+
+
+@keras.saving.register_keras_serializable("lib")
+class SoftmaxLoss(keras.losses.Loss):
+    """Listwise cross-entropy against softmax(v) (Cao et al. 2007, ListNet)."""
+
+    def call(self, y_true, y_pred):
+        real = y_true >= 0
+        target = ops.softmax(ops.where(real, y_true, _NEVER), axis=-1)
+        log_share = ops.log_softmax(ops.where(real, y_pred, _NEVER), axis=-1)
+        return -ops.sum(target * ops.where(real, log_share, 0.0), axis=-1)
+
+
+@keras.saving.register_keras_serializable("lib")
+class PairwiseLogisticLoss(keras.losses.Loss):
+    """Mean over pairs of different v of log(1 + exp(s_worse - s_better)) (RankNet)."""
+
+    def call(self, y_true, y_pred):
+        real = y_true >= 0
+        pair = ops.logical_and(real[..., :, None], real[..., None, :])
+        better = ops.logical_and(pair, y_true[..., :, None] > y_true[..., None, :])
+        better = ops.cast(better, y_pred.dtype)
+        cost = ops.softplus(y_pred[..., None, :] - y_pred[..., :, None])
+        pairs = ops.sum(better, axis=(-2, -1))
+        return ops.sum(better * cost, axis=(-2, -1)) / ops.maximum(pairs, 1.0)
