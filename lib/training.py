@@ -9,7 +9,7 @@ import time
 
 import keras
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from lib import impressions, machine, metrics
 from lib.files import replacing
@@ -83,7 +83,7 @@ def train(scorer, log, *, loss, stop, start=0, batch_impressions=256, window=409
     pairs = count = 0
     peak, clock = machine.matrix_product_peak(threads), 0.0
     with tqdm(total=steps, initial=done, unit="step", disable=not progress,
-              desc=f"train {scorer.size_parameters}") as bar:
+              desc=f"train {scorer.size_parameters}", leave=False) as bar:
         for step, batch in enumerate(batches, (first - start) // batch_impressions):
             if step < done:
                 continue

@@ -1,0 +1,66 @@
+"""The figures' common look: direct labels, intervals, colours that all readers can tell apart."""
+import matplotlib.pyplot as plt
+import numpy as np
+
+# Okabe and Ito 2008.
+BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
+COLOURS = {"mlp": BLUE, "twin_tower": RED, "dlrm": GREEN,
+           "r_over_r_star": BLUE, "ndcg": GREEN, "recall": ORANGE, "opa": PINK}
+NAMES = {"mlp": "MLP", "twin_tower": "twin tower", "r_over_r_star": "R/R*", "ndcg": "NDCG",
+         "recall": "Recall", "opa": "OPA"}
+
+
+def use_style():
+    """Set Matplotlib's defaults; called once a notebook."""
+    plt.rcParams.update({
+        "figure.figsize": (7.0, 4.2), "figure.dpi": 110, "figure.constrained_layout.use": True,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+        "grid.alpha": 0.25, "axes.titlelocation": "left", "axes.titlesize": "medium",
+        "axes.labelsize": "medium", "font.size": 10, "legend.frameon": False,
+        # Text of an SVG or PNG does not change between runs.
+        "svg.hashsalt": "lib"})
+
+
+def panels(count, width=3.6, height=3.2, columns=None):
+    """A row (or rows) of axes, flat."""
+    columns = columns or count
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows),
+                                squeeze=False)
+    return figure, axes.ravel()
+
+
+def band(ax, x, mean, low, high, colour, label=None):
+    """A curve with its interval and its name at its end."""
+    ax.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+    ax.plot(x, mean, color=colour)
+    if label:
+        at_end(ax, x[-1], mean[-1], label, colour)
+
+
+def at_end(ax, x, y, text, colour, dx=5, dy=0, **kwargs):
+    """A label beside a point, in the colour of what it names."""
+    ax.annotate(text, (x, y), (dx, dy), textcoords="offset points", color=colour,
+                va="center", fontsize="small", annotation_clip=False, **kwargs)
+
+
+def with_errors(ax, x, y, y_error=None, x_error=None, colour=BLUE, **kwargs):
+    """Points with one standard error on either axis."""
+    ax.errorbar(x, y, yerr=y_error, xerr=x_error, fmt="o", ms=4, color=colour,
+                elinewidth=0.8, **kwargs)
+
+
+def percent(ax, axis="y"):
+    """Show fractions of an axis in per cent."""
+    formatter = plt.matplotlib.ticker.FuncFormatter(lambda value, _: f"{100 * value:g} %")
+    getattr(ax, f"{axis}axis").set_major_formatter(formatter)
+
+
+def short_size(size_parameters):
+    """Size parameters as a label: [86, 32, 8, 8, 8, 1] -> "32-8-8-8".
+
+    >>> short_size([86, 32, 8, 8, 8, 1])
+    '32-8-8-8'
+    """
+    return "-".join(str(int(width)) for width in np.asarray(size_parameters)[1:-1])

@@ -1,0 +1,125 @@
+"""Run notebooks and keep what is reproducible of them."""
+import contextlib
+import copy
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from traitlets import default
+
+from lib import run
+from lib.files import replacing
+from lib.run.resume import forget, is_finished, remember, stamp
+from lib.run.scorecard import write_scorecard
+
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+class NotebookError(RuntimeError):
+    """A notebook stopped before its end; the message says where and why."""
+
+
+class ThisPython(AsyncKernelManager):
+    """Kernels of the running Python, whatever kernels the machine offers as python3."""
+
+    @default("kernel_spec_manager")
+    def _no_search(self):
+        return KernelSpecManager(kernel_dirs=[], parent=self)
+
+    @default("transport_encryption")
+    def _encrypted(self):
+        return "auto"  # else the kernel warns that other users may listen
+
+
+def run_all(jobs, *, force=False):
+    """Run the jobs of a `plan` in order, those that are up to date only with `force`.
+
+    Raises NotebookError when a notebook fails. The scorecard is written all the same.
+    """
+    try:
+        for job in jobs:
+            if not force and is_finished(job):
+                print(f"{job.stem}: up to date, skipped", flush=True)
+                continue
+            print(f"{job.stem}: running", flush=True)
+            start = time.monotonic()
+            execute(job)
+            print(f"{job.stem}: done in {time.monotonic() - start:.1f} s", flush=True)
+    finally:
+        for profile in {job.profile for job in jobs}:
+            write_scorecard(profile)
+
+
+def execute(job):
+    """Run one notebook; once it is done, move it into place and remember that.
+
+    Until then it is NOTEBOOK.unfinished.ipynb, which an error or an interrupt
+    leaves for the reader. Raises NotebookError.
+    """
+    forget(job)
+    started_from = stamp(job)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    unfinished = job.folder / f"{job.stem}.unfinished.ipynb"
+    executed = tidied(_papermill(job, unfinished), job.notebook)
+    with replacing(job.executed) as temporary:
+        nbformat.write(executed, temporary)
+    unfinished.unlink()
+    remember(job, started_from)
+
+
+def _papermill(job, unfinished):
+    # A relative path, since papermill fills in every {...} that it finds in a path.
+    target = str(unfinished.relative_to(run.root()))
+    with contextlib.chdir(run.root()):
+        try:
+            return papermill.execute_notebook(
+                copy.deepcopy(job.notebook), target, parameters=job.given,
+                kernel_name="python3", language="python", kernel_manager_class=ThisPython,
+                record_timing=False, coalesce_streams=True,
+                progress_bar={"desc": job.stem, "leave": False})
+        except PapermillExecutionError as error:
+            first = error.source.strip().split("\n")[0]
+            reason = (f"In [{error.exec_count}], which begins {first!r}, failed: "
+                      f"{error.ename}: {error.evalue}")
+        except DeadKernelError:
+            reason = "its kernel died (out of memory?)"
+    raise NotebookError(f"{job.stem}: {reason}\nThe notebook up to there: {target}")
+
+
+def tidied(executed, source):
+    """The source notebook with the results of a run, and nothing of its time and place.
+
+    Cells keep their ids and metadata; papermill's cell of parameters is added.
+    """
+    originals = {cell.id: cell for cell in source.cells}
+    for cell in executed.cells:
+        if cell.id in originals:
+            cell.metadata = originals[cell.id].metadata
+        else:
+            cell.id, cell.metadata = "injected-parameters", {"tags": ["injected-parameters"]}
+        for output in cell.get("outputs", []):
+            _without_places(output)
+    executed.metadata = {**source.metadata, "kernelspec": KERNELSPEC}
+    return executed
+
+
+def _without_places(output):
+    """Shorten this machine's paths in an output's texts (a warning's, as a rule)."""
+    def shorten(text):
+        for place in (run.root(), run.REPOSITORY, Path(sys.prefix)):
+            text = text.replace(f"{place}{os.sep}", "")
+        return re.sub(r"\S*ipykernel_\d+\S(\d+)\.py", r"cell_\1.py", text)
+
+    if "text" in output:
+        output.text = shorten(output.text)
+    for kind, content in output.get("data", {}).items():
+        if kind.startswith("text/"):
+            output.data[kind] = shorten(content)

@@ -1,0 +1,185 @@
+"""Parameters: what a notebook declares in its tagged cell, what a run gives.
+
+papermill only warns of a name that a notebook does not declare, and YAML reads
+1e-3 as text; both are refused here, before a kernel starts.
+"""
+import ast
+import contextlib
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from lib.run import shown
+
+HINTS = {  # by pydantic's name of the error, where YAML read something else than was meant
+    "float_type": "(in YAML write 1.0e-3, not 1e-3)",
+    "int_type": "(in YAML write 1000, not 1e3 or '1000')",
+    "string_type": "(put text in quotes)",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, as papermill reads it (dates stay text), without repeated keys."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [resolver for resolver in resolvers if not resolver[0].endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_parameters(path):
+    """The parameters in a YAML file, {} if it is empty.
+
+    Raises ValueError for a name given twice, TypeError for no mapping of names.
+    """
+    values = _yaml(Path(path).read_text(), source=shown(path))
+    if not isinstance(values, dict | None):
+        raise TypeError(f"{shown(path)}: expected lines 'name: value'; got {values!r}")
+    return values or {}
+
+
+def read_overrides(pairs):
+    """The parameters of the command line's -p NAME VALUE, values read as YAML.
+
+    >>> read_overrides([("seed", "3"), ("sizes", "[64, 128]")])
+    {'seed': 3, 'sizes': [64, 128]}
+    """
+    return {name: _yaml(value, source=f"-p {name}") for name, value in pairs}
+
+
+def _yaml(text, *, source):
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def declared(notebook, *, source):
+    """Names and defaults in the notebook's cell tagged `parameters`, without running it.
+
+    Args:
+      notebook: the notebook as a dictionary (nbformat 4).
+      source: its name in error messages.
+
+    Returns: {name: default}, in the order of the cell.
+
+    Raises ValueError unless there is exactly one such cell, holding nothing but
+    `name = literal` lines.
+    """
+    cells = [cell for cell in notebook["cells"]
+             if "parameters" in cell["metadata"].get("tags", [])]
+    if len(cells) != 1:
+        raise ValueError(f"{source}: expected one cell tagged 'parameters'; found {len(cells)}")
+    try:
+        lines = ast.parse("".join(cells[0]["source"])).body
+    except SyntaxError as error:
+        raise ValueError(f"{source}: the parameters cell is not Python: {error}") from None
+    defaults = {}
+    for line in lines:
+        name, default = _assignment(line, source)
+        if name in defaults:
+            raise ValueError(f"{source}: parameter {name!r} is declared twice")
+        defaults[name] = default
+    return defaults
+
+
+def _assignment(line, source):
+    text = ast.unparse(line)
+    match line:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            with contextlib.suppress(ValueError):
+                default = ast.literal_eval(value)
+                if default is None or isinstance(default, bool | int | float | str | list | dict):
+                    return name, default
+    raise ValueError(f"{source}: the parameters cell holds {text!r}; expected NAME = a number, "
+                     "a text, True, False, None, a list or a dictionary, written out")
+
+
+def _kind(default):
+    """The type that a parameter with this default takes.
+
+    >>> _kind(0.5), _kind([[1, 2], [3]]), _kind([1, 0.5]), _kind([1, "a"])
+    (<class 'float'>, list[list[int]], list[float], <class 'list'>)
+    """
+    match default:
+        case None:
+            return Any
+        case list():
+            element = _common([_kind(value) for value in default])
+            return list if element in (None, Any) else list[element]
+        case dict():
+            element = _common([_kind(value) for value in default.values()])
+            return dict if element in (None, Any) else dict[str, element]
+    return type(default)
+
+
+def _common(kinds):
+    """The one type among `kinds`, None if there is none; whole numbers count as float."""
+    if set(kinds) == {int, float}:
+        return float
+    return kinds[0] if kinds and all(kind == kinds[0] for kind in kinds) else None
+
+
+def check_parameters(given, defaults, *, source):
+    """All values of a run: the defaults, replaced by what is given.
+
+    A value takes the type of its default: an integer does for a float, a boolean
+    does for neither; a list whose default holds one type is checked element by
+    element. A default of None takes anything but a number that YAML read as text.
+
+    Args:
+      given, defaults: {name: value}.
+      source: where `given` stands, for error messages.
+
+    Raises ValueError for a name that is not declared, TypeError for a wrong type.
+
+    >>> check_parameters({"delta": 1}, {"delta": 1.0e-3, "seed": 7}, source="a.yaml")
+    {'delta': 1.0, 'seed': 7}
+    >>> check_parameters({"delta": "1e-3"}, {"delta": 1.0e-3}, source="a.yaml")
+    Traceback (most recent call last):
+    TypeError: a.yaml: delta must be float; got '1e-3' (in YAML write 1.0e-3, not 1e-3)
+    """
+    values = dict(defaults)
+    for name, value in given.items():
+        if name not in defaults:
+            raise ValueError(f"{source}: unknown parameter {name!r}; "
+                             f"the notebook takes {', '.join(defaults)}")
+        values[name] = _checked(name, value, _kind(defaults[name]), source)
+    return values
+
+
+def _checked(name, value, kind, source):
+    if kind is Any and _is_number(value):
+        raise TypeError(f"{source}: {name} is the text {value!r}; expected a number "
+                        f"{HINTS['float_type']}")
+    try:
+        return TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+    got, place = first["input"], "".join(f"[{step!r}]" for step in first["loc"])
+    at = f" at {name}{place}" if place else ""
+    hinted = _is_number(got) or first["type"] == "string_type"
+    hint = f" {HINTS[first['type']]}" if hinted and first["type"] in HINTS else ""
+    expected = kind.__name__ if isinstance(kind, type) else kind
+    raise TypeError(f"{source}: {name} must be {expected}; got {got!r}{at}{hint}")
+
+
+def _is_number(value):
+    """Whether a text would be read as a number by Python."""
+    if not isinstance(value, str):
+        return False
+    with contextlib.suppress(ValueError):
+        float(value)
+        return True
+    return False

@@ -1,0 +1,41 @@
+"""The scorecard: what the notebooks of a profile claim, in one table."""
+import json
+
+from lib import run
+from lib.files import replacing
+
+
+def write_scorecard(profile):
+    """Gather the claims of all notebooks of a profile in outputs/PROFILE/scorecard.md."""
+    folder = run.root() / "outputs" / profile
+    lines = ["# Scorecard", "", f"What the notebooks claim in the profile `{profile}`.", "",
+             "| notebook | claim | value | interval | published | source | verdict |",
+             "| --- | --- | --- | --- | --- | --- | --- |"]
+    for path in sorted(folder.glob("*/summary.json")):
+        summary = json.loads(path.read_text())
+        for claim in summary["claims"]:
+            cells = [summary["notebook"], claim["name"], claim["value"], claim["interval"],
+                     claim["published"], claim["source"], claim["verdict"]]
+            lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    with replacing(folder / "scorecard.md") as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+
+
+def _cell(value):
+    """A value in a Markdown table.
+
+    >>> [_cell(value) for value in (None, 0.123456, [1, 2.5], "a|b", True)]
+    ['', '0.1235', '1 to 2.5', 'a\\\\|b', 'yes']
+    """
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return str(value)
+        case float():
+            return f"{value:.4g}"
+        case list():
+            return " to ".join(map(_cell, value))
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,76 @@
+"""Many trainings or measurements: parallel over cores or machines, resumable.
+
+A task is a dict of plain values. Its result is kept in a file named by a digest of
+the task and of the code that carries it out, written whole or not at all: whatever
+interrupts a sweep, what is finished is never done again, and another seed, another
+log or other code is another task.
+"""
+import ast
+import functools
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import joblib
+from tqdm import tqdm
+
+from lib.files import write_json
+
+
+def run(function, tasks, folder, *, code=(), n_jobs=None, backend="loky", progress=True):
+    """Carry out the tasks that have no result yet; return all results in order.
+
+    Args:
+      function: `(task, folder) -> dict` of plain values, importable by its name; it
+        may leave files of its own in `folder`, named by `key(...)`.
+      tasks: list of dicts of plain values (what JSON can hold).
+      folder: where results are kept, one JSON file each.
+      code: modules whose source the results depend on beside the function's own.
+      n_jobs: tasks at a time; default one a core. Each gets one thread, so that the
+        numbers do not depend on how many run side by side.
+      backend: of joblib: "loky" (this machine), "dask" or "ray" (many machines; the
+        folder must be shared by them).
+
+    Returns: list of dict.
+    Raises: the first task's error, after the tasks already running have been kept.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    modules = [sys.modules[function.__module__], *code]
+    keys = [key(function, task, modules) for task in tasks]
+    waiting = {k: task for k, task in zip(keys, tasks, strict=True)
+               if not (folder / f"{k}.json").exists()}
+    if waiting:
+        jobs = (joblib.delayed(_carry_out)(function, task, folder, k)
+                for k, task in waiting.items())
+        threads = {"inner_max_num_threads": 1} if backend == "loky" else {}
+        with joblib.parallel_config(backend, n_jobs=n_jobs or joblib.cpu_count(), **threads):
+            done = joblib.Parallel(return_as="generator_unordered")(jobs)
+            for _ in tqdm(done, total=len(tasks), initial=len(tasks) - len(waiting),
+                          desc=function.__name__, disable=not progress, leave=False):
+                pass
+    return [json.loads((folder / f"{k}.json").read_text())["result"] for k in keys]
+
+
+def key(function, task, code=()):
+    """Name of a task's result: a digest of function, task and code.
+
+    >>> key(len, {"seed": 1}) == key(len, {"seed": 1}) != key(len, {"seed": 2})
+    True
+    """
+    text = json.dumps([function.__module__, function.__qualname__, task,
+                       [_source(module) for module in code]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@functools.cache
+def _source(module):
+    """A module's source less comments and layout, which change no result."""
+    file = getattr(module, "__file__", None)
+    return ast.unparse(ast.parse(Path(file).read_text())) if file else module.__name__
+
+
+def _carry_out(function, task, folder, name):
+    result = function(task, folder / name)
+    write_json(folder / f"{name}.json", {"task": task, "result": result})
