@@ -275,34 +275,56 @@ class Scorer(keras.Model):
         self.size_parameters = check_size_parameters((sum(sides), *hidden), family)
         self.head = {"mlp": MLP, "twin_tower": TwinTower}[family](
             self.size_parameters, sides[0], seed)
-        self.tables = {}
-        for i, feature in enumerate(features.features):
+        # Features of one width share a table: one lookup a side instead of one a
+        # feature, which is most of a small model's step.
+        self.first_row, rows = {}, {}
+        for feature in features.features:
             if feature.buckets:
-                # One more row for the empty places of a list; a single id never uses it.
-                start = keras.initializers.RandomNormal(stddev=0.05, seed=seed + 1000 + i)
-                self.tables[feature.name] = layers.Embedding(
-                    feature.buckets + 1, feature.width, embeddings_initializer=start,
-                    name=f"embed_{feature.name}")
+                self.first_row[feature.name] = rows.get(feature.width, 0)
+                # One row more for the empty places of a list.
+                rows[feature.width] = self.first_row[feature.name] + feature.buckets + 1
+        self.tables = {
+            width: layers.Embedding(
+                count, width, name=f"embed_{width}",
+                embeddings_initializer=keras.initializers.RandomNormal(stddev=0.05, seed=seed + i))
+            for i, (width, count) in enumerate(rows.items(), 1000)}
         self(_dummy_features(features))
 
     def embed(self, side, values):
         """Values of one side's features -> its input vector, [..., width of the side]."""
-        parts = [self._embed(feature, ops.convert_to_tensor(values[feature.name]))
-                 for feature in self.features.side(side)]
+        declared = self.features.side(side)
+        parts = []
+        for width, table in self.tables.items():
+            shared = [f for f in declared if f.buckets and f.width == width]
+            if shared:
+                parts += self._embedded(table, shared, values)
+        for feature in declared:
+            if not feature.buckets:
+                value = ops.convert_to_tensor(values[feature.name])
+                parts.append(value if feature.width > 1 else value[..., None])
         return ops.concatenate(parts, axis=-1)
 
-    def _embed(self, feature, values):
-        if feature.kind == "sparse":
-            return self.tables[feature.name](values)
-        if feature.kind == "multi_valued":
-            real = ops.cast(values > 0, self.compute_dtype)[..., None]
-            total = ops.sum(self.tables[feature.name](values) * real, axis=-2)
-            return total / ops.maximum(ops.sum(real, axis=-2), 1.0)
-        return values if feature.width > 1 else values[..., None]
+    def _embedded(self, table, features, values):
+        """Embeddings of the features that share a table, a list of [..., width]."""
+        ids = [ops.convert_to_tensor(values[f.name]) for f in features]
+        ids = [x if f.length else x[..., None] for f, x in zip(features, ids)]
+        rows = ops.concatenate([x + self.first_row[f.name] for f, x in zip(features, ids)], axis=-1)
+        vectors, place, parts = table(rows), 0, []
+        for feature, x in zip(features, ids):
+            part = vectors[..., place:place + x.shape[-1], :]
+            place += x.shape[-1]
+            parts.append(_mean(part, x > 0) if feature.length else part[..., 0, :])
+        return parts
 
     def call(self, inputs, training=False):
         pair = [self.embed("user", inputs["user"]), self.embed("ad", inputs["ad"])]
         return self.head(pair, training=training, real=inputs.get("mask"))[..., 0]
+
+
+def _mean(vectors, real):
+    """Mean of the real ones of a list's vectors, [..., length, width]; 0 where there is none."""
+    real = ops.cast(real, vectors.dtype)[..., None]
+    return ops.sum(vectors * real, axis=-2) / ops.maximum(ops.sum(real, axis=-2), 1.0)
 
 
 def _dummy_features(features):

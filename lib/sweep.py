@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import sys
+import traceback
 from pathlib import Path
 
 import joblib
@@ -22,8 +23,8 @@ def run(function, tasks, folder, *, code=(), n_jobs=None, backend="loky", progre
     """Carry out the tasks that have no result yet; return all results in order.
 
     Args:
-      function: `(task, folder) -> dict` of plain values, importable by its name; it
-        may leave files of its own in `folder`, named by `key(...)`.
+      function: `(task, path) -> dict` of plain values, importable by its name; it may
+        leave files of its own that begin with `path`, see `place`.
       tasks: list of dicts of plain values (what JSON can hold).
       folder: where results are kept, one JSON file each.
       code: modules whose source the results depend on beside the function's own.
@@ -33,12 +34,12 @@ def run(function, tasks, folder, *, code=(), n_jobs=None, backend="loky", progre
         folder must be shared by them).
 
     Returns: list of dict.
-    Raises: the first task's error, after the tasks already running have been kept.
+    Raises: the error of the first task that failed, noted with the task, after all
+      others have been carried out and kept.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    modules = [sys.modules[function.__module__], *code]
-    keys = [key(function, task, modules) for task in tasks]
+    keys = [place(function, task, folder, code).name for task in tasks]
     waiting = {k: task for k, task in zip(keys, tasks, strict=True)
                if not (folder / f"{k}.json").exists()}
     if waiting:
@@ -47,10 +48,17 @@ def run(function, tasks, folder, *, code=(), n_jobs=None, backend="loky", progre
         threads = {"inner_max_num_threads": 1} if backend == "loky" else {}
         with joblib.parallel_config(backend, n_jobs=n_jobs or joblib.cpu_count(), **threads):
             done = joblib.Parallel(return_as="generator_unordered")(jobs)
-            for _ in tqdm(done, total=len(tasks), initial=len(tasks) - len(waiting),
-                          desc=function.__name__, disable=not progress, leave=False):
-                pass
+            failed = [error for error in tqdm(
+                done, total=len(keys), initial=len(keys) - len(waiting), leave=False,
+                desc=function.__name__, disable=not progress) if error]
+        if failed:
+            raise failed[0]
     return [json.loads((folder / f"{k}.json").read_text())["result"] for k in keys]
+
+
+def place(function, task, folder, code=()):
+    """Path, without suffix, of a task's files in the folder of its sweep."""
+    return Path(folder) / key(function, task, [sys.modules[function.__module__], *code])
 
 
 def key(function, task, code=()):
@@ -72,5 +80,11 @@ def _source(module):
 
 
 def _carry_out(function, task, folder, name):
-    result = function(task, folder / name)
-    write_json(folder / f"{name}.json", {"task": task, "result": result})
+    # An error is handed back, not raised: joblib would end the tasks beside it.
+    try:
+        result = function(task, folder / name)
+        write_json(folder / f"{name}.json", {"task": task, "result": result})
+    except Exception as error:  # noqa: BLE001
+        error.add_note(f"{traceback.format_exc()}\nin the task {task}")
+        return error
+    return None

@@ -1,0 +1,40 @@
+"""A simulated ad system: world, cascade, logs, paired A/B tests, closed loop.
+
+>>> world = World(world_parameters("small"))
+>>> system = oracle_system(match(world))
+>>> table = next(sample_logs(system, 5, seed=0))
+>>> table.column_names[:6]
+['impression_id', 'timestamp', 'v', 'ecpm', 'exposed', 'stage']
+"""
+
+from lib.simulation.cascade import (
+    Matched,
+    System,
+    deploy,
+    match,
+    oracle_matching,
+    oracle_system,
+)
+from lib.simulation.experiments import ABTest, Arm, ab_test, run_arm
+from lib.simulation.logs import sample_logs
+from lib.simulation.rounds import Round, closed_loop
+from lib.simulation.world import World, WorldParameters, world_parameters
+
+__all__ = [
+    "ABTest",
+    "Arm",
+    "Matched",
+    "Round",
+    "System",
+    "World",
+    "WorldParameters",
+    "ab_test",
+    "closed_loop",
+    "deploy",
+    "match",
+    "oracle_matching",
+    "oracle_system",
+    "run_arm",
+    "sample_logs",
+    "world_parameters",
+]

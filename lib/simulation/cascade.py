@@ -1,0 +1,289 @@
+"""The cascade: Matching -> Pre-ranking -> Ranking -> Mix-ranking -> billing (paper, section 3.1).
+
+Matching and Pre-ranking run several pathways each and fuse them by their shares (Figure 2). A
+user's candidates and a model's scores of them do not change between visits, so `match` and
+`deploy` compute them once; `visit` draws what changes: which candidates are absent, Ranking's
+noise, organic content.
+
+Candidates absent from a visit stand in for budgets and frequency caps. No budget is ever spent,
+so two arms of a test cannot take money from each other.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from lib.simulation.noise import normal, uniform, visit_keys
+from lib.simulation.truth import BLOCK_USERS
+
+EVERY_VISIT = 0  # visit number in the key of what is drawn once per user
+LOST_ADS = 200  # per user, Matching's losers kept so that logs can draw from them
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What Matching hands on, per user.
+
+    Attributes:
+      world: World.
+      users: integers [U].
+      ads: int32 [U, matching_ads].
+      interest: CTR pathway's score of these ads, float32, same shape.
+      log_ecpm: Ranking's prediction for them before a visit's noise: truth, for `visit` alone.
+      lost_ads: a uniform sample of the ads that lost in Matching, best first, int32 [U, L].
+    """
+
+    world: object
+    users: np.ndarray
+    ads: np.ndarray
+    interest: np.ndarray
+    log_ecpm: np.ndarray
+    lost_ads: np.ndarray
+
+
+@dataclass(frozen=True)
+class System:
+    """A retrieval system in operation: Matching's candidates and a Pre-ranking model's scores.
+
+    Attributes:
+      matched: Matched.
+      scores: float32 [U, matching_ads], or None: Pre-ranking's revenue pathway is random.
+    """
+
+    matched: Matched
+    scores: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Visits:
+    """What the cascade did in B visits. Ads are columns of `Matched.ads`.
+
+    Attributes:
+      columns: ads that reached Ranking, best eCPM first, integers [B, pre_ranking_ads].
+      ecpm: Ranking's predictions for them, per 1000 exposures, float32, same shape.
+      queue: the system's final order, best first, as places in `columns`, integers of the same
+        shape: Mix-ranking's queue, then the others by eCPM.
+      exposed: whether the s-th ad of the queue was shown, bool [B, slots].
+      absent: candidates that could not take part, bool [B, matching_ads].
+      scores: Pre-ranking's revenue pathway, float32 [B, matching_ads].
+      revenue: first price, currency units per visit, float64 [B].
+      revenue_gsp: each exposed ad pays the next eCPM of Ranking's order instead, [B].
+    """
+
+    columns: np.ndarray
+    ecpm: np.ndarray
+    queue: np.ndarray
+    exposed: np.ndarray
+    absent: np.ndarray
+    scores: np.ndarray
+    revenue: np.ndarray
+    revenue_gsp: np.ndarray
+
+
+def fuse(pathways, slots):
+    """Fills each pathway's slots with its best ads that no earlier pathway took.
+
+    Args:
+      pathways: list of scores, each float [B, C]; -inf is never taken while others are left.
+      slots: list of int, how many ads each pathway may send on; their sum is at most C.
+
+    Returns: integers [B, sum(slots)]; the pathways' choices side by side, unordered within.
+
+    >>> fuse([np.array([[3.0, 2.0, 1.0]]), np.array([[9.0, 5.0, 7.0]])], [1, 1])
+    array([[0, 2]])
+    """
+    chosen = []
+    for scores, count in zip(pathways, slots, strict=True):
+        left = np.array(scores, dtype=np.float32)
+        for earlier in chosen:
+            np.put_along_axis(left, earlier, -np.inf, axis=1)
+        chosen.append(best(left, count))
+    return np.concatenate(chosen, axis=1)
+
+
+def match(world, matching=None, users=None):
+    """Matching: the candidates of each user.
+
+    Args:
+      world: World.
+      matching: callable (users [B]) -> scores [B, ads], the revenue pathway's model; default a
+        stand-in for a small production twin tower (`Truth.revenue_stand_in`).
+      users: integers [U], default all users.
+
+    Returns: Matched.
+
+    Raises: ValueError when the model's scores have the wrong shape or are not finite.
+    """
+    matching = world.truth.revenue_stand_in if matching is None else matching
+    users = np.arange(world.parameters.users) if users is None else np.asarray(users)
+    blocks = [
+        _match(world, matching, users[start : start + BLOCK_USERS])
+        for start in _blocks(len(users), "Matching")
+    ]
+    return Matched(world, users, *(np.concatenate(part) for part in zip(*blocks, strict=True)))
+
+
+def _match(world, matching, users):
+    """Matching for one block of users: the fields of Matched from `ads` on."""
+    p = world.parameters
+    revenue = _scores("matching", matching(users), (len(users), p.ads))
+    interest = world.truth.interest_stand_in(users)
+    random = uniform(visit_keys(p.seed, "matching", users, EVERY_VISIT), np.arange(p.ads))
+    # What random order would take next is a uniform sample of those that lost.
+    interest_ads = round(p.matching_ads * p.matching_interest_share)
+    random_ads = round(p.matching_ads * p.matching_random_share)
+    lost = min(LOST_ADS, p.ads - p.matching_ads)
+    slots = [p.matching_ads - interest_ads - random_ads, interest_ads, random_ads, lost]
+    ads = fuse([revenue, interest, random, random], slots).astype(np.int32)
+    kept, lost_ads = np.split(ads, [p.matching_ads], axis=1)
+    order = np.argsort(-np.take_along_axis(revenue, lost_ads, axis=1), axis=1)
+    return (
+        kept,
+        np.take_along_axis(interest, kept, axis=1),
+        world.truth.ranking_log_ecpm(users, kept),
+        np.take_along_axis(lost_ads, order, axis=1),
+    )
+
+
+def deploy(matched, pre_ranking=None):
+    """Puts a Pre-ranking model into operation.
+
+    Args:
+      matched: Matched.
+      pre_ranking: callable (users [B], ads [B, C]) -> scores [B, C]; None for a revenue pathway
+        that orders at random, anew in each visit.
+
+    Returns: System.
+
+    Raises: ValueError when the model's scores have the wrong shape or are not finite.
+    """
+    if pre_ranking is None:
+        return System(matched, None)
+    scores = np.empty(matched.ads.shape, dtype=np.float32)
+    for start in _blocks(len(matched.users), "Pre-ranking"):
+        block = slice(start, start + BLOCK_USERS)
+        ads = matched.ads[block]
+        scores[block] = _scores("pre_ranking", pre_ranking(matched.users[block], ads), ads.shape)
+    return System(matched, scores)
+
+
+def oracle_system(matched):
+    """The system whose Pre-ranking knows what Ranking will predict, up to a visit's noise.
+
+    Nobody could train it: the yardstick of how much revenue Pre-ranking loses. Returns: System.
+    """
+    return System(matched, matched.log_ecpm)
+
+
+def oracle_matching(world):
+    """A Matching model (users) -> scores that knows what Ranking will predict.
+
+    The yardstick of Matching. It need not earn the most: it hands on more ads that are close
+    to each other, among which a weak Pre-ranking errs more.
+    """
+
+    def scores(users):
+        everything = np.arange(world.parameters.ads)
+        return world.truth.ranking_log_ecpm(
+            users, np.broadcast_to(everything, (len(users), len(everything)))
+        )
+
+    return scores
+
+
+def visit(system, rows, visits, seed):
+    """Runs Pre-ranking, Ranking, Mix-ranking and billing for B visits.
+
+    All luck is keyed by (seed, user, visit, ad): systems compared under one seed share it.
+
+    Args:
+      system: System.
+      rows: integers [B], rows of `system.matched`, who visits.
+      visits: integers [B], number of the visit.
+      seed: int.
+
+    Returns: Visits.
+    """
+    matched = system.matched
+    p = matched.world.parameters
+    users, ads = matched.users[rows], matched.ads[rows]
+
+    def keys(stream):
+        return visit_keys(seed, stream, users, visits)
+
+    absent = uniform(keys("absent"), ads) < p.drop_rate
+    scores = uniform(keys("random"), ads) if system.scores is None else system.scores[rows]
+    columns = _pre_rank(scores, matched.interest[rows], absent, p)
+    log_ecpm = matched.log_ecpm[rows[:, None], columns]
+    columns, log_ecpm = _rank(columns, ads, log_ecpm, keys, p)
+    kept = np.take_along_axis(ads, columns, axis=1)
+    queue, exposed = _mix(kept, log_ecpm, matched.world.organic, keys, p)
+    ecpm = np.exp(log_ecpm)
+    revenue, revenue_gsp = _bill(ecpm, queue, exposed, p)
+    return Visits(columns, ecpm, queue, exposed, absent, scores, revenue, revenue_gsp)
+
+
+def _pre_rank(scores, interest, absent, parameters):
+    """Pre-ranking's fusion of revenue and interest pathways: columns that go on."""
+    p = parameters
+    interest_ads = round(p.pre_ranking_ads * p.pre_ranking_interest_share)
+    present = [np.where(absent, -np.inf, pathway) for pathway in (scores, interest)]
+    return fuse(present, [p.pre_ranking_ads - interest_ads, interest_ads])
+
+
+def _rank(columns, ads, log_ecpm, keys, parameters):
+    """Ranking: adds a visit's noise to its predictions; columns and log eCPM, best first."""
+    noise = normal(keys("ranking"), np.take_along_axis(ads, columns, axis=1))
+    log_ecpm = log_ecpm + parameters.ranking_noise_sd * noise
+    order = np.argsort(-log_ecpm, axis=1)
+    return (np.take_along_axis(values, order, axis=1) for values in (columns, log_ecpm))
+
+
+def _mix(ads, log_ecpm, organic, keys, parameters):
+    """Mix-ranking: queue and exposed of Visits; `ads` and `log_ecpm` in Ranking's order.
+
+    The s-th ad of the queue competes for slot s with organic content, whose worth varies.
+    """
+    p, in_mix = parameters, slice(parameters.mix_queue)
+    worth = log_ecpm[:, in_mix] + p.mix_noise_sd * normal(keys("mix"), ads[:, in_mix])
+    others = np.tile(np.arange(p.mix_queue, p.pre_ranking_ads), (len(ads), 1))
+    queue = np.append(np.argsort(-worth, axis=1), others, axis=1)
+    slots = np.arange(len(p.position_discounts))
+    ad_worth = np.take_along_axis(worth, queue[:, slots], axis=1) + np.log(p.position_discounts)
+    return queue, ad_worth > organic + p.organic_sd * normal(keys("organic"), slots)
+
+
+def _bill(ecpm, queue, exposed, parameters):
+    """First-price and second-price revenue of each visit, (float64 [B], float64 [B])."""
+    discounts = np.asarray(parameters.position_discounts)
+    attention = exposed * discounts / 1000  # eCPM is per 1000 exposures
+    shown = queue[:, : len(discounts)]
+    next_ecpm = np.append(ecpm[:, 1:], np.zeros_like(ecpm[:, :1]), axis=1)
+    return [
+        np.sum(attention * np.take_along_axis(price, shown, axis=1), axis=1)
+        for price in (ecpm, next_ecpm)
+    ]
+
+
+def best(scores, count):
+    """Columns of the `count` best scores of each row, unordered, [B, C] -> [B, count]."""
+    if count == 0:
+        return np.empty((len(scores), 0), dtype=np.intp)
+    return np.argpartition(scores, scores.shape[1] - count, axis=1)[:, -count:]
+
+
+def _blocks(users, stage):
+    """First row of each block of users, with a progress bar on a terminal."""
+    starts = range(0, users, BLOCK_USERS)
+    return tqdm(starts, desc=stage, unit="block", leave=False, disable=None)
+
+
+def _scores(name, scores, shape):
+    """A model's scores as float32; refuses another shape, NaN and infinity."""
+    scores = np.asarray(scores, dtype=np.float32)
+    if scores.shape != shape:
+        raise ValueError(f"{name}: scores must have shape {shape}; got {scores.shape}")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{name}: scores must be finite; got {scores[~np.isfinite(scores)][0]}")
+    return scores

@@ -1,0 +1,144 @@
+"""Paired A/B tests of two retrieval systems with common random numbers.
+
+The same users make the same visits in both arms, under the same luck. Arms do not interfere (no
+budget is spent), so this is the difference that a test with endless traffic would find, up to
+the sample of users; users are the unit of all standard errors.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from lib.simulation.cascade import System, visit
+
+BLOCK_VISITS = 512  # visits simulated together; their candidates then stay in the cache
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Revenue per user of one system, in currency units over all their visits.
+
+    Attributes:
+      revenue, revenue_gsp: float64 [users], first price and generalised second price.
+      users: integers, who they are.
+      visits: int, per user.
+      seed: int, of the luck.
+    """
+
+    revenue: np.ndarray
+    revenue_gsp: np.ndarray
+    users: np.ndarray
+    visits: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class ABTest:
+    """A row of the table `ab_tests`: a variant against the base.
+
+    Attributes:
+      model: name of the variant.
+      revenue_lift: variant's revenue / base's revenue - 1 (0.01 is one per cent).
+      revenue_lift_se: its standard error over users.
+      impressions: visits in each arm.
+      users: users in each arm.
+      revenue_lift_gsp, revenue_lift_gsp_se: the same under second-price billing.
+    """
+
+    model: str
+    revenue_lift: float
+    revenue_lift_se: float
+    impressions: int
+    users: int
+    revenue_lift_gsp: float
+    revenue_lift_gsp_se: float
+
+    def as_row(self):
+        """The result as a dict, a row of `ab_tests`."""
+        return asdict(self)
+
+
+def run_arm(system, *, visits, seed, users=None):
+    """Lets users visit a system and adds up what they bring.
+
+    Args:
+      system: System.
+      visits: int >= 1, per user.
+      seed: int; arms to be compared need the same.
+      users: int, how many of the system's users take part, the first of them; default all.
+
+    Returns: Arm.
+
+    Raises: ValueError for users or visits out of range.
+    """
+    available = len(system.matched.users)
+    users = available if users is None else users
+    if not 1 <= users <= available:
+        raise ValueError(f"run_arm: users must lie in 1..{available}; got {users}")
+    if visits < 1:
+        raise ValueError(f"run_arm: visits must be at least 1; got {visits}")
+    rows, numbers = (x.ravel() for x in np.indices((users, visits)))
+    revenue, revenue_gsp = np.empty(len(rows)), np.empty(len(rows))
+    for start in range(0, len(rows), BLOCK_VISITS):
+        block = slice(start, start + BLOCK_VISITS)
+        made = visit(system, rows[block], numbers[block], seed)
+        revenue[block], revenue_gsp[block] = made.revenue, made.revenue_gsp
+    per_user = (x.reshape(users, visits).sum(axis=1) for x in (revenue, revenue_gsp))
+    return Arm(*per_user, users=system.matched.users[:users], visits=visits, seed=seed)
+
+
+def ab_test(base, variant, *, model="variant", visits=4, seed=0, users=None, bootstrap=0):
+    """Revenue lift of a variant over the base, paired by user.
+
+    Args:
+      base, variant: System, or Arm where the visits have been made: run the base once with
+        `run_arm` and compare many variants with it.
+      model: name of the variant.
+      visits, seed, users: as for `run_arm`; taken from an Arm where one is given.
+      bootstrap: number of resamples of users for the standard error; 0 uses the delta method
+        for a ratio of means.
+
+    Returns: ABTest.
+
+    Raises: ValueError when the arms differ in users, visits or seed, or the base earns nothing.
+    """
+    given = next((arm for arm in (base, variant) if isinstance(arm, Arm)), None)
+    if given is not None:
+        visits, seed, users = given.visits, given.seed, len(given.users)
+    base, variant = (
+        run_arm(arm, visits=visits, seed=seed, users=users) if isinstance(arm, System) else arm
+        for arm in (base, variant)
+    )
+    _check_paired(base, variant)
+    lift, se = _lift(base.revenue, variant.revenue, bootstrap, seed)
+    lift_gsp, se_gsp = _lift(base.revenue_gsp, variant.revenue_gsp, bootstrap, seed)
+    users = len(base.users)
+    return ABTest(model, lift, se, users * base.visits, users, lift_gsp, se_gsp)
+
+
+def _check_paired(base, variant):
+    for name in ("visits", "seed"):
+        first, second = getattr(base, name), getattr(variant, name)
+        if first != second:
+            raise ValueError(f"ab_test: both arms need the same {name}; got {first} and {second}")
+    if not np.array_equal(base.users, variant.users):
+        raise ValueError(
+            "ab_test: both arms need the same users; got "
+            f"{len(base.users)} and {len(variant.users)} that differ"
+        )
+    if not base.revenue.sum() > 0:
+        raise ValueError("ab_test: the base must earn something; its revenue is 0")
+
+
+def _lift(base, variant, bootstrap, seed):
+    """Lift in revenue and its standard error over users, (float, float)."""
+    ratio = variant.sum() / base.sum()
+    n = len(base)
+    if bootstrap:
+        # Resampling users with replacement is weighting them by multinomial counts.
+        weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), bootstrap)
+        se = np.std((weights @ variant) / (weights @ base), ddof=1)
+    else:
+        residual = variant - ratio * base
+        se = np.sqrt(n * np.sum(residual**2) / (n - 1)) / base.sum() if n > 1 else np.nan
+    return float(ratio - 1), float(se)
