@@ -30,13 +30,23 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path, value):
-    """Write `value` as indented JSON, whole or not at all."""
+def write_json(path, value, allow_nan=False):
+    """Write `value` as indented JSON, whole or not at all.
+
+    allow_nan: whether NaN and infinity, which only Python reads back, may stand in it.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=allow_nan) + "\n")
 
 
 def fingerprint(path):
-    """SHA-256 of a file's bytes: names what a result was computed from."""
+    """SHA-256 of a file's bytes: names what a result was computed from.
+
+    Of a folder: of the names and digests of the files in it that are not hidden.
+    """
+    path = Path(path)
+    if path.is_dir():
+        parts = [f"{file.name} {fingerprint(file)}\n" for file in sorted(path.glob("[!.]*"))]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

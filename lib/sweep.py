@@ -83,7 +83,7 @@ def _carry_out(function, task, folder, name):
     # An error is handed back, not raised: joblib would end the tasks beside it.
     try:
         result = function(task, folder / name)
-        write_json(folder / f"{name}.json", {"task": task, "result": result})
+        write_json(folder / f"{name}.json", {"task": task, "result": result}, allow_nan=True)
     except Exception as error:  # noqa: BLE001
         error.add_note(f"{traceback.format_exc()}\nin the task {task}")
         return error
