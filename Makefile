@@ -13,8 +13,9 @@ run: .venv/ready
 	$(BIN)/python -m lib run --profile $(PROFILE)
 
 test: .venv/ready
-	$(BIN)/ruff check lib tests benchmarks
+	$(BIN)/ruff check
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval --nbval-current-env -p no:cacheprovider outputs/quick
 
 lab: .venv/ready
 	$(BIN)/jupyter lab --ip 127.0.0.1

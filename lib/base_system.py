@@ -13,10 +13,15 @@ import numpy as np
 import pandas as pd
 
 from lib import deployment, impressions, simulation, sweep, training
-from lib.files import fingerprint, write_json
+from lib.files import fingerprint, replacing, write_json
 from lib.losses import ARFLoss
 from lib.measure import CODE
 from lib.models import Scorer
+
+# Ads drawn of each stage for a log that Matching's models learn from: what Matching
+# dropped is in it, and n is about ten again.
+MATCHING_COUNTS = {"matching": [2, 4], "pre_ranking": [2, 2], "ranking": [2, 4],
+                   "mix_ranking": [2, 2]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +60,24 @@ class BaseSystem:
         scorer = _scorer(self.parameters, impressions.load_features(self.features))
         return self.deployed(training.load_weights(self.folder / "base.npz", scorer))
 
+    def matching_log(self, path, system, impressions_, seed):
+        """A log of `system` that also holds ads which Matching dropped; made once.
+
+        Args:
+          path: of the log; beside it stands what it was made from.
+          system: `lib.simulation.System` that runs.
+          impressions_: impressions; seed: of the draws.
+        """
+        made_from = {"base": self.parameters, "impressions": impressions_, "seed": seed,
+                     "counts": MATCHING_COUNTS}
+        note = path.with_suffix(".json")
+        if not (path.exists() and note.exists() and json.loads(note.read_text()) == made_from):
+            note.unlink(missing_ok=True)
+            impressions.write_logs(path, simulation.sample_logs(
+                system, impressions_, seed=seed, counts=MATCHING_COUNTS))
+            write_json(note, made_from)
+        return path
+
 
 def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_impressions,
           train_impressions, learning_rate, batch_impressions=128, m=2, k=2, test_users=None,
@@ -74,15 +97,22 @@ def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_imp
       test_users, test_visits: of the comparison with the oracle after each round.
 
     Returns: BaseSystem.
+    Raises: ValueError where the log cannot hold train_impressions, and for an unknown
+      world or unknown changes.
     """
     given = {name: value for name, value in locals().items() if name != "folder"}
     parameters = json.loads(json.dumps(given)) | {"code": _code()}
     folder = Path(folder)
+    if train_impressions > log_impressions:
+        raise ValueError("build: train_impressions must not exceed log_impressions = "
+                         f"{log_impressions}; got {train_impressions}")
     made = simulation.World(simulation.world_parameters(world, seed=seed,
                                                         **(world_changes or {})))
     system = BaseSystem(folder, made, parameters)
     if _is_built(system):
         return system
+    # From here on the folder holds no whole system until the last line has run.
+    (folder / "parameters.json").unlink(missing_ok=True)
     features = impressions.Features(features=made.features)
     impressions.save_features(folder / "features.yaml", features)
     scorer = _scorer(parameters, features)
@@ -100,7 +130,8 @@ def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_imp
         users=test_users, visits=test_visits)
     for last in loop:
         table.append(_round_row(last, impressions_per_round))
-        pd.DataFrame(table).to_csv(folder / "rounds.csv", index=False)
+        with replacing(folder / "rounds.csv") as temporary:
+            pd.DataFrame(table).to_csv(temporary, index=False)
     impressions.write_logs(system.logs, simulation.sample_logs(
         last.system, log_impressions, seed=seed, first_impression=last.next_impression))
     base = _scorer(parameters, features)
@@ -118,6 +149,7 @@ def load(folder):
     except FileNotFoundError:
         raise ValueError(f"{folder}: no simulated system here; run notebook 00_logs of this "
                          "profile first, or give logs of your own") from None
+    del parameters["logs_sha256"]  # of the log, not of what `build` was called with
     world = simulation.World(simulation.world_parameters(
         parameters["world"], seed=parameters["seed"], **(parameters["world_changes"] or {})))
     return BaseSystem(folder, world, parameters)
@@ -135,7 +167,8 @@ def _is_built(system):
 def _code():
     """Digest of the code that the system depends on."""
     names = sorted(name for name in sys.modules if name.startswith("lib.simulation."))
-    return sweep.key(build, {}, [*CODE, deployment, *(sys.modules[name] for name in names)])
+    modules = [sys.modules[name] for name in (__name__, "lib.serving.export", *names)]
+    return sweep.key(build, {}, [*CODE, deployment, *modules])
 
 
 def _scorer(parameters, features):

@@ -5,6 +5,7 @@ each, MovieLens has many graded lists but no money; each function says what its
 columns stand for and what is lost. The data may not be redistributed, so the
 user brings the Parquet files; the functions write logs.parquet and features.yaml.
 """
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,19 @@ ORIGINALS = {
     "trivago": "the RecSys Challenge 2019 by trivago",
     "movielens": "MovieLens 1M by GroupLens (grouplens.org/datasets/movielens/1m)",
 }
+
+
+def explain(name):
+    """What a data set's columns stand for and what is lost, as Markdown for a notebook.
+
+    >>> explain("trivago").splitlines()[0]
+    '**trivago** (the RecSys Challenge 2019 by trivago). An impression is a list shown to a user.'
+    """
+    convert, log = {"trivago": (trivago, trivago_log),
+                    "movielens": (movielens, movielens_log)}[name]
+    about = inspect.getdoc(convert).split("\n\n")[1].split("; `")[0].rstrip(".")
+    columns = inspect.getdoc(log).split("\n\nArgs:")[0].split("\n\n", 1)[1]
+    return f"**{name}** ({ORIGINALS[name]}). {' '.join(about.split())}.\n\n{columns}"
 
 
 def _feature(side, kind, name, **sizes):

@@ -45,9 +45,14 @@ class PreRanking:
             part = slice(low, low + step)
             x = self.ad_parts[ads[part]]
             x += self.user_parts[users[part], None]
-            np.maximum(x, self.alpha * x, out=x)  # PReLU, its slope being at most 1
+            x = _prelu(x, self.alpha)
             out[part] = forward(self.upper, x)[..., 0]
         return out
+
+
+def _prelu(x, alpha):
+    # The maximum is the faster form, and the same function for slopes up to 1.
+    return np.maximum(x, alpha * x, out=x) if alpha.max() <= 1 else np.where(x >= 0, x, alpha * x)
 
 
 class Matching:
@@ -79,7 +84,7 @@ def layers(head):
 
 
 def _array(variable):
-    return ops.convert_to_numpy(variable)
+    return variable.numpy()
 
 
 def _norm(layer):
@@ -106,4 +111,4 @@ def _split_layer(first, alpha):
 def _embedded(scorer, side, values):
     encoded = {feature.name: encode(feature, values[feature.name])
                for feature in scorer.features.side(side)}
-    return _array(scorer.embed(side, encoded))
+    return ops.convert_to_numpy(scorer.embed(side, encoded))

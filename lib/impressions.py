@@ -126,7 +126,9 @@ def load_features(path):
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "features"
-        raise LogError(f"{path}: {where}: {first['msg']}; got {first['input']!r}") from None
+        # Our own validators name what they found; their input is a whole declaration.
+        found = "" if first["type"] == "value_error" else f"; got {first['input']!r}"
+        raise LogError(f"{path}: {where}: {first['msg']}{found}") from None
 
 
 def save_features(path, features):
@@ -205,7 +207,8 @@ def stream(path, features, batch_impressions, *, window=0, seed=0, ads=None, sta
     Raises: LogError on the first malformed row, ValueError on bad arguments.
     """
     step = window or batch_impressions
-    if batch_impressions < 1 or window % batch_impressions or start % step:
+    if batch_impressions < 1 or min(window, start) < 0 or window % batch_impressions or (
+            start % step):
         raise ValueError(
             "stream: batch_impressions must be >= 1, window a multiple of it and start a "
             f"multiple of the window; got batch_impressions = {batch_impressions}, "
@@ -225,12 +228,14 @@ def stream(path, features, batch_impressions, *, window=0, seed=0, ads=None, sta
 def read(path, features, *, start=0, stop=None, ads=None, extra=()):
     """Impressions `start` to `stop` of the log at once, in order.
 
-    Args and errors as in `stream`.
+    Args and errors as in `stream`; ValueError where that stretch is empty.
     """
     block = 4096
+    if start < 0 or (stop is not None and stop <= start):
+        raise ValueError(f"read: needs 0 <= start < stop; got start = {start}, stop = {stop}")
     first = start - start % block
     parts = list(stream(path, features, block, ads=ads, start=first, stop=stop, extra=extra))
-    if not parts:
+    if sum(map(len, parts)) <= start - first:
         raise ValueError(f"{path}: the log holds no impression from number {start} on")
     return concatenate(parts).take(slice(start - first, None))
 
@@ -276,12 +281,17 @@ def check(path, features, block=20_000):
         raise log.error(at, "impression_id", int(ids[again.min()]),
                         "the rows of an impression to be adjacent")
     return LogSummary(len(ids), int(lengths.sum()), int(lengths.min()), int(lengths.max()),
-                      first, last, ranked / int(lengths.sum()))
+                      first, last, float(ranked / lengths.sum()))
 
 
 def longest_list(path, features):
     """Ads in the longest list of a log, from the ids alone."""
     return _Log(path, features).longest()
+
+
+def count(path, features):
+    """Impressions in a log, from the ids alone."""
+    return _Log(path, features).impressions()
 
 
 def write_logs(path, tables):
@@ -309,12 +319,14 @@ class _Log:
 
     def __init__(self, path, features, extra=()):
         path = Path(path)
-        self.files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        # Hidden files are not part of a log: one may be a file being written.
+        self.files = sorted(path.glob("[!.]*.parquet")) if path.is_dir() else [path]
         if not self.files or not self.files[0].exists():
             raise LogError(f"{path}: no such log (a Parquet file, or a folder of them)")
         self.features, self.extra = features, tuple(extra)
         self.columns = [*LOG_COLUMNS, *(f.name for f in features.features), *self.extra]
         readers = [self._open(file) for file in self.files]
+        self._check_same_types([reader.schema_arrow for reader in readers])
         self.ends = np.cumsum([reader.metadata.num_rows for reader in readers])
         if self.ends[-1] == 0:
             raise LogError(f"{path}: the log holds no rows")
@@ -334,6 +346,17 @@ class _Log:
                 raise LogError(f"{file}: column {name!r} must be {wanted}; "
                                f"it is {schema.field(name).type}")
         return reader
+
+    def _check_same_types(self, schemas):
+        """Refuse files whose columns cannot be joined, such as text and numbers."""
+        kept = [pa.schema([schema.field(name) for name in dict.fromkeys(self.columns)])
+                for schema in schemas]
+        for file, schema in zip(self.files, kept, strict=True):
+            try:
+                pa.unify_schemas([kept[0], schema], promote_options="permissive")
+            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+                raise LogError(f"{file}: a column has another type than in "
+                               f"{self.files[0]}: {error}") from None
 
     def _wanted(self):
         types = pa.types
@@ -380,7 +403,7 @@ class _Log:
 
     def _id_blocks(self):
         for file in self.files:
-            for batch in pq.ParquetFile(file).iter_batches(1 << 20, columns=["impression_id"]):
+            for batch in _batches_of(file, 1 << 20, ["impression_id"]):
                 yield _numpy(batch.column(0))
 
     def longest(self):
@@ -449,7 +472,7 @@ class _Log:
     def _batches(self, count):
         rows = int(np.clip(count * 16, 1 << 10, 1 << 18))
         for file in self.files:
-            for batch in pq.ParquetFile(file).iter_batches(rows, columns=self.columns):
+            for batch in _batches_of(file, rows, self.columns):
                 yield pa.Table.from_batches([batch])
 
     def _check_block(self, row, table, starts, before):
@@ -469,6 +492,11 @@ class _Log:
         self.refuse(row, times < earlier, "timestamp", table,
                     f"time order (the row before has {earlier[np.argmax(times < earlier)]})")
         return times[-1]
+
+
+def _batches_of(file, rows, columns):
+    # Read ahead, PyArrow would hold the whole file until its end.
+    return pq.ParquetFile(file, pre_buffer=False).iter_batches(rows, columns=columns)
 
 
 def _numpy(column):
@@ -497,6 +525,8 @@ def fold(values, buckets):
     values = np.asarray(values)
     if not np.issubdtype(values.dtype, np.integer):
         values = pd.util.hash_array(values.astype(object))
+    elif values.dtype.itemsize < 8:
+        values = values.astype(np.int64)  # a small type could not hold `buckets`
     return (values % buckets).astype(np.int32)
 
 
@@ -522,6 +552,9 @@ def _encode(log, row, table, feature):
     """One feature column of a block, [rows] or [rows, width], checked."""
     column = table.column(feature.name).combine_chunks()
     if feature.kind == "multi_valued":
+        if column.flatten().null_count:
+            bad = np.array([None in ids for ids in column.to_pylist()])
+            log.refuse(row, bad, feature.name, table, "a list of ids without nulls")
         return _encode_lists(column, feature)
     if feature.kind == "sparse":
         if pa.types.is_dictionary(column.type):

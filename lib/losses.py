@@ -4,6 +4,8 @@ The ARF loss (Eq 2-4; Wang et al. 2023, arXiv:2310.10462) and two classical ones
 to compare with. Ads lie on the last axis. Losses follow Keras' order,
 (y_true = v, y_pred = scores); an ad with v < 0 is padding and counts nowhere.
 """
+import math
+
 import keras
 from keras import ops
 
@@ -62,7 +64,7 @@ def relax_and_global(v, scores, *, m, k, tau):
     row = ops.cast(exists, scores.dtype)[..., None]  # is there a place i in this list?
     wanted = ops.sum((true * row)[..., :min(k, n), :], axis=-2)
     kept = ops.where(row > 0, model, _NEVER)[..., :min(m, n), :]
-    log_kept = ops.logsumexp(kept, axis=-2) - ops.log(float(m))
+    log_kept = ops.logsumexp(kept, axis=-2) - math.log(m)
     # wanted is 0 on padding, where log_kept stands for minus infinity.
     relax = -ops.sum(wanted * ops.where(real > 0, log_kept, 0.0), axis=-1)
     cross = true * ops.where(real[..., None, :] > 0, model, 0.0)
@@ -90,9 +92,9 @@ class ARFLoss(keras.losses.Loss):
 
     def __init__(self, m, k, tau=1.0, alpha=1.0, name="arf"):
         super().__init__(name=name)
-        if m < 1 or k < 1 or not tau > 0 or alpha == 0:
-            raise ValueError("ARFLoss: m and k must be >= 1, tau > 0, alpha not 0; "
-                             f"got m = {m}, k = {k}, tau = {tau}, alpha = {alpha}")
+        _check_cuts("ARFLoss", m, k, tau)
+        if not (math.isfinite(alpha) and alpha):
+            raise ValueError(f"ARFLoss: alpha must be a number other than 0; got {alpha}")
         self.m, self.k, self.tau, self.initial_alpha = m, k, tau, alpha
         self.alpha = keras.Variable(float(alpha), name="alpha", dtype="float32")
 
@@ -112,6 +114,7 @@ class RelaxLoss(keras.losses.Loss):
 
     def __init__(self, m, k, tau=1.0, name="relax"):
         super().__init__(name=name)
+        _check_cuts("RelaxLoss", m, k, tau)
         self.m, self.k, self.tau = m, k, tau
 
     def call(self, y_true, y_pred):
@@ -144,3 +147,9 @@ class PairwiseLogisticLoss(keras.losses.Loss):
         cost = ops.softplus(y_pred[..., None, :] - y_pred[..., :, None])
         pairs = ops.sum(better, axis=(-2, -1))
         return ops.sum(better * cost, axis=(-2, -1)) / ops.maximum(pairs, 1.0)
+
+
+def _check_cuts(name, m, k, tau):
+    if m < 1 or k < 1 or not tau > 0:
+        raise ValueError(f"{name}: m and k must be >= 1 and tau > 0; "
+                         f"got m = {m}, k = {k}, tau = {tau}")

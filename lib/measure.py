@@ -5,10 +5,9 @@ a model on the first part of a log, evaluate it on the rest.
 """
 from typing import Literal
 
-import keras
 import pydantic
 
-from lib import impressions, losses, models, training
+from lib import impressions, losses, metrics, models, training
 from lib.files import fingerprint
 
 LOSSES = {
@@ -17,7 +16,8 @@ LOSSES = {
     "softmax": lambda task: losses.SoftmaxLoss(),
     "pairwise": lambda task: losses.PairwiseLogisticLoss(),
 }
-CODE = (impressions, losses, models, training)  # what a trained model depends on
+# What a trained model and its figures depend on.
+CODE = (impressions, losses, metrics, models, training)
 
 
 class Training(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -55,6 +55,10 @@ class Training(pydantic.BaseModel, frozen=True, extra="forbid"):
                              f"{self.test_start} < train_impressions = {self.train_impressions}")
         return self
 
+    @property
+    def test_stop(self):
+        return self.test_start + self.test_impressions
+
     def task(self):
         """As a task of `lib.sweep`: plain values, and the log and features by content."""
         return {**self.model_dump(mode="json"), "logs_sha256": fingerprint(self.logs),
@@ -76,9 +80,12 @@ def train_and_measure(task, path):
 
     Returns: a row of `measurements`, and for each metric `_se` and `_undefined`.
     """
-    _one_thread()
     spec = Training(**{name: task[name] for name in Training.model_fields})
     scorer = spec.scorer()
+    held, needed = impressions.count(spec.logs, scorer.features), spec.test_stop
+    if held < needed:
+        raise ValueError(f"{spec.logs}: training and test of {spec.model!r} need {needed} "
+                         f"impressions; the log holds {held}")
     checkpoint = path.with_name(f"{path.name}.checkpoint.npz")
     report = training.train(
         scorer, spec.logs, loss=LOSSES[spec.loss](spec), stop=spec.train_impressions,
@@ -86,7 +93,7 @@ def train_and_measure(task, path):
         learning_rate=spec.learning_rate, epsilon=spec.epsilon, label_noise=spec.label_noise,
         checkpoint=checkpoint, progress=False)
     test = impressions.read(spec.logs, scorer.features, start=spec.test_start,
-                            stop=spec.test_start + spec.test_impressions)
+                            stop=spec.test_stop)
     row = {"model": spec.model, "family": spec.family,
            "size_parameters": list(scorer.size_parameters),
            "flops": models.flops(scorer.head), "samples": report.samples, "seed": spec.seed,
@@ -103,15 +110,3 @@ def train_and_measure(task, path):
 def trained(spec, path):
     """The scorer of a finished `train_and_measure`."""
     return training.load_weights(path.with_suffix(".npz"), spec.scorer())
-
-
-def _one_thread():
-    """Sums then run in one order, whatever the machine: the same numbers everywhere."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(1)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-        except RuntimeError:
-            pass  # TensorFlow already runs in this process, with the threads it has

@@ -112,15 +112,16 @@ def opa(scores, v, mask=None):
     for block, (s, t, real) in _blocks(scores, v, mask):
         for i in range(n):
             for j in range(i):
-                ordered = np.sign(t[i] - t[j]) * (real[i] & real[j])
-                right[block] += (s[i] > s[j]) & (ordered > 0) | (s[i] < s[j]) & (ordered < 0)
-                pairs[block] += ordered != 0
+                both = real[i] & real[j]
+                above, below = both & (t[i] > t[j]), both & (t[i] < t[j])
+                right[block] += above & (s[i] > s[j]) | below & (s[i] < s[j])
+                pairs[block] += above | below
     return np.divide(right, pairs, out=np.full(len(pairs), np.nan),
                      where=pairs > 0).reshape(shape)[()]
 
 
 def places(scores, value, mask=None):
-    """Place of every ad when sorted by score, 0 for the best, [..., n] int16.
+    """Place of every ad when sorted by score, 0 for the best, [..., n] int.
 
     Equal scores: the lower `value` comes first, then the earlier ad. Padded ads
     come last.
@@ -133,8 +134,8 @@ def places(scores, value, mask=None):
     n = scores.shape[-1]
     if n > _LONGEST_PAIRWISE:
         order = np.lexsort((value, -scores, ~mask), axis=-1)
-        out = np.empty(scores.shape, np.int16)
-        np.put_along_axis(out, order, np.arange(n, dtype=np.int16), axis=-1)
+        out = np.empty(scores.shape, np.int32)
+        np.put_along_axis(out, order, np.arange(n, dtype=np.int32), axis=-1)
         return out
     out = np.zeros((n, int(np.prod(scores.shape[:-1]))), np.int16)
     for block, (s, t) in _blocks(scores, value):
@@ -217,8 +218,9 @@ def _check(name, mask, **arrays):
 
 
 def _check_cut(name, parameter, cut, n):
-    if not 1 <= cut <= n:
-        raise ValueError(f"{name}: {parameter} must lie in 1..{n}; got {parameter} = {cut}")
+    if not 1 <= cut <= n or cut % 1:
+        raise ValueError(f"{name}: {parameter} must be a whole number in 1..{n}; "
+                         f"got {parameter} = {cut}")
 
 
 def _blocks(*arrays):

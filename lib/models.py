@@ -8,6 +8,8 @@ The first layer is linear in its input, so it splits into the user's part and th
 ad's part, which are computed once an impression and once an ad and then added
 ("first-layer optimization"). A model with `user_width` is written that way.
 """
+import itertools
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -67,7 +69,7 @@ def flops(model, family="mlp", *, elementwise=False):
     else:
         split, sizes = False, check_size_parameters(model, family)
     inputs, widths = sizes[0], sizes[1:]
-    inner = sum(a * b for a, b in zip(widths, widths[1:]))
+    inner = sum(a * b for a, b in itertools.pairwise(widths))
     towers = 2 if family == "twin_tower" else 1
     count = 2 * (inputs * widths[0] + towers * inner)
     if family == "twin_tower":
@@ -163,6 +165,9 @@ class MLP(keras.Model):
         self.supports_masking = True
         sizes = check_size_parameters(size_parameters, "mlp")
         _check_user_width(user_width, sizes[0])
+        if user_width and len(sizes) < 3:
+            raise ValueError("an mlp with user_width splits its first hidden layer; size "
+                             f"parameters {list(sizes)} have none")
         self.size_parameters, self.user_width, self.seed = sizes, user_width, seed
         hidden = list(zip(sizes[1:-1], sizes[:-2]))
         if user_width:
@@ -209,7 +214,7 @@ class TwinTower(keras.Model):
 
     def _tower(self, side, widths, seed):
         hidden = [HiddenLayer(units, fan_in, seed + i, f"{side}_hidden_{i}")
-                  for i, (fan_in, units) in enumerate(zip(widths, widths[1:-1]))]
+                  for i, (fan_in, units) in enumerate(itertools.pairwise(widths[:-1]))]
         return [*hidden, _linear(widths[-1], widths[-2], seed + 50)]
 
     def user_vector(self, user, training=False):

@@ -1,6 +1,7 @@
 """The figures' common look: direct labels, intervals, colours that all readers can tell apart."""
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import ticker
 
 # Okabe and Ito 2008.
 BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
@@ -53,8 +54,19 @@ def with_errors(ax, x, y, y_error=None, x_error=None, colour=BLUE, **kwargs):
 
 def percent(ax, axis="y"):
     """Show fractions of an axis in per cent."""
-    formatter = plt.matplotlib.ticker.FuncFormatter(lambda value, _: f"{100 * value:g} %")
+    formatter = ticker.FuncFormatter(lambda value, _: f"{100 * value:g} %")
     getattr(ax, f"{axis}axis").set_major_formatter(formatter)
+
+
+def log_axis(ax, axis="x"):
+    """A logarithmic axis labelled 1, 2, 5 times powers of ten, as in 2k or 5M."""
+    getattr(ax, f"set_{axis}scale")("log")
+    line = getattr(ax, f"{axis}axis")
+    low, high = getattr(ax, f"get_{axis}lim")()
+    wide = np.log10(high / low) > 2.5
+    line.set_major_locator(ticker.LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    line.set_major_formatter(ticker.EngFormatter(sep=""))
+    line.set_minor_formatter(ticker.NullFormatter())
 
 
 def short_size(size_parameters):

@@ -3,12 +3,13 @@
 A claim is a sentence with a number that this run computed, its interval, and where
 it can be held against something: the published value. Its verdict is computed, too:
 
-  reproduces       the published value lies in the interval or within the tolerance
-  holds            no published value; what the sentence asserts is true of this run
-  does not hold    the contrary: a result like any other, and said
-  cannot be tested nothing here could decide it
+  reproduces        the published value lies in the interval or within the tolerance
+  holds             no published value; what the sentence asserts is true of this run
+  does not hold     the contrary: a result like any other, and said
+  cannot be tested  nothing here could decide it, or the run found no finite number
 """
 import dataclasses
+import json
 import numbers
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class Report:
         """Write a table as CSV (lists as JSON text) and return it."""
         frame = pd.DataFrame(frame)
         with replacing(self.output / f"{name}.csv") as temporary:
-            frame.to_csv(temporary, index=False)
+            frame.map(_as_json).to_csv(temporary, index=False)
         return frame
 
     def figure(self, name, figure):
@@ -78,16 +79,19 @@ class Report:
         Args:
           name: the sentence that is claimed.
           value, interval: what this run found, and (low, high).
-          published, tolerance: the value to hold it against and how near is near
-            enough where there is no interval.
+          published, tolerance: the value to hold it against, and how near counts as
+            reproduced beside lying in the interval.
           holds: for a claim without a published value, whether it is true; None where
             nothing here could decide it.
           source: the paper's place, or how the number came about.
         """
-        interval = None if interval is None else [_plain(bound) for bound in interval]
-        value, published = _plain(value), _plain(published)
-        verdict = _verdict(value, interval, published, tolerance, holds)
-        self.claims.append(Claim(name, value, interval, published, source, tolerance, verdict))
+        interval = None if interval is None else tuple(interval)
+        try:
+            verdict = _verdict(value, interval, published, tolerance, holds)
+        except ValueError as error:
+            raise ValueError(f"claim {name!r}: {error}") from None
+        self.claims.append(Claim(name, _plain(value), _plain(interval), _plain(published),
+                                 source, _plain(tolerance), verdict))
         return self.claims[-1]
 
     def write(self):
@@ -95,21 +99,34 @@ class Report:
         write_json(self.output / "summary.json", {
             "notebook": self.notebook, "answer": self.answer, "values": self.values,
             "claims": [dataclasses.asdict(claim) for claim in self.claims]})
-        return pd.DataFrame([dataclasses.asdict(claim) for claim in self.claims]).fillna("")
+        table = pd.DataFrame([dataclasses.asdict(claim) for claim in self.claims], dtype=object)
+        return table.fillna("")
 
 
 def _verdict(value, interval, published, tolerance, holds):
     if published is None:
         return "cannot be tested" if holds is None else "holds" if holds else "does not hold"
-    if interval is None and tolerance is None:
-        raise ValueError("a published value needs an interval or a tolerance to be held against")
+    if holds is not None:
+        raise ValueError("give published or holds, not both")
+    if interval is None and (value is None or tolerance is None):
+        raise ValueError("a published value needs an interval, or a value and its tolerance, to be "
+                         "held against")
+    found = [x for x in (value, *(interval or ())) if x is not None]
+    if not np.isfinite(found).all():
+        return "cannot be tested"
     inside = interval is not None and interval[0] <= published <= interval[1]
-    near = tolerance is not None and abs(value - published) <= tolerance
+    near = None not in (value, tolerance) and abs(value - published) <= tolerance
     return "reproduces" if inside or near else "does not hold"
 
 
+def _as_json(cell):
+    if isinstance(cell, (list, tuple, np.ndarray)):
+        return json.dumps(np.asarray(cell).tolist())
+    return cell
+
+
 def _plain(value):
-    """Numbers as Python's own, four significant digits being what a reader can use."""
+    """Numbers as Python's own, with six digits; None where not finite."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, numbers.Integral):
@@ -118,4 +135,6 @@ def _plain(value):
         return float(f"{value:.6g}") if np.isfinite(value) else None
     if isinstance(value, (list, tuple, np.ndarray)):
         return [_plain(element) for element in value]
+    if isinstance(value, dict):
+        return {key: _plain(element) for key, element in value.items()}
     return value

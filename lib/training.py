@@ -5,7 +5,10 @@ variable (weights, batch-norm statistics, Adagrad's sums, the loss's alpha) and 
 place in the stream, so that an interrupted run ends in the same weights.
 """
 import dataclasses
+import json
+import os
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -20,21 +23,27 @@ from lib.models import flops
 class TrainingReport:
     """What one training did.
 
-    impressions, samples (user-ad pairs) and seconds are those of this call, without
-    what an earlier, interrupted call had done; `losses` is the loss of every step
-    of the whole run.
+    Attributes:
+      impressions, samples: trained on, and the user-ad pairs in them; with what an
+        earlier, interrupted call had done.
+      losses: [steps], the loss of every step.
+      timed_impressions, timed_samples, seconds: of this call's steps that neither
+        compiled nor were a shorter last batch; the rates below are theirs.
     """
 
     impressions: int
     samples: int
-    seconds: float
     losses: np.ndarray
+    timed_impressions: int
+    timed_samples: int
+    seconds: float
     flops_per_sample: int
     peak_flops: float
 
     @property
     def impressions_per_second(self):
-        return self.impressions / self.seconds if self.seconds else np.nan
+        """NaN where no step was timed."""
+        return self.timed_impressions / self.seconds if self.seconds else np.nan
 
     @property
     def share_of_peak(self):
@@ -43,7 +52,7 @@ class TrainingReport:
         Forward and backward together are three forward passes; the padding of
         ragged lists is computed too but not counted.
         """
-        done = 3 * self.flops_per_sample * self.samples
+        done = 3 * self.flops_per_sample * self.timed_samples
         return done / self.seconds / self.peak_flops if self.seconds else np.nan
 
 
@@ -60,30 +69,41 @@ def train(scorer, log, *, loss, stop, start=0, batch_impressions=256, window=409
       batch_impressions: impressions a step; window: shuffled among themselves.
       seed: of the shuffle and of the label noise.
       learning_rate, epsilon: Adagrad's; the defaults are the paper's.
+      ads: pad every list to this many ads; default: the longest list of the log.
       label_noise: standard deviation, in ranks, added to the training target.
       checkpoint: file (.npz) to go on from, and to write every `checkpoint_every` steps.
 
-    Returns: TrainingReport. Raises ValueError where the loss is not finite: the
-    numbers of a diverged run would only look like numbers.
+    Returns: TrainingReport.
+    Raises: ValueError where the log is shorter than `stop`, where the checkpoint is of
+      another run, and where the loss is not finite: the numbers of a diverged run
+      would only look like numbers.
     """
+    held = impressions.count(log, scorer.features)
+    if not 0 <= start < stop <= held:
+        raise ValueError(f"train: needs 0 <= start < stop <= {held}, the impressions of {log}; "
+                         f"got start = {start}, stop = {stop}")
     threads = _set_up_backend()
     trainee = _Trainee(scorer, loss)
-    trainee.compile(keras.optimizers.Adagrad(learning_rate, epsilon=epsilon), loss)
+    trainee.compile(Adagrad(learning_rate, epsilon=epsilon), loss)
     trainee.optimizer.build(trainee.trainable_variables)
     ads = ads or impressions.longest_list(log, scorer.features)
+    run = _description(
+        scorer, loss, impressions=held, start=start, stop=stop, ads=ads, seed=seed,
+        batch_impressions=batch_impressions, window=window, learning_rate=learning_rate,
+        epsilon=epsilon, label_noise=label_noise)
     steps = -(-(stop - start) // batch_impressions)
-    losses = np.full(steps, np.nan)
-    done = _restore(checkpoint, trainee, losses)
+    losses, samples = np.full(steps, np.nan), np.zeros(steps, np.int64)
+    done = _restore(checkpoint, run, trainee, losses, samples)
     # Begin with the window that the checkpoint lies in and pass over its first batches.
-    first = start + done * batch_impressions // (window or 1) * window if window else (
-        start + done * batch_impressions)
+    shuffled = window or batch_impressions
+    first = start + done * batch_impressions // shuffled * shuffled
     batches = impressions.stream(
         log, scorer.features, batch_impressions, window=window, seed=seed, ads=ads,
-        start=min(first, stop), stop=stop) if done < steps else iter(())
-    pairs = count = 0
-    peak, clock = machine.matrix_product_peak(threads), 0.0
+        start=first, stop=stop) if done < steps else ()
+    peak = machine.matrix_product_peak(threads)
+    timed_impressions, timed_samples, clock = 0, 0, 0.0
     with tqdm(total=steps, initial=done, unit="step", disable=not progress,
-              desc=f"train {scorer.size_parameters}", leave=False) as bar:
+              desc=f"train {scorer.size_parameters}") as bar:
         for step, batch in enumerate(batches, (first - start) // batch_impressions):
             if step < done:
                 continue
@@ -92,18 +112,20 @@ def train(scorer, log, *, loss, stop, start=0, batch_impressions=256, window=409
             if label_noise:
                 target = _with_noise(target, label_noise, seed, step)
             losses[step] = np.ravel(trainee.train_on_batch(inputs, target))[0]
-            if step > done:  # the first step compiles
+            samples[step] = batch.mask.sum()
+            # The first step compiles, and so does a shorter batch.
+            if step > done and len(batch) == batch_impressions:
                 clock += time.perf_counter() - begin
-                count, pairs = count + len(batch), pairs + int(batch.mask.sum())
+                timed_impressions += len(batch)
+                timed_samples += int(samples[step])
             if not np.isfinite(losses[step]):
                 raise ValueError(f"train: the loss of step {step} is {losses[step]}; "
                                  f"lower learning_rate = {learning_rate}")
-            if checkpoint and (step + 1) % checkpoint_every == 0:
-                _save(checkpoint, trainee, losses, step + 1)
+            if checkpoint and ((step + 1) % checkpoint_every == 0 or step + 1 == steps):
+                _save(checkpoint, run, trainee, losses, samples, step + 1)
             bar.update()
-    if checkpoint and done < steps:
-        _save(checkpoint, trainee, losses, steps)
-    return TrainingReport(count, pairs, clock, losses, flops(scorer.head), peak)
+    return TrainingReport(stop - start, int(samples.sum()), losses, timed_impressions,
+                          timed_samples, clock, flops(scorer.head), peak)
 
 
 def ranks(v, mask):
@@ -141,14 +163,18 @@ def evaluate(scorer, batch, m, k):
 
 def save_weights(path, scorer):
     """All variables of a scorer as plain arrays (.npz, no pickle)."""
-    with replacing(path) as temporary:
-        np.savez(temporary, **{str(i): v for i, v in enumerate(scorer.get_weights())})
+    _write_arrays(path, **{str(i): v for i, v in enumerate(scorer.get_weights())})
 
 
 def load_weights(path, scorer):
     """Set a scorer's variables from `save_weights`; the scorer must be of that size."""
     with np.load(path, allow_pickle=False) as file:
-        scorer.set_weights([file[str(i)] for i in range(len(file.files))])
+        kept = [file[str(i)] for i in range(len(file.files))]
+    shapes, wanted = ([w.shape for w in weights] for weights in (kept, scorer.get_weights()))
+    if shapes != wanted:
+        raise ValueError(f"{path}: the weights are of another model than "
+                         f"{scorer.family} {list(scorer.size_parameters)}")
+    scorer.set_weights(kept)
     return scorer
 
 
@@ -168,6 +194,29 @@ class _Trainee(keras.Model):
         return self.scorer(inputs, training=training)
 
 
+class Adagrad(keras.optimizers.Adagrad):
+    """Keras' Adagrad, but right for embeddings whose id stands in a batch repeatedly.
+
+    TensorFlow hands over one gradient an occurrence. Keras squares each by itself, so
+    that frequent ids would learn faster, by up to the root of their count, than by
+    Adagrad (and than on other backends); here they are summed first.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        if not hasattr(gradient, "indices"):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        import tensorflow as tf
+
+        rows, place = tf.unique(gradient.indices)
+        slope = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+        squares = self._accumulators[self._get_variable_index(variable)].value
+        squares.scatter_add(tf.IndexedSlices(tf.square(slope), rows))
+        scale = tf.sqrt(tf.gather(squares, rows) + self.epsilon)
+        step = tf.cast(learning_rate, slope.dtype) * slope / scale
+        variable.scatter_sub(tf.IndexedSlices(step, rows))
+
+
 def _set_up_backend():
     """Make TensorFlow deterministic; returns the threads that its operations use."""
     if keras.backend.backend() != "tensorflow":
@@ -175,7 +224,9 @@ def _set_up_backend():
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
-    return tf.config.threading.get_intra_op_parallelism_threads() or machine.cores()
+    # 0 where nothing was set; the variable is TensorFlow's own, and lib sets it to 1.
+    return (tf.config.threading.get_intra_op_parallelism_threads()
+            or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or machine.cores())
 
 
 def _with_noise(target, scale, seed, step):
@@ -184,33 +235,41 @@ def _with_noise(target, scale, seed, step):
     return ranks(noisy, target >= 0)
 
 
+def _description(scorer, loss, **values):
+    """What a checkpoint must agree in with the run that goes on from it."""
+    described = {"size parameters": scorer.size_parameters, "family": scorer.family,
+                 "seed of the weights": scorer.seed,
+                 "features": scorer.features.model_dump(mode="json"),
+                 "loss": [type(loss).__name__, loss.get_config()], **values}
+    return json.loads(json.dumps(described, default=str))
+
+
 def _state(trainee):
     return [*trainee.variables, *trainee.optimizer.variables]
 
 
-def _save(path, trainee, losses, done):
-    arrays = {f"variable_{i}": keras.ops.convert_to_numpy(v)
-              for i, v in enumerate(_state(trainee))}
-    with replacing(path) as temporary:
-        np.savez(temporary, done=done, losses=losses, **arrays)
+def _save(path, run, trainee, losses, samples, done):
+    arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(_state(trainee))}
+    _write_arrays(path, run=json.dumps(run), done=done, losses=losses, samples=samples, **arrays)
 
 
-def _restore(path, trainee, losses):
+def _restore(path, run, trainee, losses, samples):
     """Set all variables from a checkpoint; returns the steps it had done."""
-    if path is None:
+    if path is None or not Path(path).exists():
         return 0
-    try:
-        file = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        return 0
-    with file:
-        state = _state(trainee)
-        shapes = [file[f"variable_{i}"].shape for i in range(len(state))
-                  if f"variable_{i}" in file]
-        if shapes != [tuple(v.shape) for v in state] or file["losses"].shape != losses.shape:
-            raise ValueError(f"{path}: the checkpoint is of another model, loss or stretch of "
-                             "the log; remove it or give another name")
-        for i, variable in enumerate(state):
+    with np.load(path, allow_pickle=False) as file:
+        kept = json.loads(str(file["run"]))
+        differ = [name for name in run if kept.get(name) != run[name]]
+        if differ:
+            raise ValueError(f"{path}: the checkpoint is of a run with another "
+                             f"{', '.join(differ)}; remove it or give another name")
+        for i, variable in enumerate(_state(trainee)):
             variable.assign(file[f"variable_{i}"])
-        losses[:] = file["losses"]
+        losses[:], samples[:] = file["losses"], file["samples"]
         return int(file["done"])
+
+
+def _write_arrays(path, **arrays):
+    # Through a file object: by name, NumPy would append .npz to any other suffix.
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)

@@ -46,9 +46,11 @@ def ratings(count, seed=0, users=6, movies=40):
                          "rating": rng.integers(1, 6, count)})
 
 
-MOVIES = pd.DataFrame({"movie_id": range(1, 41), "title": [f"M (of {i}) (1961)" for i in range(40)],
+MOVIES = pd.DataFrame({"movie_id": range(1, 41),
+                       "title": [f"M (of {i}) (1961)" for i in range(40)],
                        "genres": ["Drama", "Comedy|War"] * 20})
-USERS = pd.DataFrame({"user_id": range(1, 7), "gender": list("FMFMFM"), "age": [1, 18, 25, 35, 45, 50],
+USERS = pd.DataFrame({"user_id": range(1, 7), "gender": list("FMFMFM"),
+                      "age": [1, 18, 25, 35, 45, 50],
                       "occupation": range(6), "zip_code": ["48067"] * 6})
 
 
@@ -165,7 +167,7 @@ def test_movielens_refuses_what_is_not_listed(change, message):
 def test_movielens_refuses_a_title_without_year_and_short_lists():
     with pytest.raises(ValueError, match=r"movies: title 'Jaws'; expected the year"):
         movielens_log(ratings(9), MOVIES.assign(title="Jaws"), USERS)
-    with pytest.raises(ValueError, match="list_length must be >= 2; got 1"):
+    with pytest.raises(ValueError, match=r"list_length must be >= 2; got 1"):
         movielens_log(ratings(9), MOVIES, USERS, list_length=1)
 
 
@@ -196,12 +198,12 @@ def no_two_share_a_bucket(values, features, name):
 
 
 def test_missing_file_and_column_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="lists.parquet: not found; .*RecSys Challenge"):
+    with pytest.raises(FileNotFoundError, match=r"lists.parquet: not found; .*RecSys Challenge"):
         trivago(tmp_path, tmp_path)
     HOTELS.drop(columns="price").to_parquet(tmp_path / "lists.parquet")
-    with pytest.raises(ValueError, match="lists.parquet: column 'price' is missing; it has req"):
+    with pytest.raises(ValueError, match=r"lists.parquet: column 'price' is missing; it has req"):
         trivago(tmp_path, tmp_path)
     (tmp_path / "ratings.parquet").write_text("user,movie")
-    with pytest.raises(ValueError, match="ratings.parquet: not a Parquet file"):
+    with pytest.raises(ValueError, match=r"ratings.parquet: not a Parquet file"):
         movielens(tmp_path, tmp_path)
     assert not (tmp_path / "logs.parquet").exists()

@@ -126,5 +126,5 @@ def test_sizes_that_are_no_model_are_refused(sizes, family, match):
 
 
 def test_a_user_width_beyond_the_input_is_refused():
-    with pytest.raises(ValueError, match="user_width must lie in 0..11"):
+    with pytest.raises(ValueError, match=r"user_width must lie in 0..11"):
         mlp([12, 4, 1], user_width=12)

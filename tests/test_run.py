@@ -72,7 +72,7 @@ def test_declared_refuses(parameters, message):
 
 
 def test_declared_wants_one_tagged_cell():
-    with pytest.raises(ValueError, match="02.ipynb: expected one cell tagged 'param.*; found 0"):
+    with pytest.raises(ValueError, match=r"02.ipynb: expected one cell tagged 'param.*; found 0"):
         declared(nbformat.v4.new_notebook(), source="02.ipynb")
 
 
@@ -80,7 +80,8 @@ def test_declared_wants_one_tagged_cell():
     (1.0, 2, 2.0), (1, 2, 2), ("a", "b", "b"), (False, True, True),
     (None, "a.parquet", "a.parquet"), (None, None, None), (None, 3, 3),
     ([1.0], [1, 2], [1.0, 2.0]), ([1, 0.5], [2], [2.0]), ([], ["a"], ["a"]),
-    ([1, "a"], ["b", 2], ["b", 2]), ([[1, 2], [3]], [[4]], [[4]]), ({"a": 1.0}, {"b": 2}, {"b": 2.0}),
+    ([1, "a"], ["b", 2], ["b", 2]), ([[1, 2], [3]], [[4]], [[4]]),
+    ({"a": 1.0}, {"b": 2}, {"b": 2.0}),
 ])
 def test_values_of_the_declared_type(default, value, result):
     checked = check_parameters({"x": value}, {"x": default}, source="a.yaml")["x"]
@@ -109,7 +110,7 @@ def test_other_types_are_refused(default, value, message):
 
 
 def test_unknown_name_is_refused():
-    with pytest.raises(ValueError, match="a.yaml: unknown parameter 'sed'; .* takes seed, delta"):
+    with pytest.raises(ValueError, match=r"a.yaml: unknown parameter 'sed'; .* takes seed, delta"):
         check_parameters({"sed": 1}, {"seed": 0, "delta": 0.1}, source="a.yaml")
 
 
@@ -186,7 +187,7 @@ def test_wrong_arguments_end_in_one_line(repository, capsys, arguments, message)
 def test_plan_refuses_files_of_no_notebook(repository):
     add_notebook(repository, "00_logs", "output = ''")
     (repository / "params/quick/00_log.yaml").write_text("")
-    with pytest.raises(ValueError, match="00_log.yaml: belongs to no notebook; expected .*00_logs"):
+    with pytest.raises(ValueError, match=r"00_log.yaml: belongs to no notebook; .*00_logs"):
         plan()
 
 
@@ -194,20 +195,20 @@ def test_plan_refuses_a_notebook_left_out_of_the_profile(repository):
     for stem in ("00_logs", "02_law"):
         add_notebook(repository, stem, "output = ''")
     (repository / "params/quick/02_law.yaml").unlink()
-    with pytest.raises(ValueError, match="the profile quick has no params/quick/02_law.yaml"):
+    with pytest.raises(ValueError, match=r"the profile quick has no params/quick/02_law.yaml"):
         plan(["02"])
 
 
 def test_plan_wants_an_output(repository):
     add_notebook(repository, "00_logs", "seed = 0")
-    with pytest.raises(ValueError, match="00_logs.ipynb: expected a parameter 'output'"):
+    with pytest.raises(ValueError, match=r"00_logs.ipynb: expected a parameter 'output'"):
         plan()
 
 
 def test_plan_refuses_what_is_no_notebook(repository):
     add_notebook(repository, "00_logs", "output = ''")
     (repository / "notebooks/00_logs.ipynb").write_text("{")
-    with pytest.raises(ValueError, match="notebooks/00_logs.ipynb: not a notebook"):
+    with pytest.raises(ValueError, match=r"notebooks/00_logs.ipynb: not a notebook"):
         plan()
 
 
@@ -312,7 +313,7 @@ def test_failure_keeps_the_earlier_result(repository, capsys):
 
 def test_dead_kernel_is_told(repository):
     add_notebook(repository, "00_logs", "output = ''", "import os\nos._exit(1)")
-    with pytest.raises(NotebookError, match="00_logs: its kernel died"):
+    with pytest.raises(NotebookError, match=r"00_logs: its kernel died"):
         run_all(plan())
 
 

@@ -194,7 +194,7 @@ def test_parameters_out_of_range_are_refused(changes, message):
 
 
 def test_unknown_preset_is_refused():
-    with pytest.raises(ValueError, match="preset must be in .*'A'.*; got 'Z'"):
+    with pytest.raises(ValueError, match=r"preset must be in .*'A'.*; got 'Z'"):
         world_parameters("Z")
 
 
@@ -408,7 +408,7 @@ def test_counts_out_of_range_are_refused(oracle, counts, message):
 
 
 def test_empty_log_is_refused(oracle):
-    with pytest.raises(ValueError, match="impressions must be at least 1; got 0"):
+    with pytest.raises(ValueError, match=r"impressions must be at least 1; got 0"):
         next(sample_logs(oracle, 0, seed=0))
 
 
@@ -476,11 +476,11 @@ def test_arms_that_cannot_be_paired_are_refused(matched):
                              ({"users": np.array([0, 2])}, "same users")]:
         with pytest.raises(ValueError, match=message):
             ab_test(arm([1, 2]), arm([1, 2], **changes))
-    with pytest.raises(ValueError, match="base must earn something"):
+    with pytest.raises(ValueError, match=r"base must earn something"):
         ab_test(arm([0, 0]), arm([1, 2]))
     with pytest.raises(ValueError, match=r"users must lie in 1..300; got 301"):
         run_arm(deploy(matched), visits=1, seed=0, users=301)
-    with pytest.raises(ValueError, match="visits must be at least 1; got 0"):
+    with pytest.raises(ValueError, match=r"visits must be at least 1; got 0"):
         run_arm(deploy(matched), visits=0, seed=0)
 
 
@@ -542,7 +542,7 @@ def test_closed_loop_learns(world, matched):
 
 
 def test_closed_loop_without_rounds_is_refused(world):
-    with pytest.raises(ValueError, match="rounds must be at least 1; got 0"):
+    with pytest.raises(ValueError, match=r"rounds must be at least 1; got 0"):
         next(closed_loop(world, None, rounds=0, impressions_per_round=10, seed=0))
 
 

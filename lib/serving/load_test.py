@@ -108,8 +108,8 @@ def peak_qps(engine, inputs, latency_limit_ms, seed, *, min_queries=662, workers
         bracket is then wider.
 
     Returns: `PeakQps`; qps is 0 where a request itself takes longer than the limit.
-    Raises: ValueError for a bad parameter; RuntimeError where no load passed in max_seconds
-      or the child process ended; whatever the engine raises.
+    Raises: ValueError for a bad parameter; RuntimeError where no load passed or
+      the child process ended; whatever the engine raises.
     """
     _check(inputs, latency_limit_ms, min_queries, workers, resolution, max_seconds)
     # In a run so long, a load `resolution` above what the engine can do builds up a queue of
@@ -174,6 +174,7 @@ def measured(task, path):
 def _search(test, resolution, max_seconds):
     """Runs in the child process."""
     end = time.monotonic() + max_seconds
+    last_end = end + 2 * max_seconds  # on a busy machine, until any load passes
     limit_ms, service_ms = test.latency_limit_ms, test.service_ms()
     if service_ms > limit_ms:
         return PeakQps(0.0, 0.0, 1000 / service_ms, *3 * [math.nan], service_ms, [])
@@ -185,7 +186,7 @@ def _search(test, resolution, max_seconds):
     runs, low, high = [], None, math.inf  # best run that passed, lowest load that failed
     while low is None or high > resolution * low.qps:
         seconds = max(test.min_seconds, test.min_queries / load)
-        if high < math.inf and time.monotonic() + seconds > end:
+        if high < math.inf and time.monotonic() + seconds > (end if low else last_end):
             break
         run = test.run(load)
         runs.append(run)
@@ -201,7 +202,7 @@ def _search(test, resolution, max_seconds):
             # An engine out of breath shows what it can do at most.
             load = math.sqrt(low.qps * load) if low else min(load / _STEP, run.completed_qps)
     if low is None:
-        raise RuntimeError(f"peak_qps: no load passed in max_seconds = {max_seconds:g}; the "
+        raise RuntimeError(f"peak_qps: no load passed in 3 x max_seconds = {max_seconds:g}; the "
                            f"lowest tried, {high:.3g} QPS, had a p99 of {run.p99_ms:.3g} ms "
                            f"against latency_limit_ms = {limit_ms:g} (a request itself takes "
                            f"{service_ms:.3g} ms); is the machine busy?")

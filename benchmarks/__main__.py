@@ -1,0 +1,32 @@
+"""python -m benchmarks [NAME ...]: run benchmarks, all by default, and keep their figures."""
+import importlib
+import pkgutil
+import sys
+
+import benchmarks
+from lib import machine
+from lib.files import write_json
+from lib.run import root
+
+
+def names():
+    """The benchmarks there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__)
+                  if not module.name.startswith("_"))
+
+
+def main(arguments):
+    unknown = sorted(set(arguments) - set(names()))
+    if unknown:
+        raise SystemExit(f"benchmarks: no benchmark {unknown[0]!r}; there are {', '.join(names())}")
+    for name in arguments or names():
+        rows = importlib.import_module(f"benchmarks.{name}").main()
+        path = root() / "outputs" / "bench" / f"{name}.json"
+        write_json(path, {"machine": machine.facts(), "rows": rows})
+        missed = [row["figure"] for row in rows if row["met"] is False]
+        print(f"{name}: {len(rows) - len(missed)} of {len(rows)} targets met"
+              + (f"; missed: {', '.join(missed)}" if missed else ""))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

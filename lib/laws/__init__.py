@@ -1,0 +1,12 @@
+"""Scaling laws: fit a curve to a few sizes, predict the next with an honest interval.
+
+BNSL and PowerLaw take one factor, JointPowerLaw two; BasinHoppingBNSL is the paper's own
+recipe, for comparison. How the fit works is told in `lib.laws.average`.
+"""
+from lib.laws.average import Prior
+from lib.laws.basin_hopping import BasinHoppingBNSL
+from lib.laws.curve import bnsl, log_bnsl
+from lib.laws.joint import JointPowerLaw
+from lib.laws.law import BNSL, PowerLaw
+
+__all__ = ["BNSL", "BasinHoppingBNSL", "JointPowerLaw", "PowerLaw", "Prior", "bnsl", "log_bnsl"]

@@ -1,0 +1,225 @@
+"""A law of two factors, size and data, and the cheapest way to spend a budget on them.
+
+    y = E + A size^-alpha + B data^-beta      (a falling metric; E - A ... - B ... rising)
+
+The form of Hoffmann et al. 2022 ("Chinchilla", arXiv:2203.15556), fitted as there by
+Huber's loss on errors of log y, summed rather than averaged, and from many starts:
+Besiroglu et al. 2024 (arXiv:2404.10102) show that an average stops optimisers early.
+"""
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import least_squares
+
+_NAMES = ("E", "A", "B", "alpha", "beta")
+
+
+class Frontier(NamedTuple):
+    """The best split of each budget: arrays, or (value, low, high) with an interval."""
+
+    size: object
+    data: object
+    y: object
+
+
+class JointPowerLaw:
+    """Joint law over size (parameters or FLOPs) and data (samples).
+
+    Args:
+      direction: "falling", "rising" or "auto" (the sign of the rank correlations).
+      delta: errors of log y beyond it count linearly instead of squared (Huber).
+      refits: bootstrap refits behind intervals.
+      seed: of the bootstrap.
+
+    Attributes after `fit`: params_ (E, A, B, alpha, beta), r_squared_, residuals_,
+      mean_deviation_, max_deviation_.
+
+    >>> size, data = np.meshgrid(np.geomspace(1e6, 1e9, 5), np.geomspace(1e8, 1e11, 5))
+    >>> x = np.column_stack([size.ravel(), data.ravel()])
+    >>> y = 1.7 + 400 * x[:, 0] ** -0.34 + 410 * x[:, 1] ** -0.28
+    >>> law = JointPowerLaw().fit(x, y)
+    >>> {name: round(value, 3) for name, value in law.params_.items()}
+    {'E': 1.7, 'A': 400.0, 'B': 410.0, 'alpha': 0.34, 'beta': 0.28}
+    """
+
+    def __init__(self, *, direction="auto", delta=1e-3, refits=200, seed=0):
+        self.direction, self.delta, self.refits, self.seed = direction, delta, refits, seed
+
+    def get_params(self, deep=True):
+        """Settings by name, as scikit-learn has it."""
+        return {"direction": self.direction, "delta": self.delta, "refits": self.refits,
+                "seed": self.seed}
+
+    def fit(self, x, y):
+        """Fits the law.
+
+        Args:
+          x: [measurements, 2], size and data of every measurement, > 0.
+          y: [measurements], metric, > 0.
+
+        Returns: self.
+        Raises: ValueError for values that are not finite and > 0, fewer than 6
+          measurements, or fewer than 3 different sizes or amounts of data.
+        """
+        x, y = _check(x, y)
+        if self.direction not in ("auto", "falling", "rising"):
+            raise ValueError('JointPowerLaw: direction must be "auto", "falling" or "rising"; '
+                             f"got {self.direction!r}")
+        ranks = np.argsort(np.argsort(y))
+        trend = sum(np.corrcoef(np.log(column), ranks)[0, 1] for column in x.T)
+        rising = {"falling": False, "rising": True}.get(self.direction, trend > 0)
+        self.sign_ = -1.0 if rising else 1.0
+        self.x_, self.y_ = x, y
+        self._centre = np.log(x).mean(axis=0)
+        self._p = self._best(np.log(x) - self._centre, np.log(y))
+        self._draws = None
+        self.params_ = dict(zip(_NAMES, map(float, self._in_units(self._p)), strict=True))
+        self.residuals_ = y - self.predict(x)
+        self.r_squared_ = 1 - float(np.sum(self.residuals_**2) / np.sum((y - y.mean()) ** 2))
+        self.mean_deviation_ = float(np.abs(self.residuals_).mean())
+        self.max_deviation_ = float(np.abs(self.residuals_).max())
+        return self
+
+    def predict(self, x, interval=None):
+        """y at x [..., 2]; with `interval`, (y, low, high) for a new measurement.
+
+        Intervals are bootstrap percentiles, residuals drawn at random added.
+        """
+        log_x = np.log(np.asarray(x, dtype=float)) - self._centre
+        y = np.exp(self._log_y(self._p, log_x))
+        if interval is None:
+            return y
+        errors = np.log(self.y_) - self._log_y(self._p, np.log(self.x_) - self._centre)
+        rng = np.random.default_rng([self.seed, 1])
+        drawn = np.array([self._log_y(p, log_x) for p in self._bootstrap()])
+        drawn = drawn + rng.choice(errors, size=drawn.shape)
+        low, high = np.quantile(drawn, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
+        return y, np.exp(low), np.exp(high)
+
+    def frontier(self, budget, *, cost=6.0, interval=None):
+        """Size and data of the best y under a budget of cost x size x data.
+
+        Args:
+          budget: FLOPs of the whole training, number or array.
+          cost: FLOPs per unit of size and of data; 6 for parameters and samples, 3 for
+            forward FLOPs and samples.
+          interval: probability of the intervals, or None.
+
+        Returns: `Frontier`; size ~ budget^(beta / (alpha + beta)).
+        """
+        budget = np.asarray(budget, dtype=float)
+        best = self._optimum(self.params_.values(), budget / cost)
+        if interval is None:
+            return Frontier(*best)
+        drawn = [self._optimum(self._in_units(p), budget / cost) for p in self._bootstrap()]
+        tails = [(1 - interval) / 2, (1 + interval) / 2]
+        return Frontier(*((value, *np.quantile([d[k] for d in drawn], tails, axis=0))
+                          for k, value in enumerate(best)))
+
+    def exponents(self, interval=None):
+        """Exponents of the optimal size and data by budget, {"size": ..., "data": ...}.
+
+        With `interval`, each is (value, low, high).
+        """
+        def shares(alpha, beta):
+            return {"size": beta / (alpha + beta), "data": alpha / (alpha + beta)}
+
+        best = shares(self.params_["alpha"], self.params_["beta"])
+        if interval is None:
+            return best
+        drawn = shares(*self._bootstrap()[:, 3:].T)
+        tails = [(1 - interval) / 2, (1 + interval) / 2]
+        return {k: (v, *map(float, np.quantile(drawn[k], tails))) for k, v in best.items()}
+
+    def _optimum(self, params, product):
+        E, A, B, alpha, beta = params
+        balance = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
+        size = balance * product ** (beta / (alpha + beta))
+        data = product / size
+        return size, data, E + self.sign_ * (A * size**-alpha + B * data**-beta)
+
+    def _in_units(self, p):
+        e, a, b, alpha, beta = p
+        return (np.exp(e), np.exp(a + alpha * self._centre[0]),
+                np.exp(b + beta * self._centre[1]), alpha, beta)
+
+    def _log_y(self, p, log_x):
+        """p = (log E, log A, log B, alpha, beta), A and B at the centre of log x."""
+        gap = np.exp(p[1] - p[3] * log_x[..., 0]) + np.exp(p[2] - p[4] * log_x[..., 1])
+        return np.log(np.maximum(np.exp(p[0]) + self.sign_ * gap, 1e-12))
+
+    def _jacobian(self, p, log_x):
+        by_a = self.sign_ * np.exp(p[1] - p[3] * log_x[:, 0])
+        by_b = self.sign_ * np.exp(p[2] - p[4] * log_x[:, 1])
+        columns = [np.full(len(by_a), np.exp(p[0])), by_a, by_b,
+                   -by_a * log_x[:, 0], -by_b * log_x[:, 1]]
+        return np.column_stack(columns) / np.exp(self._log_y(p, log_x))[:, None]
+
+    def _descend(self, start, log_x, log_y):
+        return least_squares(lambda p: self._log_y(p, log_x) - log_y, start,
+                             jac=lambda p: self._jacobian(p, log_x), loss="huber",
+                             f_scale=self.delta, x_scale="jac", max_nfev=200)
+
+    def _best(self, log_x, log_y, tried=8):
+        """The best optimum reached from the most promising of a grid of starts."""
+        y = np.exp(log_y)
+        best, gap = (y.min(), np.ptp(y)) if self.sign_ > 0 else (y.max(), np.ptp(y))
+        starts = [(np.log(E), np.log(share * rest), np.log((1 - share) * rest), alpha, beta)
+                  for beyond in (0.02, 0.1, 0.3, 1.0)
+                  for E in [max(best - self.sign_ * beyond * gap, 0.1 * best)]
+                  for rest in [np.abs(np.median(y) - E)]
+                  for share in (0.2, 0.5, 0.8)
+                  for alpha in (0.1, 0.3, 0.6) for beta in (0.1, 0.3, 0.6)]
+        loss = [np.abs(self._log_y(p, log_x) - log_y).sum() for p in starts]
+        found = [self._descend(starts[i], log_x, log_y) for i in np.argsort(loss)[:tried]]
+        return min(found, key=lambda result: result.cost).x
+
+    def _bootstrap(self):
+        if self._draws is None:
+            rng = np.random.default_rng([self.seed, 0])
+            log_x, log_y = np.log(self.x_) - self._centre, np.log(self.y_)
+            rows = rng.integers(len(log_y), size=(self.refits, len(log_y)))
+            self._draws = np.array([self._descend(self._p, log_x[r], log_y[r]).x for r in rows])
+        return self._draws
+
+    def summary(self):
+        """A few lines to print."""
+        share = self.exponents(interval=0.9)["size"]
+        shown = ", ".join(f"{k} = {v:.4g}" for k, v in self.params_.items())
+        return (f"JointPowerLaw: {shown}\n  {len(self.y_)} measurements, "
+                f"R2 = {self.r_squared_:.4f}, deviation mean {self.mean_deviation_:.3g}, "
+                f"max {self.max_deviation_:.3g}\n  optimal size ~ budget^{share[0]:.3f} "
+                f"(90 %: {share[1]:.3f} to {share[2]:.3f})")
+
+    def to_dict(self):
+        """Settings and measurements, as JSON can hold them; `from_dict` fits again."""
+        return {"law": type(self).__name__, "settings": self.get_params(),
+                "x": self.x_.tolist(), "y": self.y_.tolist()}
+
+    @classmethod
+    def from_dict(cls, saved):
+        """The law that `to_dict` saved."""
+        if saved["law"] != cls.__name__:
+            raise ValueError(f"{cls.__name__}.from_dict: got a {saved['law']}")
+        return cls(**saved["settings"]).fit(saved["x"], saved["y"])
+
+
+def _check(x, y):
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if x.ndim != 2 or x.shape[1] != 2 or y.shape != (len(x),):
+        raise ValueError("JointPowerLaw.fit: x must be [measurements, 2] (size, data) and y "
+                         f"[measurements]; got shapes {x.shape} and {y.shape}")
+    for label, values in (("x", x), ("y", y)):
+        bad = np.argwhere(~(np.isfinite(values) & (values > 0)))
+        if len(bad):
+            at = tuple(map(int, bad[0]))
+            raise ValueError(f"JointPowerLaw.fit: {label} must be finite and > 0; "
+                             f"got {label}[{', '.join(map(str, at))}] = {values[at]}")
+    if len(y) < 6 or np.all(y == y[0]):
+        raise ValueError("JointPowerLaw.fit: needs 6 measurements or more and y that varies; "
+                         f"got {len(y)}, y from {y.min():g} to {y.max():g}")
+    for label, column in zip(("sizes", "amounts of data"), x.T, strict=True):
+        if len(np.unique(column)) < 3:
+            raise ValueError(f"JointPowerLaw.fit: needs 3 different {label} or more; "
+                             f"got {len(np.unique(column))}")
+    return x, y

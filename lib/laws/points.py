@@ -1,0 +1,118 @@
+"""What a law is fitted to: checked points, one row per size, free of units."""
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Points:
+    """One row per size, in the order of x."""
+
+    u: np.ndarray  # [n] log(x / largest x), from -span to 0
+    y: np.ndarray  # [n] geometric mean of a size's repeats, in units of `unit`
+    count: np.ndarray  # [n] measurements of a size
+    whiten: np.ndarray  # [n, n] makes errors of log y independent, see `whitening`
+    within: float  # squares of log y around the means of repeats, in units of noise^2
+    single: float  # share of noise^2 that a single new measurement carries
+    sign: float  # +1 where y falls towards its asymptote, -1 where it rises
+    farthest: float  # distance of the bound from the best y, in ranges of y
+    largest_x: float
+    unit: float
+
+    @property
+    def measurements(self):
+        return self.count.sum()
+
+    @property
+    def span(self):
+        return -self.u[0]
+
+    @property
+    def range(self):
+        return np.ptp(self.y)
+
+    @property
+    def best(self):
+        return self.y.min() if self.sign > 0 else self.y.max()
+
+    def asymptote(self, gaps):
+        """Asymptotes that lie `gaps` ranges of y beyond the best point."""
+        return self.best - self.sign * gaps * self.range
+
+
+def check_points(x, y, groups=None, *, name, least):
+    """x, y, groups as arrays [measurements]; refuses what no law can be fitted to."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if x.ndim == 2 and x.shape[1] == 1:
+        x = x[:, 0]
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"{name}: x and y must be lists of equal length; "
+                         f"got shapes {x.shape} and {y.shape}")
+    for label, values in (("x", x), ("y", y)):
+        bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+        if len(bad):
+            raise ValueError(f"{name}: {label} must be finite and > 0; "
+                             f"got {label}[{bad[0]}] = {values[bad[0]]}")
+    groups = x if groups is None else np.asarray(groups)
+    if groups.shape != x.shape:
+        raise ValueError(f"{name}: groups must name the size of every measurement; got "
+                         f"{len(groups)} for {len(x)} measurements")
+    _, groups = np.unique(groups, return_inverse=True)
+    first = x[np.unique(groups, return_index=True)[1]][groups]
+    if np.any(first != x):
+        at = np.flatnonzero(first != x)[0]
+        raise ValueError(f"{name}: repeats of one size must have one x; a group holds both "
+                         f"{first[at]:g} and {x[at]:g}")
+    sizes = len(np.unique(x))
+    if sizes < least:
+        raise ValueError(f"{name}: needs {least} different x or more; got {sizes}")
+    if np.all(y == y[0]):
+        raise ValueError(f"{name}: y is {y[0]:g} everywhere; a constant holds no law")
+    return x, y, groups
+
+
+def gather_points(x, y, groups, *, direction, bound, error_ratio, error_length, name):
+    """`Points` of checked measurements; errors as in `whitening`."""
+    log_y = np.log(y)
+    count = np.bincount(groups)
+    log_x = np.bincount(groups, np.log(x)) / count
+    mean = np.bincount(groups, log_y) / count
+    order = np.argsort(log_x, kind="stable")
+    u, count_in_order = (log_x - log_x.max())[order], count[order].astype(float)
+    unit = np.exp(mean.mean())
+    values = np.exp(mean[order]) / unit
+    if np.ptp(values) == 0:
+        raise ValueError(f"{name}: the repeats of every size average to one y; no law to fit")
+    sign = {"falling": 1.0, "rising": -1.0}.get(direction) or _direction(u, values)
+    bound = 0.0 if bound is None and sign > 0 else bound
+    best = values.min() if sign > 0 else values.max()
+    farthest = np.inf
+    if bound is not None:
+        farthest = sign * (best - bound / unit) / np.ptp(values)
+        if farthest <= 0:
+            raise ValueError(f"{name}: bound must lie beyond every y; got bound = {bound:g}, "
+                             f"best y = {best * unit:g}")
+    return Points(u=u, y=values, count=count_in_order,
+                  whiten=whitening(u, count_in_order, error_ratio, error_length),
+                  within=float((1 + error_ratio) * np.sum((log_y - mean[groups]) ** 2)),
+                  single=(1 + error_ratio / count.mean()) / (1 + error_ratio), sign=sign,
+                  farthest=float(farthest), largest_x=float(np.exp(log_x.max())),
+                  unit=float(unit))
+
+
+def whitening(u, count, ratio, length):
+    """Matrix V with V' V = inverse of the errors' covariance, in units of noise^2, [n, n].
+
+    No curve follows its law exactly: neighbouring sizes err together. Beside an
+    independent error of every measurement, each size has an error of `ratio` times its
+    variance, correlated as exp(-|distance in u| / (length x measured range)).
+    """
+    near = np.exp(-np.abs(u[:, None] - u) / (length * -u[0]))
+    cov = (np.diag(1 / count) + ratio / count.mean() * near) / (1 + ratio)
+    return np.linalg.inv(np.linalg.cholesky(cov))
+
+
+def _direction(u, y):
+    """+1 if y mostly falls with u (Spearman's rank correlation), -1 if it rises."""
+    ranks = np.argsort(np.argsort(y))
+    return 1.0 if np.corrcoef(u, ranks)[0, 1] <= 0 else -1.0

@@ -1,0 +1,80 @@
+"""The environment's three descriptions name the same packages; nothing machine-bound is kept."""
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NEEDED = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+
+
+def normalised(requirement):
+    """Name and marker of a requirement, as pip compares them."""
+    name, _, marker = requirement.partition(";")
+    return re.sub(r"[-_.]+", "-", name.strip().lower()), marker.strip().replace('"', "'")
+
+
+def locked(name):
+    text = (ROOT / name).read_text()
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", text, flags=re.M)), text
+
+
+def test_conda_environment_names_the_same_packages():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = next(entry["pip"] for entry in environment if isinstance(entry, dict))
+    assert sorted(map(normalised, conda)) == sorted(map(normalised, NEEDED))
+
+
+def test_lock_holds_every_package_and_only_names_versions_and_hashes():
+    versions, text = locked("requirements.lock")
+    missing = {normalised(requirement)[0] for requirement in NEEDED} - set(versions)
+    assert not missing
+    for line in text.splitlines():
+        assert re.fullmatch(r"[a-z0-9._-]+==\S+( ; .*)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?",
+                            line), line
+
+
+def test_lock_has_nothing_that_pyproject_no_longer_asks_for():
+    """Every locked package is asked for, directly or by another locked one."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    versions, _ = locked("requirements.lock")
+    asked = {normalised(requirement)[0] for requirement in NEEDED}
+    for package in versions:
+        try:
+            asked |= {normalised(re.split(r"[ (<>=!~;\[]", one)[0])[0]
+                      for one in requires(package) or []}
+        except PackageNotFoundError:  # of another platform
+            asked.add(package)
+    assert set(versions) <= asked
+
+
+def test_set_up_lock_brings_uv():
+    versions, text = locked("requirements-setup.lock")
+    assert {"uv", "setuptools"} == set(versions) and "://" not in text
+
+
+def tracked():
+    run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if run.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in run.stdout.split("\0") if name]
+
+
+def test_no_tracked_text_holds_a_path_of_a_machine():
+    home = re.compile(r"(?<![\w.])/(?:home|root|Users|work)/[A-Za-z0-9_.-]+")
+    for path in tracked():
+        if path.suffix in {".py", ".ipynb", ".md", ".yaml", ".yml", ".toml", ".json", ".csv"}:
+            found = home.search(path.read_text(errors="ignore")) if path.is_file() else None
+            assert not found, f"{path.relative_to(ROOT)}: {found.group()}"
+
+
+def test_outputs_hold_no_data_only_results():
+    for path in tracked():
+        if (ROOT / "outputs") in path.parents and path.is_file():
+            assert path.suffix != ".parquet", path
+            assert path.stat().st_size < 3_000_000, path
