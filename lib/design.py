@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.sizes import matrix_flops
+
 
 class Sizes(NamedTuple):
     """Sizes of one family, a row each: what is built and what it computes."""
@@ -68,25 +70,6 @@ def size_grid(*, flops_max=143e6, embedding_min=16, embedding_step=16, sparse_fe
                          f"with first_layer_max = {first_layer_max} and ratio_max = {ratio_max}")
     order = np.lexsort((flops[kept], size_parameters[kept, 0]))
     return Sizes(size_parameters[kept][order], flops[kept][order])
-
-
-def matrix_flops(size_parameters, family="mlp"):
-    """FLOPs of the matrix products for one user-ad pair, [..., layers + 1] -> [...].
-
-    A twin tower computes its layers above the first twice, once a side, and the inner
-    product; its first layers share the inputs, so together they cost as much as an MLP's.
-
-    >>> int(matrix_flops([3328, 1024, 256, 256, 256, 1]))
-    7602688
-    """
-    size_parameters = np.asarray(size_parameters)
-    products = size_parameters[..., :-1] * size_parameters[..., 1:]
-    if family == "mlp":
-        return 2 * products.sum(axis=-1)
-    if family == "twin_tower":
-        return 2 * (products[..., 0] + 2 * products[..., 1:].sum(axis=-1)
-                    + size_parameters[..., -1])
-    raise ValueError(f"matrix_flops: family must be 'mlp' or 'twin_tower'; got {family!r}")
 
 
 def best_size(revenue, cost, roi_min):

@@ -14,6 +14,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from lib.sizes import check_size_parameters, matrix_flops
+
 
 def mlp(size_parameters, user_width=0, seed=0):
     """The paper's foundation model of one user-ad pair's score, built.
@@ -48,9 +50,6 @@ def twin_tower(size_parameters, user_width, seed=0):
     return model
 
 
-FAMILIES = {"mlp": mlp, "twin_tower": twin_tower}
-
-
 def flops(model, family="mlp", *, elementwise=False):
     """FLOPs of the forward pass of one user-ad pair; a multiply-add is 2.
 
@@ -68,13 +67,9 @@ def flops(model, family="mlp", *, elementwise=False):
         split, sizes = bool(model.user_width), model.size_parameters
     else:
         split, sizes = False, check_size_parameters(model, family)
-    inputs, widths = sizes[0], sizes[1:]
-    inner = sum(a * b for a, b in itertools.pairwise(widths))
-    towers = 2 if family == "twin_tower" else 1
-    count = 2 * (inputs * widths[0] + towers * inner)
-    if family == "twin_tower":
-        count += 2 * widths[-1]
+    count = matrix_flops(sizes, family)
     if elementwise:
+        inputs, widths, towers = sizes[0], sizes[1:], 2 if family == "twin_tower" else 1
         # Profiler: batch norm 8 an input of a hidden layer, PReLU 4, a bias 1.
         hidden = sum(widths[:-1])
         normed = towers * sum(widths[:-2])
@@ -83,19 +78,6 @@ def flops(model, family="mlp", *, elementwise=False):
         # The profiler counts an inner product's additions one short of its products.
         count -= 1 if family == "twin_tower" else 0
     return int(count)
-
-
-def check_size_parameters(size_parameters, family="mlp"):
-    """The size parameters as a tuple of int; ValueError if they describe no model."""
-    if family not in FAMILIES:
-        raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {family!r}")
-    sizes = tuple(size_parameters)
-    whole = all(isinstance(a, (int, np.integer)) and a >= 1 for a in sizes)
-    if len(sizes) < 2 or not whole or (family == "mlp" and sizes[-1] != 1):
-        end = ", the last of them 1" if family == "mlp" else ""
-        raise ValueError(f"size parameters of a {family} must be two or more whole numbers "
-                         f">= 1{end}; got {list(sizes)}")
-    return tuple(int(a) for a in sizes)
 
 
 # ---- layers ---------------------------------------------------------------

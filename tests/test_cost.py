@@ -14,7 +14,7 @@ from lib.cost import (
     request_work,
     required_machines,
 )
-from lib.design import matrix_flops
+from lib.sizes import matrix_flops
 
 positive = st.floats(1e-3, 1e6)
 SIZES = [[3328, 256, 128, 128, 128, 1], [3328, 1024, 256, 256, 256, 1],

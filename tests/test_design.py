@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.design import best_size, highest_roi, matrix_flops, share_best, size_grid
+from lib.design import best_size, highest_roi, share_best, size_grid
+from lib.sizes import matrix_flops
 
 money = st.integers(-3, 3).map(float)  # few values: many ties
 pairs = st.lists(st.tuples(money, st.sampled_from([-1.0, 0.0, 1.0, 2.0, np.inf])), min_size=1)

@@ -18,10 +18,10 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from lib.cost import load_at_limit
-from lib.design import matrix_flops
 from lib.machine import facts
 from lib.serving.engines import OnnxRuntime
 from lib.serving.export import FORMS, random_graph
+from lib.sizes import matrix_flops
 
 try:
     import mlperf_loadgen as loadgen
