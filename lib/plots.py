@@ -43,7 +43,9 @@ def band(ax, x, mean, low, high, colour, label=None):
 def at_end(ax, x, y, text, colour, dx=5, dy=0, **kwargs):
     """A label beside a point, in the colour of what it names."""
     ax.annotate(text, (x, y), (dx, dy), textcoords="offset points", color=colour,
-                va="center", fontsize="small", annotation_clip=False, **kwargs)
+                va="center", fontsize="small", annotation_clip=False,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
+                **kwargs)
 
 
 def with_errors(ax, x, y, y_error=None, x_error=None, colour=BLUE, **kwargs):
