@@ -1,0 +1,43 @@
+"""A reader's own tables enter the chain at any link: nothing is simulated or measured then."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from small_log import FEATURES, make_log
+
+from lib import impressions
+
+QUICK = Path(__file__).parents[1] / "outputs" / "quick"
+
+
+def run(root, notebook, **parameters):
+    """Run a notebook of the quick profile in `root`; returns its summary."""
+    given = [text for name, value in parameters.items() for text in ("-p", name, str(value))]
+    subprocess.run([sys.executable, "-m", "lib", "run", notebook, *given], check=True,
+                   env={**os.environ, "RETRIEVAL_SCALING_ROOT": str(root)}, capture_output=True)
+    return json.loads((root / "outputs/quick" / notebook / "summary.json").read_text())
+
+
+def test_ab_tests_and_measurements_of_ones_own(tmp_path):
+    folder = QUICK / "01_metric_validation"
+    summary = run(tmp_path, "01_metric_validation", measurements=folder / "measurements.csv",
+                  ab_tests=folder / "ab_tests.csv")
+    committed = json.loads((folder / "summary.json").read_text())
+    assert summary["values"] == committed["values"]
+    assert "system and 14 models" in summary["answer"]
+
+
+def test_costs_of_ones_own(tmp_path):
+    summary = run(tmp_path, "03_cost_simulation", costs=QUICK / "03_cost_simulation/costs.csv")
+    assert summary["values"]["times"] > 1
+    assert not (tmp_path / "outputs/quick/03_cost_simulation/cache").exists()
+
+
+def test_a_log_of_ones_own(tmp_path):
+    impressions.write_logs(tmp_path / "log.parquet", [make_log(400)])
+    impressions.save_features(tmp_path / "features.yaml", FEATURES)
+    summary = run(tmp_path, "00_logs", logs="log.parquet", features="features.yaml")
+    assert summary["values"]["impressions"] == 400
+    assert "simulated" not in summary["answer"]
