@@ -323,8 +323,10 @@ def test_interrupt_leaves_no_result_and_no_kernel(repository):
                  "time.sleep(60)")
     command = ("import pathlib, sys; from lib import run; run.REPOSITORY = pathlib.Path.cwd()\n"
                "from lib.__main__ import main; sys.exit(main(['run']))")
+    # Started in the background of a shell, the tests would hand on an ignored SIGINT.
     process = subprocess.Popen([sys.executable, "-c", command], cwd=repository,
-                               stderr=subprocess.PIPE, text=True)
+                               stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     pid = repository / "pid"
     deadline = time.monotonic() + 60
     while not (pid.exists() and pid.read_text()):
