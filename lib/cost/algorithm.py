@@ -1,0 +1,95 @@
+"""Algorithm 1: from the QPS of a size to machines and their price.
+
+Costs are machines times a price per machine and hour, in the currency of the price.
+"""
+import numpy as np
+import pandas as pd
+
+
+def required_machines(qps_base, machines_base, qps, *, whole=False):
+    """Machines that carry the base model's traffic with another model (Algorithm 1, line 9).
+
+    Args:
+      qps_base, qps: of one machine at the latency limit, base model and others; any shapes
+        that broadcast. A qps of 0, a size that cannot meet the limit, needs inf machines.
+      machines_base: machines that serve the base model, req_0.
+      whole: round up to whole machines.
+
+    Raises: ValueError where qps_base or machines_base is not positive, or qps is negative.
+
+    >>> required_machines(100.0, 20, np.array([100.0, 40.0, 0.0]))
+    array([20., 50., inf])
+    >>> float(required_machines(100.0, 20, 70.0, whole=True))
+    29.0
+    """
+    qps_base, machines_base, qps = (np.asarray(x, float) for x in (qps_base, machines_base, qps))
+    for name, value in (("qps_base", qps_base), ("machines_base", machines_base)):
+        if not (value > 0).all():
+            raise ValueError(f"required_machines: {name} must be > 0; got {value.min()}")
+    if not (qps >= 0).all():
+        raise ValueError(f"required_machines: qps must be >= 0; got {np.min(qps)}")
+    with np.errstate(divide="ignore"):
+        machines = machines_base * (qps_base / qps)  # in this order the base gets its own
+    return np.ceil(machines) if whole else machines
+
+
+def machines_interval(qps_base, machines_base, qps):
+    """`required_machines` carrying intervals: from (qps, low, high) to (machines, low, high).
+
+    The bounds take both errors at their worst, since nothing is said of how they move
+    together.
+
+    >>> [float(x) for x in machines_interval((100.0, 90.0, 120.0), 20, (50.0, 40.0, 60.0))]
+    [40.0, 30.0, 60.0]
+    """
+    base, base_low, base_high = qps_base
+    value, low, high = qps
+    return (required_machines(base, machines_base, value),
+            required_machines(base_low, machines_base, high),
+            required_machines(base_high, machines_base, low))
+
+
+def cost_per_hour(machines, price_per_hour):
+    """Machine cost, in the currency of the price, per hour.
+
+    >>> cost_per_hour(np.array([20.0, 50.0]), price_per_hour=1.5)
+    array([30., 75.])
+    """
+    if not np.all(np.asarray(price_per_hour) > 0):
+        raise ValueError(f"cost_per_hour: price_per_hour must be > 0; got {price_per_hour}")
+    return np.asarray(machines, float) * price_per_hour
+
+
+def priced(rows, base, machines_base, price_per_hour, *, whole=False):
+    """Algorithm 1 over measured sizes: the costs table of DESIGN.md.
+
+    Args:
+      rows: measured sizes, list of dicts as of `lib.serving.load_test.measure_size` or a
+        DataFrame; one family on one machine under one latency limit.
+      base: size parameters of the base model, one of the rows.
+      machines_base: machines that serve it now.
+      price_per_hour: of one machine.
+
+    Returns: DataFrame, the rows with machines, machines_low, machines_high, cost_per_hour.
+
+    >>> rows = [{"size_parameters": [4, 2, 1], "qps": 80.0, "qps_low": 80.0, "qps_high": 85.0},
+    ...         {"size_parameters": [8, 2, 1], "qps": 40.0, "qps_low": 40.0, "qps_high": 42.5}]
+    >>> priced(rows, base=[4, 2, 1], machines_base=10, price_per_hour=2)[
+    ...     ["qps", "machines", "machines_low", "machines_high", "cost_per_hour"]]
+        qps  machines  machines_low  machines_high  cost_per_hour
+    0  80.0      10.0     10.000000          10.00           20.0
+    1  40.0      20.0     18.823529          21.25           40.0
+    """
+    table = pd.DataFrame(rows).reset_index(drop=True)
+    is_base = np.array([list(size) == list(base) for size in table["size_parameters"]])
+    if is_base.sum() != 1:
+        raise ValueError(f"priced: one row must hold the base size {list(base)}; "
+                         f"found {is_base.sum()}")
+    qps = [table[name].to_numpy(float) for name in ("qps", "qps_low", "qps_high")]
+    qps_base = [float(values[is_base][0]) for values in qps]
+    machines, low, high = machines_interval(qps_base, machines_base, qps)
+    low[is_base] = high[is_base] = machines_base  # by definition, however it was measured
+    if whole:
+        machines, low, high = np.ceil([machines, low, high])
+    return table.assign(machines=machines, machines_low=low, machines_high=high,
+                        cost_per_hour=cost_per_hour(machines, price_per_hour))
