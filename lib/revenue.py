@@ -96,6 +96,61 @@ class LinearLift:
         return tuple(np.nanquantile(self.r_squared_draws_, [tail, 1 - tail]))
 
 
+def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000, seed=0):
+    """Revenue lifts of sizes by G(law(FLOPs)), where one test identifies G.
+
+    Of a linear G only the slope matters for lifts against the base, and one measured lift
+    gives it: lift = lift of the reference x (law at the size - law at the base) /
+    (law at the reference - law at the base). The test's own error is not in the interval.
+
+    Args:
+      law: a fitted law of the metric over FLOPs (`lib.laws.BNSL`).
+      tests: DataFrame with columns model, flops, revenue_lift (fraction, measured).
+      base, reference: models of `tests`: the one lifts count from, and the one that
+        identifies G.
+      interval: probability of the intervals; draws, seed: of the laws that give them.
+
+    Returns: DataFrame, `tests` with metric_gain (over the base, by the law), by_law, low, high.
+    Raises: ValueError for a missing column, a model that is not in `tests` or is there twice,
+      or a reference without a lift.
+
+    >>> import pandas as pd
+    >>> from lib.laws import PowerLaw
+    >>> flops = np.geomspace(1.0, 64.0, 7)
+    >>> law = PowerLaw().fit(flops, 0.9 - 0.1 / flops)
+    >>> tests = pd.DataFrame({"model": ["base", "new", "reference"], "flops": [1.0, 2.0, 4.0],
+    ...                       "revenue_lift": [0.0, np.nan, 0.03]})
+    >>> lifts_by_reference(law, tests, "base", "reference").by_law.round(3).tolist()
+    [0.0, 0.02, 0.03]
+    """
+    missing = [name for name in ("model", "flops", "revenue_lift") if name not in tests]
+    if missing:
+        raise ValueError(f"lifts_by_reference: column {missing[0]} is missing; "
+                         f"got {', '.join(map(str, tests.columns))}")
+    at = {}
+    for role, model in (("base", base), ("reference", reference)):
+        found = np.flatnonzero(tests.model == model)
+        if len(found) != 1:
+            raise ValueError(f"lifts_by_reference: {role} {model!r} must be one of the models "
+                             f"{', '.join(map(str, tests.model))}; found {len(found)}")
+        at[role] = found[0]
+    lift = float(tests.revenue_lift.iloc[at["reference"]])
+    if not np.isfinite(lift) or lift == 0:
+        raise ValueError(f"lifts_by_reference: the reference {reference!r} needs a measured "
+                         f"revenue_lift other than 0; got {lift}")
+
+    def lifts(metric):
+        gain = metric - metric[..., at["base"], None]
+        return lift * gain / gain[..., at["reference"], None]
+
+    flops = tests.flops.to_numpy(float)
+    metric = law.predict(flops)
+    tail = (1 - interval) / 2
+    low, high = np.quantile(lifts(law.sample(flops, draws, seed)), [tail, 1 - tail], axis=0)
+    return tests.assign(metric_gain=metric - metric[at["base"]], by_law=lifts(metric), low=low,
+                        high=high)
+
+
 def _line(x, y):
     """Slope and intercept of least squares along the last axis."""
     mean_x, mean_y = x.mean(axis=-1, keepdims=True), y.mean(axis=-1, keepdims=True)

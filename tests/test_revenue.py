@@ -1,9 +1,11 @@
 """G, from metric to revenue lift: NumPy's line, honest intervals."""
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from lib.revenue import LinearLift
+from lib.laws import BNSL
+from lib.revenue import LinearLift, lifts_by_reference
 
 METRIC = np.array([0.80, 0.81, 0.83, 0.84, 0.86, 0.90])
 LIFT = np.array([-0.010, 0.000, 0.004, 0.012, 0.015, 0.033])
@@ -99,3 +101,51 @@ def test_resamples_without_a_slope_are_left_out_of_r_squared():
 def test_what_has_no_line_is_refused(metric, lift, match):
     with pytest.raises(ValueError, match=f"LinearLift: .*{match}"):
         LinearLift().fit(metric, lift)
+
+
+# G identified by one test
+
+FLOPS = np.array([864320, 1753216, 3604736, 7602688, 8913920, 13109248, 16778240, 4.0e7,
+                  49284096, 142608384])
+R = np.array([.8238, .8347, .8428, .8517, .8545, .8572, .8578, .8632, .8628, .8695])
+TESTS = pd.DataFrame({"model": ["base", "5128", "10128", "16128"],
+                      "flops": [7602688, 12600320, 22840320, 35128320],
+                      "revenue_lift": [0.0, 0.0038, 0.0069, 0.0085]})
+
+
+def test_lifts_of_the_paper_s_two_new_sizes():
+    """Section 4.2: predicted +0.33 % and +0.62 %, measured +0.38 % and +0.69 %."""
+    law = BNSL(direction="rising", bound=1.0).fit(FLOPS, R)
+    lifts = lifts_by_reference(law, TESTS, "base", "16128").set_index("model")
+    assert 0.0033 <= lifts.by_law["5128"] <= 0.0038
+    assert 0.0062 <= lifts.by_law["10128"] <= 0.0069
+    assert (lifts.low <= lifts.by_law).all() and (lifts.by_law <= lifts.high).all()
+    assert lifts.by_law["base"] == 0 and lifts.by_law["16128"] == pytest.approx(0.0085)
+
+
+def test_lifts_by_reference_of_a_law_by_hand():
+    class Line:  # metric = FLOPs
+        def predict(self, x):
+            return x
+
+        def sample(self, x, draws, seed):
+            return np.stack([x, x**2])
+
+    tests = pd.DataFrame({"model": list("abc"), "flops": [1.0, 2.0, 3.0],
+                          "revenue_lift": [0.0, np.nan, 0.04]})
+    lifts = lifts_by_reference(Line(), tests, "a", "c", interval=1.0)
+    np.testing.assert_allclose(lifts.by_law, [0, 0.04 * 1 / 2, 0.04])
+    np.testing.assert_allclose(lifts.low, [0, 0.04 * 3 / 8, 0.04])
+    np.testing.assert_allclose(lifts.high, lifts.by_law)
+
+
+@pytest.mark.parametrize(("change", "base", "reference", "message"), [
+    ({}, "nobody", "16128", "base 'nobody' must be one of"),
+    ({"revenue_lift": 0.0}, "base", "16128", "needs a measured revenue_lift other than 0"),
+    ({"model": "base"}, "base", "base", "found 4")])
+def test_lifts_by_reference_names_what_is_wrong(change, base, reference, message):
+    law = BNSL(direction="rising").fit(FLOPS, R)
+    with pytest.raises(ValueError, match=message):
+        lifts_by_reference(law, TESTS.assign(**change), base, reference)
+    with pytest.raises(ValueError, match="column flops is missing"):
+        lifts_by_reference(law, TESTS.drop(columns="flops"), "base", "16128")
