@@ -85,6 +85,24 @@ class LinearLift:
         slope, intercept = (x.reshape(-1, *[1] * axes) for x in lines.T)
         return slope * metric + intercept
 
+    def over_base(self, law, x, base, draws, seed=0):
+        """Lifts of sizes over the base: this line of a law's metric at x less that at base.
+
+        Every draw takes one law and one line and asks both for the size and for the base, so
+        that what they have in common cancels.
+
+        Args:
+          law: fitted (`lib.laws.BNSL`) to the metric over the same unit as x.
+          x: FLOPs of the sizes, [sizes]; base: of the base.
+
+        Returns: lifts [sizes] and draws of them [draws, sizes].
+        """
+        x = np.asarray(x, float)
+        drawn = law.sample(np.append(x, base), draws, seed)
+        slopes = np.resize(self.lines_[:, 0], draws)
+        return (self.slope_ * (law.predict(x) - law.predict(float(base))),
+                slopes[:, None] * (drawn[:, :-1] - drawn[:, -1:]))
+
     def slope_interval(self, interval=0.9):
         """(low, high) of the slope over the lines drawn."""
         tail = (1 - interval) / 2

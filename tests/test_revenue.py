@@ -103,6 +103,18 @@ def test_what_has_no_line_is_refused(metric, lift, match):
         LinearLift().fit(metric, lift)
 
 
+def test_lifts_over_the_base_share_what_law_and_line_have_in_common(fit):
+    law = BNSL(direction="rising", bound=1.0).fit(FLOPS, R)
+    x = np.array([FLOPS[3], 2 * FLOPS[3]])
+    lifts, draws = fit.over_base(law, x, FLOPS[3], draws=50, seed=1)
+    assert draws.shape == (50, 2)
+    assert lifts[0] == 0 and not draws[:, 0].any()  # the base itself, in every draw
+    assert lifts[1] == pytest.approx(fit.slope_ * np.diff(law.predict(x))[0])
+    slow = [fit.lines_[i, 0] * (law.sample(x, 50, 1)[i, 1] - law.sample(x, 50, 1)[i, 0])
+            for i in range(50)]
+    np.testing.assert_allclose(draws[:, 1], slow)
+
+
 # G identified by one test
 
 FLOPS = np.array([864320, 1753216, 3604736, 7602688, 8913920, 13109248, 16778240, 4.0e7,
