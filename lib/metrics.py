@@ -6,16 +6,18 @@ equal scores the ad of lower value comes first, among equal `v` the choice of
 true best ads is the one that the model meets worst.
 
 Every metric returns one value an impression, NaN where it is undefined; `mean`
-averages the defined ones and says how many were not.
+averages the defined ones and says how many were not. `evaluate` takes them all,
+comparing each pair of ads once. Impressions are worked off in blocks: beyond
+arguments and results, memory does not grow with their number.
 """
 import dataclasses
 
 import numpy as np
 
-# Pairwise comparison of columns beats a sort for lists about ten long, and
-# loses to it for long ones.
-_LONGEST_PAIRWISE = 40
-_BLOCK = 1 << 14  # impressions compared at a time, so that the columns stay in cache
+from lib.orders import Compared, counted, over_blocks, placed
+
+# Powers of 1/2 down to 0. Ranks are mostly whole, and np.exp2 is several times slower.
+_HALVES = np.exp2(-np.arange(1080.0))
 
 
 def r_over_r_star(scores, v, ecpm, m, mask=None):
@@ -32,8 +34,7 @@ def r_over_r_star(scores, v, ecpm, m, mask=None):
     >>> r_over_r_star([3, 2, 1], [3, 1, 2], [10, 0, 20], m=2).round(3)
     np.float64(0.333)
     """
-    r, r_star = captured(scores, v, ecpm, m, mask)
-    return np.divide(r, r_star, out=np.full_like(r, np.nan), where=r_star > 0)[()]
+    return _ratio(*captured(scores, v, ecpm, m, mask))[()]
 
 
 def captured(scores, v, ecpm, m, mask=None):
@@ -44,12 +45,8 @@ def captured(scores, v, ecpm, m, mask=None):
     >>> [float(total) for total in captured([3, 2, 1], [3, 1, 2], [10, 0, 20], m=2)]
     [10.0, 30.0]
     """
-    scores, v, ecpm, mask = _check("r_over_r_star", mask, scores=scores, v=v, ecpm=ecpm)
-    _check_cut("r_over_r_star", "m", m, ecpm.shape[-1])
-    ecpm = np.where(mask, ecpm, 0.0)
-    r = np.where(places(scores, ecpm, mask) < m, ecpm, 0.0).sum(axis=-1)
-    r_star = np.where(places(v, -ecpm, mask) < m, ecpm, 0.0).sum(axis=-1)
-    return r, r_star
+    return over_blocks("r_over_r_star", lambda block: _captured(block, m), mask, {"m": m},
+                        scores=scores, v=v, ecpm=ecpm)
 
 
 def ndcg(scores, v, mask=None, *, gain="exponential"):
@@ -64,22 +61,29 @@ def ndcg(scores, v, mask=None, *, gain="exponential"):
     >>> ndcg([2, 1, 3], [2, 0, 1]).round(5)
     np.float64(0.79671)
     """
-    scores, v, mask = _check("ndcg", mask, scores=scores, v=v)
-    if np.any(v[mask] < 0):
-        raise ValueError(f"ndcg: v must be >= 0; got {v[mask].min()}")
-    v = np.where(mask, v, 0.0)
-    if gain == "exponential":
-        # Divided by 2^max, which cancels: no overflow however large the ranks.
-        highest = v.max(axis=-1, keepdims=True)
-        gains = np.exp2(v - highest) - np.exp2(-highest)
-    elif gain == "linear":
-        gains = v
-    else:
+    if gain not in ("exponential", "linear"):
         raise ValueError(f"ndcg: gain must be 'exponential' or 'linear'; got {gain!r}")
-    discount = 1 / np.log2(np.arange(2, scores.shape[-1] + 2))
-    ideal = np.sort(gains, axis=-1)[..., ::-1] @ discount
-    found = (gains * discount[places(scores, v, mask)]).sum(axis=-1)
-    return np.divide(found, ideal, out=np.full_like(ideal, np.nan), where=ideal > 0)[()]
+    return over_blocks("ndcg", lambda block: _ndcg(block, gain), mask, scores=scores, v=v)[()]
+
+
+def revenue_ndcg(scores, v, ecpm, mask=None):
+    """NDCG whose gain is money: discounted eCPM in the model's order over that in v's order.
+
+    R/R* with its step, 1 for the first m and 0 after, replaced by the discount
+    1 / log2(1 + place): no m to choose, and the order within the top counts. The gain
+    is any value of an ad (Järvelin and Kekäläinen 2002, "Cumulated gain-based evaluation
+    of IR techniques"); revenue is one of the signals that Karmaker Santu et al. 2017 rank
+    a shop's products by ("On application of learning to rank for e-commerce search").
+    The ideal order is the system's own, as in Eq 5, so that a model may exceed 1; ordered
+    by the gain itself, as NDCG has it, this is `ndcg(scores, ecpm, gain="linear")`. Equal
+    v: the higher eCPM first.
+
+    Returns: [...], NaN where no ad has eCPM.
+
+    >>> revenue_ndcg([3, 2, 1], [3, 1, 2], [10, 0, 20]).round(3)
+    np.float64(0.884)
+    """
+    return over_blocks("revenue_ndcg", _revenue_ndcg, mask, scores=scores, v=v, ecpm=ecpm)[()]
 
 
 def recall(scores, v, m, k, mask=None):
@@ -90,12 +94,32 @@ def recall(scores, v, m, k, mask=None):
     >>> recall([3, 2, 1], [3, 1, 2], m=2, k=2)
     np.float64(0.5)
     """
-    scores, v, mask = _check("recall", mask, scores=scores, v=v)
-    _check_cut("recall", "m", m, scores.shape[-1])
-    _check_cut("recall", "k", k, scores.shape[-1])
-    place = places(scores, v, mask)
-    true = (places(v, -place, mask) < k) & mask
-    return ((place < m) & true).sum(axis=-1) / true.sum(axis=-1)
+    return over_blocks("recall", lambda block: _recall(block, m, k), mask, {"m": m, "k": k},
+                        scores=scores, v=v)[()]
+
+
+def joint_recall(scores, v, ecpm, m, q, k, mask=None):
+    """Share of the true top k that leave a cascade: the model keeps m, Ranking q of those.
+
+    After the joint recall of LCRON (Wang et al. 2025, arXiv:2503.09492), the share of the
+    ground truth among what all stages together let through. Kept of it: an ad has to
+    survive both stages, and the second sees only what the first lets through, so that a
+    worthless ad costs the model a place but can no longer displace a true one. Not
+    kept: the second stage is the logged Ranking, by `ecpm`, rather than a model trained
+    along; an ad that it never saw has eCPM 0 and comes last; the candidates are the
+    logged ones; and no sort is relaxed, as LCRON's losses relax it.
+
+    Args:
+      scores, v, ecpm, mask: as in `r_over_r_star`.
+      m, q, k: 1 .. n. From q = m on it is `recall(scores, v, m, k)`.
+
+    Returns: [...]; a list of fewer than k ads has all of them as its true top.
+
+    >>> joint_recall([4, 3, 2, 1], [4, 1, 2, 3], [30, 10, 40, 20], m=3, q=1, k=1)
+    np.float64(0.0)
+    """
+    return over_blocks("joint_recall", lambda block: _joint_recall(block, m, q, k), mask,
+                        {"m": m, "q": q, "k": k}, scores=scores, v=v, ecpm=ecpm)[()]
 
 
 def opa(scores, v, mask=None):
@@ -106,46 +130,19 @@ def opa(scores, v, mask=None):
     >>> opa([3, 2, 1], [3, 1, 2]).round(3)
     np.float64(0.667)
     """
-    scores, v, mask = _check("opa", mask, scores=scores, v=v)
-    shape, n = scores.shape[:-1], scores.shape[-1]
-    right, pairs = (np.zeros(int(np.prod(shape)), np.int32) for _ in range(2))
-    for block, (s, t, real) in _blocks(scores, v, mask):
-        for i in range(n):
-            for j in range(i):
-                both = real[i] & real[j]
-                above, below = both & (t[i] > t[j]), both & (t[i] < t[j])
-                right[block] += above & (s[i] > s[j]) | below & (s[i] < s[j])
-                pairs[block] += above | below
-    return np.divide(right, pairs, out=np.full(len(pairs), np.nan),
-                     where=pairs > 0).reshape(shape)[()]
+    return over_blocks("opa", _opa, mask, scores=scores, v=v)[()]
 
 
-def places(scores, value, mask=None):
+def places(scores, v, mask=None):
     """Place of every ad when sorted by score, 0 for the best, [..., n] int.
 
-    Equal scores: the lower `value` comes first, then the earlier ad. Padded ads
-    come last.
+    Equal scores: the lower `v` comes first, then the earlier ad. Padded ads come last.
 
     >>> places([0.5, 0.5, 0.9], [2, 1, 1]).tolist()
     [2, 1, 0]
     """
-    scores, value, mask = _check("places", mask, scores=scores, value=value)
-    scores, value = np.where(mask, scores, -np.inf), np.where(mask, value, np.inf)
-    n = scores.shape[-1]
-    if n > _LONGEST_PAIRWISE:
-        order = np.lexsort((value, -scores, ~mask), axis=-1)
-        out = np.empty(scores.shape, np.int32)
-        np.put_along_axis(out, order, np.arange(n, dtype=np.int32), axis=-1)
-        return out
-    out = np.zeros((n, int(np.prod(scores.shape[:-1]))), np.int16)
-    for block, (s, t) in _blocks(scores, value):
-        for i in range(n):
-            for j in range(i):
-                # The earlier ad j stays ahead unless i is strictly better.
-                ahead = (s[i] > s[j]) | (s[i] == s[j]) & (t[i] < t[j])
-                out[j, block] += ahead
-                out[i, block] += ~ahead
-    return out.T.reshape(scores.shape)
+    out = over_blocks("places", lambda block: block.place_by_scores_v, mask, scores=scores, v=v)
+    return np.moveaxis(out, 0, -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,12 +173,18 @@ def evaluate(scores, v, ecpm, m, k, mask=None):
     """All metrics of one model on one set of impressions, name -> Mean.
 
     `r_over_r_star_by_money` is the ratio of the sums of Eq 5's two parts, its
-    error by linearisation; the others are means over impressions.
+    error by linearisation; the others are means over impressions. The cascade of
+    `joint_recall` ends with m ads, of twice as many that the model passes on.
     """
-    r, r_star = captured(scores, v, ecpm, m, mask)
-    ratio = np.divide(r, r_star, out=np.full_like(r, np.nan), where=r_star > 0)
-    out = {"r_over_r_star": mean(ratio), "ndcg": mean(ndcg(scores, v, mask)),
-           "recall": mean(recall(scores, v, m, k, mask)), "opa": mean(opa(scores, v, mask))}
+    def every(block):
+        wide = min(2 * m, len(block.real))
+        return np.stack([*_captured(block, m), _ndcg(block), _revenue_ndcg(block),
+                         _recall(block, m, k), _joint_recall(block, wide, m, k), _opa(block)])
+
+    r, r_star, *rest = over_blocks("evaluate", every, mask, {"m": m, "k": k},
+                                    scores=scores, v=v, ecpm=ecpm)
+    names = "ndcg", "revenue_ndcg", "recall", "joint_recall", "opa"
+    out = {"r_over_r_star": mean(_ratio(r, r_star))} | dict(zip(names, map(mean, rest)))
     money = r_star.sum()
     if money > 0:
         share = r.sum() / money
@@ -193,39 +196,77 @@ def evaluate(scores, v, ecpm, m, k, mask=None):
     return out
 
 
-# ---- helpers --------------------------------------------------------------
+# ---- the metrics of a block, one value an impression ----------------------
 
 
-def _check(name, mask, **arrays):
-    """The arrays as float64 of one shape, the mask filled in; refuses NaN and bad shapes."""
-    arrays = {key: np.asarray(value, dtype=float) for key, value in arrays.items()}
-    shapes = {key: value.shape for key, value in arrays.items()}
-    first = next(iter(arrays.values()))
-    if len(set(shapes.values())) > 1 or first.ndim == 0 or first.shape[-1] == 0:
-        raise ValueError(f"{name}: arrays must share one shape [..., n], n >= 1; got {shapes}")
-    mask = np.ones(first.shape, bool) if mask is None else np.asarray(mask, bool)
-    if mask.shape != first.shape:
-        raise ValueError(f"{name}: mask must have shape {first.shape}; got {mask.shape}")
-    if not mask.any(axis=-1).all():
-        raise ValueError(f"{name}: every impression needs a real ad; "
-                         f"impression {int(np.argmin(mask.any(axis=-1)))} has none")
-    for key, value in arrays.items():
-        bad = np.isnan(value) & mask
-        if bad.any():
-            at = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(f"{name}: {key} is NaN at {at}")
-    return *arrays.values(), mask
+def _captured(block, m):
+    return np.stack([_dot(block.ecpm.values, place < m)
+                     for place in (block.place_by_scores_ecpm, block.place_by_v)])
 
 
-def _check_cut(name, parameter, cut, n):
-    if not 1 <= cut <= n or cut % 1:
-        raise ValueError(f"{name}: {parameter} must be a whole number in 1..{n}; "
-                         f"got {parameter} = {cut}")
+def _ndcg(block, gain="exponential"):
+    v = block.v.values
+    if v.min(initial=0.0) < 0:
+        raise ValueError(f"ndcg: v must be >= 0; got {v.min()}")
+    if gain == "exponential":
+        # Divided by 2^max, which cancels: no overflow however large the ranks.
+        highest = v.max(axis=0)
+        gains = _half_to_the(highest - v) - np.exp2(-highest)
+    else:
+        gains = v
+    return _ratio(_discounted(gains, block.place_by_scores_v),
+                  _discounted(gains, block.place_by_v))
 
 
-def _blocks(*arrays):
-    """Slices over impressions and, for each, the arrays as columns [n, block]."""
-    flat = [array.reshape(-1, array.shape[-1]) for array in arrays]
-    for low in range(0, len(flat[0]), _BLOCK):
-        block = slice(low, low + _BLOCK)
-        yield block, [np.ascontiguousarray(array[block].T) for array in flat]
+def _revenue_ndcg(block):
+    ecpm = block.ecpm.values
+    return _ratio(_discounted(ecpm, block.place_by_scores_ecpm),
+                  _discounted(ecpm, block.place_by_v))
+
+
+def _recall(block, m, k):
+    return _share_of_best(block, (block.place_by_scores_v < m) & block.real, k)
+
+
+def _joint_recall(block, m, q, k):
+    passed = (block.place_by_scores_v < m) & block.real
+    return _share_of_best(block, (placed(block.ecpm, block.v, passed) < q) & passed, k)
+
+
+def _opa(block):
+    pairs, wrong = np.zeros((2, block.real.shape[1]), np.int32)
+    for i, ((above, tied), (truly, equal)) in enumerate(zip(block.scores.pairs, block.v.pairs)):
+        differ = block.real[i] & block.real[:i] & ~equal
+        pairs += counted(differ)
+        wrong += counted(differ & (tied | (above ^ truly)))
+    return _ratio(pairs - wrong, pairs)
+
+
+def _share_of_best(block, kept, k):
+    """Share of the true top k that are kept; of equal v, those not kept are the truer."""
+    best = (placed(block.v, Compared(kept), block.real) < k) & block.real
+    return counted(best & kept) / counted(best)
+
+
+def _discounted(gains, place):
+    discount = 1 / np.log2(np.arange(2, len(place) + 2))
+    return _dot(gains, discount.take(place))
+
+
+def _dot(a, b):
+    """Sum of a * b over ads, always in their order: no digit depends on the block's size."""
+    return sum(x * y for x, y in zip(a, b))
+
+
+def _half_to_the(steps):
+    """2^-steps for steps >= 0."""
+    if steps.max(initial=0.0) < len(_HALVES):
+        whole = steps.astype(np.intp)
+        if not np.count_nonzero(whole != steps):
+            return _HALVES.take(whole)
+    return np.exp2(-steps)
+
+
+def _ratio(part, whole):
+    """part / whole, NaN where there is no whole."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
