@@ -19,7 +19,7 @@ from lib.laws import (
 )
 from lib.laws.average import Grid, design, prior_terms
 from lib.laws.law import mixture_quantile
-from lib.laws.points import check_points, gather_points
+from lib.laws.points import check_points, gather_points, whitening
 from lib.laws.refine import Projection
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "scaling_curves"
@@ -91,6 +91,15 @@ def test_evidence_equals_that_of_a_gaussian_process():
             found.append(ways[way, row])
     differences = np.array(found) - np.array(expected)
     np.testing.assert_allclose(differences, differences[0], atol=1e-4)
+
+
+def test_errors_of_neighbours_by_hand():
+    """Three sizes half the measured range apart, the largest measured twice."""
+    V = whitening(np.array([-2.0, -1.0, 0.0]), np.array([1.0, 1.0, 2.0]), ratio=2.0, length=0.1)
+    cov = np.linalg.inv(V.T @ V)  # in units of noise^2; a shared error counts 2 / (4 / 3)
+    assert cov[1, 1] == pytest.approx((1 + 1.5) / (1 + 2))
+    assert cov[2, 2] == pytest.approx((1 / 2 + 1.5) / (1 + 2))
+    assert cov[1, 2] == pytest.approx(1.5 * np.exp(-0.5 / 0.1) / (1 + 2))
 
 
 def test_mixture_quantile_of_one_normal():

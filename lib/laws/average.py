@@ -26,7 +26,8 @@ class Prior:
     """What is held plausible before a point is seen: one setting for all kinds of curves.
 
     Chosen by hand and random search on the even-numbered tasks of public scaling curves
-    (benchmarks/laws.py); around these values the errors there hardly change. Positions,
+    (benchmarks/laws.py); around these values the errors of the large families there hardly
+    change, those of a few curves (language models, translation) do. Positions,
     sharpness and error_length are shares of the measured range of log x, distances of the
     asymptote shares of the range of y, noises shares of the range of log y: units do not
     matter.
