@@ -1,8 +1,9 @@
-"""What this machine is, and how fast its matrix products are."""
+"""What this machine is, and how fast its matrix products and its memory are."""
 import functools
 import os
 import platform
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -45,3 +46,34 @@ def matrix_product_peak(threads=None, size=1536, repeats=5):
             a @ b
             best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
+
+
+@functools.cache
+def memory_bandwidth(threads=None, megabytes=512, repeats=5):
+    """Bytes/s of the best of `repeats` readings of an array larger than the caches.
+
+    Each of `threads` cores (all by default) reads its rows in a matrix-vector product, which
+    reads several rows at a time and so faster than a sum; the most that a scan of cached ad
+    vectors can reach. Measured once a process.
+    """
+    threads = threads or cores()
+    values = np.ones((megabytes * 64, 4096), np.float32)
+    ones, parts = np.ones(4096, np.float32), np.array_split(values, threads)
+    best = np.inf
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        for _ in range(1 + repeats):  # the first warms up
+            start = time.perf_counter()
+            list(pool.map(lambda part: part @ ones, parts))
+            best = min(best, time.perf_counter() - start)
+    return values.nbytes / best
+
+
+def peak_memory_mb():
+    """The most memory this process has held at a time, MB; NaN where the system does not say."""
+    try:
+        # Not getrusage: its peak goes over from a parent process to the one it starts.
+        with open("/proc/self/status") as lines:
+            kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
+        return int(kilobytes) * 1024 / 1e6
+    except (OSError, StopIteration):
+        return float("nan")

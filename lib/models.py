@@ -146,7 +146,7 @@ class MLP(keras.Model):
         super().__init__(name="mlp")
         self.supports_masking = True
         sizes = check_size_parameters(size_parameters, "mlp")
-        _check_user_width(user_width, sizes[0])
+        check_user_width(user_width, sizes[0])
         if user_width and len(sizes) < 3:
             raise ValueError("an mlp with user_width splits its first hidden layer; size "
                              f"parameters {list(sizes)} have none")
@@ -189,7 +189,7 @@ class TwinTower(keras.Model):
         super().__init__(name="twin_tower")
         self.supports_masking = True
         sizes = check_size_parameters(size_parameters, "twin_tower")
-        _check_user_width(user_width, sizes[0], least=1)
+        check_user_width(user_width, sizes[0], least=1)
         self.size_parameters, self.user_width, self.seed = sizes, user_width, seed
         self.user_tower = self._tower("user", (user_width, *sizes[1:]), seed)
         self.ad_tower = self._tower("ad", (sizes[0] - user_width, *sizes[1:]), seed + 100)
@@ -225,7 +225,7 @@ class TwinTower(keras.Model):
                 "seed": self.seed}
 
 
-def _check_user_width(user_width, inputs, least=0):
+def check_user_width(user_width, inputs, least=0):
     if not least <= user_width < inputs:
         raise ValueError(f"user_width must lie in {least}..{inputs - 1}, the input having "
                          f"{inputs} places; got {user_width}")

@@ -82,8 +82,8 @@ def train(scorer, log, *, loss, stop, start=0, batch_impressions=256, window=409
     if not 0 <= start < stop <= held:
         raise ValueError(f"train: needs 0 <= start < stop <= {held}, the impressions of {log}; "
                          f"got start = {start}, stop = {stop}")
-    threads = _set_up_backend()
-    trainee = _Trainee(scorer, loss)
+    threads = set_up_backend()
+    trainee = Trainee(scorer, loss)
     trainee.compile(Adagrad(learning_rate, epsilon=epsilon), loss)
     trainee.optimizer.build(trainee.trainable_variables)
     ads = ads or impressions.longest_list(log, scorer.features)
@@ -181,7 +181,7 @@ def load_weights(path, scorer):
 # ---- helpers --------------------------------------------------------------
 
 
-class _Trainee(keras.Model):
+class Trainee(keras.Model):
     """A scorer and the loss's own variables, so that one optimizer sees them all."""
 
     def __init__(self, scorer, loss):
@@ -217,7 +217,7 @@ class Adagrad(keras.optimizers.Adagrad):
         variable.scatter_sub(tf.IndexedSlices(step, rows))
 
 
-def _set_up_backend():
+def set_up_backend():
     """Make TensorFlow deterministic; returns the threads that its operations use."""
     if keras.backend.backend() != "tensorflow":
         return machine.cores()

@@ -51,7 +51,7 @@ def interrupt(monkeypatch, at):
         made.append(1)
         return original(self, *arguments)
 
-    monkeypatch.setattr(training._Trainee, "train_on_batch", step)
+    monkeypatch.setattr(training.Trainee, "train_on_batch", step)
     return made
 
 

@@ -11,7 +11,8 @@ def required_machines(qps_base, machines_base, qps, *, whole=False):
 
     Args:
       qps_base, qps: of one machine at the latency limit, base model and others; any shapes
-        that broadcast. A qps of 0, a size that cannot meet the limit, needs inf machines.
+        that broadcast. A qps of 0, a size that cannot meet the limit, needs inf machines; of
+        NaN, a size that could not be measured, NaN machines.
       machines_base: machines that serve the base model, req_0.
       whole: round up to whole machines.
 
@@ -26,8 +27,8 @@ def required_machines(qps_base, machines_base, qps, *, whole=False):
     for name, value in (("qps_base", qps_base), ("machines_base", machines_base)):
         if not (value > 0).all():
             raise ValueError(f"required_machines: {name} must be > 0; got {value.min()}")
-    if not (qps >= 0).all():
-        raise ValueError(f"required_machines: qps must be >= 0; got {np.min(qps)}")
+    if (qps < 0).any():
+        raise ValueError(f"required_machines: qps must be >= 0; got {np.nanmin(qps)}")
     with np.errstate(divide="ignore"):
         machines = machines_base * (qps_base / qps)  # in this order the base gets its own
     return np.ceil(machines) if whole else machines
@@ -60,7 +61,12 @@ def cost_per_hour(machines, price_per_hour):
     return np.asarray(machines, float) * price_per_hour
 
 
-def priced(rows, base, machines_base, price_per_hour, *, whole=False):
+# Where rows differ in one of these, the ratio of their QPS is not one of sizes.
+_SAME = ("machine", "engine", "library", "precision", "latency_limit_ms", "candidates", "form",
+         "threads", "workers", "batch_requests", "arrivals")
+
+
+def priced(rows, base, machines_base, price_per_hour, *, whole=False, rate="qps", mixed=()):
     """Algorithm 1 over measured sizes: the costs table of DESIGN.md.
 
     Args:
@@ -69,8 +75,16 @@ def priced(rows, base, machines_base, price_per_hour, *, whole=False):
       base: size parameters of the base model, one of the rows.
       machines_base: machines that serve it now.
       price_per_hour: of one machine.
+      whole: round up to whole machines.
+      rate: column of what one machine does in a second, beside {rate}_low and {rate}_high;
+        "steps_per_second" for training.
+      mixed: columns of a measurement's circumstances that may differ between the rows, such
+        as "machine" or "candidates"; the ratio is then the caller's to answer for.
 
-    Returns: DataFrame, the rows with machines, machines_low, machines_high, cost_per_hour.
+    Returns: DataFrame, the rows with machines, machines_low, machines_high, cost_per_hour:
+      inf for a size that cannot meet the limit, NaN for one that could not be measured.
+    Raises: ValueError where the base is missing, twice there or could not be measured, and
+      where rows of different circumstances come together.
 
     >>> rows = [{"size_parameters": [4, 2, 1], "qps": 80.0, "qps_low": 80.0, "qps_high": 85.0},
     ...         {"size_parameters": [8, 2, 1], "qps": 40.0, "qps_low": 40.0, "qps_high": 42.5}]
@@ -85,11 +99,26 @@ def priced(rows, base, machines_base, price_per_hour, *, whole=False):
     if is_base.sum() != 1:
         raise ValueError(f"priced: one row must hold the base size {list(base)}; "
                          f"found {is_base.sum()}")
-    qps = [table[name].to_numpy(float) for name in ("qps", "qps_low", "qps_high")]
+    _check_circumstances(table, mixed)
+    qps = [table[name].to_numpy(float) for name in (rate, f"{rate}_low", f"{rate}_high")]
     qps_base = [float(values[is_base][0]) for values in qps]
+    if np.isnan(qps_base).any():
+        reason = table["failure"][is_base].iloc[0] if "failure" in table else "no reason given"
+        raise ValueError(f"priced: the base size {list(base)} could not be measured ({reason})")
     machines, low, high = machines_interval(qps_base, machines_base, qps)
     low[is_base] = high[is_base] = machines_base  # by definition, however it was measured
     if whole:
         machines, low, high = np.ceil([machines, low, high])
     return table.assign(machines=machines, machines_low=low, machines_high=high,
                         cost_per_hour=cost_per_hour(machines, price_per_hour))
+
+
+def _check_circumstances(table, mixed):
+    for name in _SAME:
+        if name not in table or name in mixed:
+            continue
+        values = table[name].drop_duplicates().tolist()
+        if len(values) > 1:
+            raise ValueError(f"priced: column {name} must be the same in all rows; found "
+                             f"{values[0]!r} and {values[1]!r}. Price them apart, or name the "
+                             f"column in `mixed`")

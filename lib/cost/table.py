@@ -35,7 +35,8 @@ def load_costs(path):
       path: Parquet, or CSV with size_parameters written as "[3328, 1024, 1]".
 
     Returns: DataFrame with the columns of `CostRow`, size_parameters as lists, and whatever
-    further columns the file has.
+    further columns the file has. Rows whose column `failure` gives a reason are left out:
+    they were not measured (`lib.serving.load_test.measured`).
     Raises: FileNotFoundError; ValueError naming the file, column and row (the first is 0) of
       the first bad value.
     """
@@ -47,8 +48,10 @@ def load_costs(path):
     if missing:
         raise ValueError(f"{path}: column {missing[0]} is missing; "
                          f"found {', '.join(table.columns)}")
+    if "failure" in table:
+        table = table[table["failure"].fillna("") == ""].reset_index(drop=True)
     if table.empty:
-        raise ValueError(f"{path}: the table has no rows")
+        raise ValueError(f"{path}: the table has no rows that were measured")
     table["size_parameters"] = [_as_list(value) for value in table["size_parameters"]]
     for i, row in enumerate(table[list(CostRow.model_fields)].to_dict("records")):
         try:

@@ -99,7 +99,7 @@ def ad_parts(layers, ads, user_width=None):
     array([0., 0., 0., 0.])
     """
     kernel, _ = layers[0].folded()
-    return ads @ kernel[_check_user_width(len(kernel), user_width):]
+    return ads @ kernel[check_user_width(len(kernel), user_width):]
 
 
 def naive(layers, user_width=None):
@@ -109,8 +109,8 @@ def naive(layers, user_width=None):
     ['user', 'ads']
     """
     inputs = len(layers[0].kernel)
-    user_width = _check_user_width(inputs, user_width)
-    graph = _Graph()
+    user_width = check_user_width(inputs, user_width)
+    graph = Graph()
     count = graph.add("Shape", "ads", start=0, end=1)
     repeats = graph.add("Concat", count, graph.constant(np.array([1], np.int64)), axis=0)
     users = graph.add("Tile", "user", repeats)
@@ -130,8 +130,8 @@ def first_layer_optimised(layers, user_width=None):
     ['user', 'ad_parts']
     """
     kernel, bias = layers[0].folded()
-    user_width = _check_user_width(len(kernel), user_width)
-    graph = _Graph()
+    user_width = check_user_width(len(kernel), user_width)
+    graph = Graph()
     user_part = graph.layer("user", kernel[:user_width], bias, None)
     x = graph.activate(graph.add("Add", "ad_parts", user_part), layers[0].alpha)
     for layer in layers[1:]:
@@ -151,7 +151,7 @@ def twin_tower(layers):
     >>> [x.name for x in twin_tower(random_weights([6, 4, 3], seed=0)).graph.input]
     ['user', 'ad_vectors']
     """
-    graph = _Graph()
+    graph = Graph()
     x = "user"
     for layer in layers:
         x = graph.layer(x, *layer.folded(), layer.alpha)
@@ -179,7 +179,7 @@ def random_graph(form, size_parameters, seed, user_width=None):
     if form not in FORMS:
         raise ValueError(f"random_graph: form must be one of {', '.join(FORMS)}; got {form!r}")
     if form == "twin_tower":
-        user_width = _check_user_width(size_parameters[0], user_width)
+        user_width = check_user_width(size_parameters[0], user_width)
         return twin_tower(random_weights([user_width, *size_parameters[1:]], seed))
     build = {"naive": naive, "first_layer_optimised": first_layer_optimised}[form]
     return build(random_weights(size_parameters, seed), user_width)
@@ -189,7 +189,7 @@ def _prelu(x, alpha):
     return x if alpha is None else np.where(x >= 0, x, alpha * x)
 
 
-def _check_user_width(inputs, user_width):
+def check_user_width(inputs, user_width):
     user_width = inputs // 2 if user_width is None else user_width
     if not 0 < user_width < inputs:
         raise ValueError(f"user_width must lie in 1..{inputs - 1}, less than the input width; "
@@ -197,7 +197,7 @@ def _check_user_width(inputs, user_width):
     return user_width
 
 
-class _Graph:
+class Graph:
     """Nodes and weights under consecutive names."""
 
     def __init__(self):
