@@ -40,7 +40,9 @@ from lib.serving.load_test import (
 )
 from lib.serving.loadgen import LEAST_QUERIES, RequestServer, ServerRun
 from lib.serving.peak import _Loads
+from lib.serving.timing import timed
 from lib.serving.work import graph_flops
+from lib.sizes import matrix_flops
 
 SIZE, USER_WIDTH, CANDIDATES = [24, 16, 8, 8, 8, 1], 10, 7
 rng = np.random.default_rng(0)
@@ -531,3 +533,33 @@ def test_an_engine_that_is_not_here_raises(monkeypatch):
     monkeypatch.setattr("lib.serving.engines.build", absent)
     with pytest.raises(engines.EngineUnavailable, match="no device"):
         measured({**SHORT, "size_parameters": [8, 4, 1]}, None)
+
+
+# ---- the time of a request ------------------------------------------------
+
+
+TIMED = {"size_parameters": [64, 16, 8, 1], "form": "first_layer_optimised", "candidates": 20,
+         "engine": "onnxruntime", "workers": 2, "seed": 0, "seconds": 0.02,
+         "latency_limit_ms": 50.0, "repeat": 2, "on": {}}
+
+
+def test_a_timed_size_is_a_row_of_costs():
+    row = timed(TIMED, None)
+    assert row["service_ms"] > 0 and row["offline_qps"] > 0 and row["failure"] == ""
+    assert (row["repeat"], row["workers"], row["latency_limit_ms"]) == (2, 2, 50.0)
+    assert row["flops"] == matrix_flops(TIMED["size_parameters"])
+    assert np.isnan(row["qps"])
+
+
+def test_a_size_that_fails_when_timed_gives_the_reason(monkeypatch):
+    def out_of_memory(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("lib.serving.timing.random_graph", out_of_memory)
+    row = timed(TIMED, None)
+    assert np.isnan(row["service_ms"]) and row["failure"] == "MemoryError: no room"
+
+
+def test_timing_refuses_an_unknown_form():
+    with pytest.raises(ValueError, match="form must be one of naive"):
+        timed({**TIMED, "form": "other"}, None)

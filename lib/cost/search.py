@@ -70,9 +70,9 @@ def search(sizes, goal, measure, requests, *, budget, initial=4, confidence=0.95
     Args:
       sizes: [sizes, layers + 1] size parameters, up to a few thousand.
       goal: `Goal`, over the same sizes.
-      measure: size parameters (list) -> dict with qps, or with service_ms if the load that
-        queueing theory gives for it will do; a qps of 0 or NaN, or an error raised, is a
-        size that cannot be served. Through `lib.sweep` every measurement is kept.
+      measure: size parameters (list) -> dict with qps, or with service_ms (and no qps, or NaN)
+        if the load that queueing theory gives for it will do; a qps of 0, neither of the two,
+        or an error raised is a size that cannot be served. Through `lib.sweep` every measurement is kept.
       requests: `Requests`.
       budget: most measurements in all, `initial` and the given rows included.
       initial: measurements before the first choice: the base and sizes apart from each other.
@@ -171,11 +171,12 @@ class _State:
         self._keep(index, {**row, "size_parameters": size})
 
     def _keep(self, index, row):
-        if "qps" not in row:
-            row["qps"] = float(load_at_limit(row["service_ms"], self.requests.latency_limit_ms,
+        service_ms = row.get("service_ms", np.nan)
+        if np.isnan(row.get("qps", np.nan)) and service_ms > 0:
+            row["qps"] = float(load_at_limit(service_ms, self.requests.latency_limit_ms,
                                              workers=self.requests.workers))
         self.rows.append(row)
-        self.loads.setdefault(index, []).append(float(np.nan_to_num(row["qps"])))
+        self.loads.setdefault(index, []).append(float(np.nan_to_num(row.get("qps", 0.0))))
 
     def failed(self):
         """Indices of the sizes that could not be served when measured."""

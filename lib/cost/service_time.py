@@ -101,9 +101,11 @@ class ServiceTimeModel:
         rng = np.random.default_rng(seed)
         factor = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(covariance)))
         noise = rng.standard_normal((draws, len(covariance))) @ factor.T
-        # Student's t, as in `predict`: one width for all sizes of a draw.
-        width = self._calibration * np.sqrt(
-            self._freedom / rng.chisquare(self._freedom, (draws, 1)))
+        # Student's t, as in `predict`: one width for all sizes of a draw. Its last hundredth is
+        # drawn in: of few rows it would hold machines that cannot serve what they did serve.
+        spread = np.maximum(rng.chisquare(self._freedom, (draws, 1)),
+                            special.chdtri(self._freedom, 0.99))
+        width = self._calibration * np.sqrt(self._freedom / spread)
         return np.exp(log_time + width * noise)
 
     def sample_qps(self, size_parameters, form, candidates, latency_limit_ms, *, draws, seed,
