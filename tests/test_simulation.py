@@ -417,7 +417,8 @@ def test_empty_log_is_refused(oracle):
 
 def arm(revenue, **changes):
     revenue = np.array(revenue, dtype=float)
-    return Arm(**{"revenue": revenue, "revenue_gsp": revenue / 2, "users": np.arange(len(revenue)),
+    return Arm(**{"revenue": revenue, "revenue_gsp": revenue / 2,
+                  "revenue_true": revenue, "users": np.arange(len(revenue)),
                   "visits": 4, "seed": 0, **changes})
 
 
