@@ -187,7 +187,8 @@ def _scorer(parameters, features):
 def _train(scorer, log, stop, parameters):
     training.train(scorer, log, loss=ARFLoss(parameters["m"], parameters["k"]), stop=stop,
                    learning_rate=parameters["learning_rate"], seed=parameters["seed"],
-                   batch_impressions=parameters["batch_impressions"])
+                   batch_impressions=parameters["batch_impressions"],
+                   progress=sys.stderr.isatty())
 
 
 def _deployed(world, scorer):
