@@ -24,20 +24,19 @@ BLOCK_USERS = 256  # whose scores tell how wide a model's scores spread
 class Variant(measure.Training, frozen=True, extra="forbid"):
     """A model to be tested: a training of `lib.measure`, and what only this study varies.
 
-    train_start: first impression trained on, a multiple of `window`. epochs: passes over them,
-    each with Adagrad's sums at zero. log: "own", or "stale" for a log of the same base system
-    from before the truth turned. score_noise: noise added to every score, in standard
-    deviations of the model's scores of one user's candidates.
+    epochs: passes over the impressions, each with Adagrad's sums at zero. log: "own", or
+    "stale" for a log of the same base system from before the truth turned. score_noise: noise
+    added to every score, in standard deviations of the model's scores of one user's candidates.
     """
 
-    train_start: pydantic.NonNegativeInt = 0
     epochs: pydantic.PositiveInt = 1
     log: Literal["own", "stale"] = "own"
     score_noise: pydantic.NonNegativeFloat = 0.0
 
 
-# What a table of variants says beside the fields of Variant.
-ABOUT = ("set", "reason", "on_dials")
+# What a table of variants says beside the fields of Variant: primary (what a team would take to
+# a test) or secondary (broken models as well), what kind of change it is, and why it is there.
+ABOUT = ("set", "kind", "reason", "on_dials", "data_share")
 
 
 # ---- tables ----------------------------------------------------------------------------
@@ -86,47 +85,66 @@ def _world(preset, seed, changes):
 # ---- the study -------------------------------------------------------------------------
 
 
-def run(worlds, variants, *, folder, base, common, stale, seeds, cuts, visits, n_jobs=None):
+def run(worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, m=2, k=2,
+        n_jobs=None):
     """Every variant in every world, `len(seeds)` trainings each.
 
+    What a variant does not say is as its base: size, data, learning rate, batches. All are
+    measured on the impressions of the log behind those that the base has trained on.
+
     Args:
-      worlds: list of dicts of `expand_worlds` or `expand_dials`; one with "system" is a folder
-        that `base_system.build` left.
-      variants: list of dicts, each `Variant` fields that differ from `common`, and ABOUT.
+      worlds: list of dicts of `expand_worlds` or `expand_dials`, or {"world": NAME, "system":
+        FOLDER} for what `base_system.build` left in a folder.
+      variants: list of dicts, each `Variant` fields that differ from the base, and ABOUT;
+        `data_share` is the share of the base's impressions that a variant trains on.
       folder: of the sweeps.
-      base: arguments of `base_system.build` beside folder, world, seed and world_changes.
-      common: fields of Variant that all share, without logs and features.
-      stale: radians that the truth has turned since the stale log.
       seeds: added to a variant's own, one training each.
-      cuts: the m at which R/R* and Recall are measured; common["m"] is among them.
+      cuts: the m at which R/R* and Recall are measured; `m` is among them.
       visits: of every user in each arm.
+      base: arguments of `base_system.build` beside folder, world, seed and world_changes; for
+        worlds that are not there yet.
+      stale: radians that the truth has turned since the stale log; 0: no such log.
+      m, k: of losses and metrics.
       n_jobs: tasks at a time.
 
     Returns: (built, models): a row a world (gap to the oracle, last change of the loop), and a
-      row a training: world, dial, value, model, set, seed, metrics and their standard errors
-      (of the difference to the base on the same impressions), lifts by billing.
+      row a training: world, dial, value, model, set, kind, seed, metrics and their standard
+      errors (of the difference to the base on the same impressions), lifts by billing.
     Raises: ValueError for a variant or world that is not one, before anything is run.
     """
-    trainings = [(line, {**common, **{k: v for k, v in line.items() if k not in ABOUT}})
-                 for line in variants]
-    for _, fields in trainings:
-        Variant(logs="", features="", **fields)
-    if common["m"] not in cuts:
-        raise ValueError(f"study: m = {common['m']} must be among the cuts {cuts}")
+    if m not in cuts:
+        raise ValueError(f"study: m = {m} must be among the cuts {cuts}")
+    bases = [base_system.load(w["system"]).parameters if "system" in w else base for w in worlds]
+    for line in variants:
+        spec = Variant(logs="", features="", **_fields(line, bases[0], m, k))
+        if spec.log == "stale" and not stale:
+            raise ValueError(f"study: {spec.model!r} trains on the stale log; stale is 0")
     tasks = [_world_task(world, base, stale) for world in worlds]
     built = sweep.run(build_world, tasks, f"{folder}/worlds", code=CODE, n_jobs=n_jobs)
     labels, tasks = [], []
-    for world, made in zip(worlds, built, strict=True):
-        for line, fields in trainings:
+    for world, its_base, made in zip(worlds, bases, built, strict=True):
+        for line in variants:
+            fields = _fields(line, its_base, m, k)
             for seed in seeds:
                 variant = fields | {"seed": fields.get("seed", 0) + seed}
                 tasks.append({"system": made["system"], "stale": made["stale"],
                               "logs_sha256": made["logs_sha256"], "variant": variant,
                               "cuts": list(cuts), "visits": visits})
-                labels.append(_labels(world) | {"set": line.get("set", "primary")})
+                labels.append(_labels(world) | {"set": line.get("set", "primary"),
+                                                "kind": line.get("kind", "")})
     rows = sweep.run(try_model, tasks, f"{folder}/models", code=CODE, n_jobs=n_jobs)
     return (pd.DataFrame([_labels(w) | made for w, made in zip(worlds, built, strict=True)]),
             pd.DataFrame([label | row for label, row in zip(labels, rows, strict=True)]))
+
+
+def _fields(line, base, m, k):
+    """Variant's fields of a line of the table, the others as of the base."""
+    trained = base["train_impressions"]
+    return {**{name: base[name] for name in ("hidden", "learning_rate", "batch_impressions")},
+            "train_impressions": round(line.get("data_share", 1.0) * trained),
+            "test_start": trained, "test_impressions": base["log_impressions"] - trained,
+            "m": m, "k": k,
+            **{name: value for name, value in line.items() if name not in ABOUT}}
 
 
 def _labels(world):
@@ -169,10 +187,10 @@ def try_model(task, path):
     loss = measure.LOSSES[variant.loss](variant)
     for epoch in range(variant.epochs):
         report = training.train(
-            scorer, log, loss=loss, start=variant.train_start, stop=variant.train_impressions,
-            batch_impressions=variant.batch_impressions, window=variant.window,
-            seed=variant.seed + 1000 * epoch, learning_rate=variant.learning_rate,
-            epsilon=variant.epsilon, label_noise=variant.label_noise, progress=False)
+            scorer, log, loss=loss, stop=variant.train_impressions, window=variant.window,
+            batch_impressions=variant.batch_impressions, seed=variant.seed + 1000 * epoch,
+            learning_rate=variant.learning_rate, epsilon=variant.epsilon,
+            label_noise=variant.label_noise, progress=False)
     model = system.deployed(scorer)
     noise = variant.score_noise * _spread(model, stand.matched) if variant.score_noise else 0.0
     values = offline(scorer, variant, task["cuts"], noise)
@@ -259,11 +277,12 @@ def average(models):
     `trainings` counts them, and NAME_spread is the standard deviation between them.
 
     >>> table = pd.DataFrame({"world": "A", "dial": "", "value": np.nan, "set": "primary",
-    ...                       "model": "wide", "seed": [0, 1], "ndcg": [0.8, 0.9]})
+    ...                       "kind": "size", "model": "wide", "seed": [0, 1],
+    ...                       "ndcg": [0.8, 0.9]})
     >>> average(table)[["model", "trainings", "ndcg", "ndcg_spread"]].round(3).values.tolist()
     [['wide', 2, 0.85, 0.071]]
     """
-    keys = ["world", "dial", "value", "set", "model"]
+    keys = ["world", "dial", "value", "set", "kind", "model"]
     numbers = [name for name in models.select_dtypes("number") if name not in (*keys, "seed")]
     groups = models.groupby(keys, sort=False, dropna=False)
     spread = groups[[name for name in numbers if not name.endswith("_se")]].std(ddof=1)

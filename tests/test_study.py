@@ -5,20 +5,20 @@ import pytest
 
 from lib import simulation, study, sweep
 
-BASE = {"hidden": [8, 1], "rounds": 1, "impressions_per_round": 512, "log_impressions": 700,
-        "train_impressions": 512, "learning_rate": 0.1, "test_users": 100, "test_visits": 1}
-COMMON = {"hidden": [8, 1], "train_impressions": 512, "test_start": 512, "test_impressions": 150,
-          "learning_rate": 0.1, "window": 256, "batch_impressions": 128, "m": 2, "k": 2}
+BASE = {"hidden": [8, 1], "rounds": 1, "impressions_per_round": 512, "log_impressions": 662,
+        "train_impressions": 512, "learning_rate": 0.1, "batch_impressions": 128,
+        "test_users": 100, "test_visits": 1}
+PLAIN = [{"world": "small seed 0", "preset": "small", "seed": 0, "changes": {}}]
 CHANGES = {"users": 150, "ads": 400, "ctr_waves": 64}
 VARIANTS = [{"model": "again", "seed": 7, "set": "primary", "reason": "noise of training"},
             {"model": "noisy", "score_noise": 2.0, "set": "secondary", "reason": "broken"},
-            {"model": "old twice", "log": "stale", "train_start": 256, "epochs": 2,
+            {"model": "old twice", "log": "stale", "data_share": 0.5, "epochs": 2,
              "set": "primary", "reason": "age and epochs"}]
 
 
 def carry_out(folder, worlds, variants=VARIANTS, **changes):
     return study.run(worlds, variants, folder=folder, **{
-        "base": BASE, "common": COMMON, "stale": 1.5, "seeds": [0, 1], "cuts": [1, 2, 4],
+        "base": BASE, "stale": 1.5, "seeds": [0, 1], "cuts": [1, 2, 4],
         "visits": 2, "n_jobs": 1, **changes})
 
 
@@ -107,9 +107,10 @@ def test_score_noise_is_of_the_asked_size_and_stays():
 
 
 @pytest.mark.parametrize(("worlds", "variants", "changes", "message"), [
-    ([], [{"model": "x", "hiden": [8, 1]}], {}, "hiden"),
-    ([], [{"model": "x", "log": "fresh"}], {}, "log"),
-    ([], VARIANTS, {"cuts": [1, 3]}, r"m = 2 must be among the cuts \[1, 3\]"),
+    (PLAIN, [{"model": "x", "hiden": [8, 1]}], {}, "hiden"),
+    (PLAIN, [{"model": "x", "log": "fresh"}], {}, "log"),
+    (PLAIN, VARIANTS, {"stale": 0.0}, "'old twice' trains on the stale log; stale is 0"),
+    (PLAIN, VARIANTS, {"cuts": [1, 3]}, r"m = 2 must be among the cuts \[1, 3\]"),
     ([{"world": "x", "system": "nowhere"}], VARIANTS, {}, "nowhere: no simulated system here"),
 ])
 def test_what_is_no_study_is_refused_before_it_runs(tmp_path, worlds, variants, changes, message):
