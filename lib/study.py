@@ -52,12 +52,12 @@ def expand_worlds(table):
             for line in table for seed in line["seeds"]]
 
 
-def expand_dials(table):
+def expand_dials(table, changes=None):
     """One entry a point of a dial and seed, with "dial" and "value" beside a world's keys.
 
     A dial names a field of WorldParameters and gives its `values`, or gives `points`, each a
     value and the `changes` it stands for. A point that changes nothing is the plain world,
-    the same for all dials.
+    the same for all dials. The argument `changes` holds for all points, to make worlds small.
 
     >>> points = expand_dials([{"dial": "drift", "values": [0.0, 0.3], "world": "D",
     ...                         "seeds": [0], "reason": ""}])
@@ -68,7 +68,7 @@ def expand_dials(table):
     for line in table:
         at = line.get("points") or [{"value": value, "changes": {line["dial"]: value}}
                                     for value in line["values"]]
-        points += [{**_world(line["world"], seed, point["changes"]),
+        points += [{**_world(line["world"], seed, {**(changes or {}), **point["changes"]}),
                     "dial": line["dial"], "value": point["value"]}
                    for point in at for seed in line["seeds"]]
     return points
