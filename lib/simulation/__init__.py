@@ -8,7 +8,7 @@
 """
 
 from lib.simulation.cascade import System, deploy, oracle_system
-from lib.simulation.experiments import ABTest, Arm, ab_test, run_arm
+from lib.simulation.experiments import ABTest, Arm, ab_test, run_arm, run_arms
 from lib.simulation.logs import sample_logs
 from lib.simulation.matching import Matched, match, oracle_matching
 from lib.simulation.parameters import WorldParameters, world_parameters
@@ -30,6 +30,7 @@ __all__ = [
     "oracle_matching",
     "oracle_system",
     "run_arm",
+    "run_arms",
     "sample_logs",
     "world_parameters",
 ]

@@ -5,11 +5,13 @@ budget is spent), so this is the difference that a test with endless traffic wou
 the sample of users; users are the unit of all standard errors.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+import joblib
 import numpy as np
 
-from lib.simulation.cascade import System, visit
+from lib.simulation.cascade import System, deploy, visit
+from lib.simulation.matching import match
 
 BILLINGS = ("revenue", "revenue_gsp", "revenue_true")
 BLOCK_VISITS = 512  # visits simulated together; their candidates then stay in the cache
@@ -91,6 +93,46 @@ def run_arm(system, *, visits, seed, users=None):
         revenue[:, block] = [getattr(made, billing) for billing in BILLINGS]
     per_user = revenue.reshape(-1, users, visits).sum(axis=2)
     return Arm(*per_user, users=system.matched.users[:users], visits=visits, seed=seed)
+
+
+def run_arms(world, models, *, visits, seed, users=None, block_users=2048, n_jobs=1):
+    """Arms of several Pre-ranking models, a block of users at a time.
+
+    The same arms as from `run_arm` on systems of all users, up to rounding, but memory grows
+    neither with users nor with visits, and blocks may run side by side.
+
+    Args:
+      world: World, without budgets: their pace is found from all users together.
+      models: list of callables as for `deploy`; for n_jobs > 1 they can be pickled.
+      visits, seed: as for `run_arm`; users: int, the first so many that are present.
+      block_users: users whose candidates are held at a time; n_jobs: blocks at a time.
+
+    Returns: list of Arm.
+    Raises: ValueError for a world with budgets, users or visits out of range.
+    """
+    if world.parameters.budget_tightness:
+        raise ValueError("run_arms: a world with budgets needs all users at once; got "
+                         f"budget_tightness = {world.parameters.budget_tightness}")
+    present = world.present_users
+    users = len(present) if users is None else users
+    if not 1 <= users <= len(present):
+        raise ValueError(f"run_arms: users must lie in 1..{len(present)}; got {users}")
+    blocks = [present[low : min(low + block_users, users)] for low in range(0, users, block_users)]
+    arms = joblib.Parallel(n_jobs)(
+        joblib.delayed(_block_arms)(world, models, block, visits, seed) for block in blocks
+    )
+    return [_joined(parts) for parts in zip(*arms, strict=True)]
+
+
+def _block_arms(world, models, users, visits, seed):
+    matched = match(world, users=users)
+    return [run_arm(deploy(matched, model), visits=visits, seed=seed) for model in models]
+
+
+def _joined(arms):
+    parts = {name: np.concatenate([getattr(arm, name) for arm in arms])
+             for name in (*BILLINGS, "users")}
+    return replace(arms[0], **parts)
 
 
 def ab_test(base, variant, *, model="variant", visits=4, seed=0, users=None, bootstrap=0):
