@@ -8,6 +8,71 @@ one for the metric and one for the money, so that no session's luck is in both.
 import numpy as np
 import pandas as pd
 
+from lib import metrics, study, sweep
+from lib.files import fingerprint
+from lib.models import flops
+
+
+def measure_on_log(logs, features, variants, *, base, folder, seeds, cuts, m=2, k=2, n_jobs=None):
+    """Train variants on a log's first impressions, measure each of its others.
+
+    Args:
+      logs, features: files of a log.
+      variants: as for `lib.study.run`; the first is what the others are held against.
+      base: hidden, learning_rate, batch_impressions, train_impressions, log_impressions.
+      folder, seeds, cuts, m, k, n_jobs: as for `lib.study.run`.
+
+    Returns: (rows, values): a row a variant, and for each metric, and `money`, an array
+      [variants, impressions], means over seeds.
+    """
+    tasks = [{"logs": str(logs), "features": str(features), "cuts": list(cuts),
+              "logs_sha256": fingerprint(logs), "features_sha256": fingerprint(features),
+              "variant": plain | {"seed": plain.get("seed", 0) + seed}}
+             for plain in (study.fields(line, base, m, k) for line in variants)
+             for seed in seeds]
+    code = (study, *study.CODE)
+    rows = pd.DataFrame(sweep.run(try_on_log, tasks, folder, code=code, n_jobs=n_jobs))
+    kept = []
+    for task in tasks:
+        with np.load(f"{sweep.place(try_on_log, task, folder, code)}.npz") as file:
+            kept.append(dict(file))
+    values = {name: np.stack([one[name] for one in kept]) for name in kept[0]}
+    return rows[:: len(seeds)].reset_index(drop=True), {
+        name: value.reshape(len(variants), len(seeds), -1).mean(axis=1)
+        for name, value in values.items()}
+
+
+def try_on_log(task, path):
+    """Task: train one variant on a log, keep its metrics of each test impression."""
+    variant = study.Variant(logs=task["logs"], features=task["features"], **task["variant"])
+    scorer, samples = study.train(variant, variant.logs)
+    np.savez(path.with_suffix(".npz"), **study.offline(scorer, variant, task["cuts"]))
+    return {"model": variant.model, "family": variant.family, "samples": samples,
+            "size_parameters": list(scorer.size_parameters), "flops": flops(scorer.head)}
+
+
+def by_halves(rows, values, seed=0):
+    """The tables of models and tests, with money of held-out sessions in the place of a test.
+
+    Half of the impressions give the metrics, the other half the money; all errors are those of
+    the difference to the first model on the same impressions.
+
+    Returns: `rows` with metrics, `revenue_lift` (here: money over the first model's, less 1),
+      their standard errors and `impressions`.
+    """
+    money = values["money"]
+    seen = np.random.default_rng(seed).permutation(money.shape[1]) < money.shape[1] // 2
+    out = rows.copy()
+    for name, value in values.items():
+        out[name] = [metrics.mean(one).value for one in value[:, seen]]
+        out[f"{name}_se"] = [metrics.mean(one).standard_error
+                             for one in value[:, seen] - value[:1, seen]]
+    earned = money[:, ~seen]
+    ratio = earned.sum(axis=1) / earned[0].sum()
+    off = np.square(earned - ratio[:, None] * earned[0]).sum(axis=1)
+    return out.assign(revenue_lift=ratio - 1, revenue_lift_se=np.sqrt(off) / earned[0].sum(),
+                      impressions=earned.shape[1])
+
 
 def rank_by_money(values, money, *, draws=1000, interval=0.9, seed=0):
     """How each metric, on half of the sessions, ranks models by the money of the other half.

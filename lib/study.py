@@ -116,7 +116,7 @@ def run(worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, 
         raise ValueError(f"study: m = {m} must be among the cuts {cuts}")
     bases = [base_system.load(w["system"]).parameters if "system" in w else base for w in worlds]
     for line in variants:
-        spec = Variant(logs="", features="", **_fields(line, bases[0], m, k))
+        spec = Variant(logs="", features="", **fields(line, bases[0], m, k))
         if spec.log == "stale" and not stale:
             raise ValueError(f"study: {spec.model!r} trains on the stale log; stale is 0")
     tasks = [_world_task(world, base, stale) for world in worlds]
@@ -124,9 +124,9 @@ def run(worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, 
     labels, tasks = [], []
     for world, its_base, made in zip(worlds, bases, built, strict=True):
         for line in variants:
-            fields = _fields(line, its_base, m, k)
+            plain = fields(line, its_base, m, k)
             for seed in seeds:
-                variant = fields | {"seed": fields.get("seed", 0) + seed}
+                variant = plain | {"seed": plain.get("seed", 0) + seed}
                 tasks.append({"system": made["system"], "stale": made["stale"],
                               "logs_sha256": made["logs_sha256"], "variant": variant,
                               "cuts": list(cuts), "visits": visits})
@@ -137,8 +137,8 @@ def run(worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, 
             pd.DataFrame([label | row for label, row in zip(labels, rows, strict=True)]))
 
 
-def _fields(line, base, m, k):
-    """Variant's fields of a line of the table, the others as of the base."""
+def fields(line, base, m, k):
+    """Variant's fields of a line of the table; what it does not say is as of the base."""
     trained = base["train_impressions"]
     return {**{name: base[name] for name in ("hidden", "learning_rate", "batch_impressions")},
             "train_impressions": round(line.get("data_share", 1.0) * trained),
@@ -182,8 +182,25 @@ def try_model(task, path):
     variant = Variant(logs=str(system.logs), features=str(system.features), **task["variant"])
     stand = _stand(task["system"], variant.test_start, variant.test_stop, tuple(task["cuts"]),
                    task["visits"])
-    scorer = variant.scorer()
     log = task["stale"] if variant.log == "stale" else variant.logs
+    scorer, samples = train(variant, log)
+    model = system.deployed(scorer)
+    noise = variant.score_noise * _spread(model, stand.matched) if variant.score_noise else 0.0
+    values = offline(scorer, variant, task["cuts"], noise)
+    row = {"model": variant.model, "family": variant.family,
+           "size_parameters": list(scorer.size_parameters), "flops": flops(scorer.head),
+           "samples": samples, "seed": variant.seed,
+           "undefined": int(np.isnan(values["r_over_r_star"]).sum())}
+    for name, value in values.items():
+        row |= {name: metrics.mean(value).value,
+                f"{name}_se": metrics.mean(value - stand.values[name]).standard_error}
+    variant_arm = simulation.deploy(stand.matched, _noisy(model, noise, variant.seed))
+    return row | simulation.ab_test(stand.arm, variant_arm, model=variant.model).as_row()
+
+
+def train(variant, log):
+    """A variant trained on a log: the scorer, and how many user-ad pairs it has seen."""
+    scorer, samples = variant.scorer(), 0
     loss = measure.LOSSES[variant.loss](variant)
     for epoch in range(variant.epochs):
         report = training.train(
@@ -191,18 +208,8 @@ def try_model(task, path):
             batch_impressions=variant.batch_impressions, seed=variant.seed + 1000 * epoch,
             learning_rate=variant.learning_rate, epsilon=variant.epsilon,
             label_noise=variant.label_noise, progress=False)
-    model = system.deployed(scorer)
-    noise = variant.score_noise * _spread(model, stand.matched) if variant.score_noise else 0.0
-    values = offline(scorer, variant, task["cuts"], noise)
-    row = {"model": variant.model, "family": variant.family,
-           "size_parameters": list(scorer.size_parameters), "flops": flops(scorer.head),
-           "samples": variant.epochs * report.samples, "seed": variant.seed,
-           "undefined": int(np.isnan(values["r_over_r_star"]).sum())}
-    for name, value in values.items():
-        row |= {name: metrics.mean(value).value,
-                f"{name}_se": metrics.mean(value - stand.values[name]).standard_error}
-    variant_arm = simulation.deploy(stand.matched, _noisy(model, noise, variant.seed))
-    return row | simulation.ab_test(stand.arm, variant_arm, model=variant.model).as_row()
+        samples += report.samples
+    return scorer, samples
 
 
 class Stand(NamedTuple):
@@ -232,7 +239,8 @@ def offline(scorer, spec, cuts, noise=0.0):
 
     Beside the paper's four at `spec.m` and `spec.k`, and R/R* and Recall@m@m at every cut:
     revenue-weighted NDCG (gain: eCPM), Recall of the true top k in the upper half of ten ads
-    (the wide cut of cascade papers), and R/R* weighted by money, whose mean is the ratio of sums.
+    (the wide cut of cascade papers), R/R* weighted by money, whose mean is the ratio of sums, and
+    `money`, the eCPM of the model's top m: Eq 5's numerator.
     """
     test = impressions.read(spec.logs, scorer.features, start=spec.test_start,
                             stop=spec.test_stop)
@@ -247,7 +255,7 @@ def offline(scorer, spec, cuts, noise=0.0):
               "opa": metrics.opa(scores, v, mask),
               "revenue_ndcg": metrics.ndcg(scores, ecpm, mask, gain="linear"),
               "wide_recall": metrics.recall(scores, v, 5, spec.k, mask),
-              "r_over_r_star_by_money": share + (kept - share * best) / best.mean()}
+              "money": kept, "r_over_r_star_by_money": share + (kept - share * best) / best.mean()}
     for m in cuts:
         values |= {f"r_over_r_star@{m}": metrics.r_over_r_star(scores, v, ecpm, m, mask),
                    f"recall@{m}": metrics.recall(scores, v, m, m, mask)}

@@ -1,9 +1,12 @@
 """Ranking models by money of sessions that the metric has not seen."""
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
+from small_log import FEATURES
 
-from lib.held_out_money import _kendall, rank_by_money
+from lib.held_out_money import _kendall, by_halves, measure_on_log, rank_by_money
+from lib.impressions import save_features
 
 QUALITY = np.linspace(0, 1, 6)[:, None]
 
@@ -56,3 +59,32 @@ def test_the_seed_decides():
 def test_what_cannot_be_ranked_is_refused(values, money, message):
     with pytest.raises(ValueError, match=message):
         rank_by_money({"metric": values}, money)
+
+
+def test_halves_by_hand():
+    values = {"money": np.array([[1.0, 2, 3, 4], [2, 2, 6, 4]]),
+              "ndcg": np.arange(8.0).reshape(2, 4)}
+    table = by_halves(pd.DataFrame({"model": ["base", "new"]}), values, seed=0)
+    seen = np.random.default_rng(0).permutation(4) < 2
+    base, new = values["money"][:, ~seen]
+    assert table.revenue_lift.tolist() == [0, pytest.approx(new.sum() / base.sum() - 1)]
+    assert table.ndcg[1] == pytest.approx(values["ndcg"][1, seen].mean())
+    assert table.ndcg_se.tolist() == [0, 0]  # the same difference on every impression
+    assert table.impressions.tolist() == [2, 2]
+
+
+def test_a_log_without_a_system(tmp_path, log):
+    base = {"hidden": [4, 1], "learning_rate": 0.1, "batch_impressions": 32,
+            "train_impressions": 96, "log_impressions": 160}
+    variants = [{"model": "base"}, {"model": "softmax", "loss": "softmax"}]
+    given = {"base": base, "folder": tmp_path, "seeds": [0, 1], "cuts": [1, 2], "n_jobs": 1}
+    rows, values = measure_on_log(log, features_file(tmp_path), variants, **given)
+    assert rows.model.tolist() == ["base", "softmax"]
+    assert values["money"].shape == values["r_over_r_star@1"].shape == (2, 64)
+    again = measure_on_log(log, features_file(tmp_path), variants, **given)[1]
+    np.testing.assert_array_equal(values["ndcg"], again["ndcg"])
+
+
+def features_file(folder):
+    save_features(folder / "features.yaml", FEATURES)
+    return folder / "features.yaml"

@@ -1,7 +1,10 @@
 """The study of many models in many worlds, on a tiny world."""
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from lib import simulation, study, sweep
 
@@ -122,3 +125,22 @@ def test_what_is_no_study_is_refused_before_it_runs(tmp_path, worlds, variants, 
 def test_unknown_dials_are_refused():
     with pytest.raises(ValueError, match="no_such_dial"):
         study.expand_dials([{"dial": "no_such_dial", "values": [1], "world": "D", "seeds": [0]}])
+
+
+PARAMS = Path(__file__).parents[1] / "params"
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_the_committed_plan_is_one_and_gives_its_reasons(profile):
+    plan = yaml.safe_load((PARAMS / profile / "01_metric_validation.yaml").read_text())
+    base = plan["dial_study"]["base"]
+    models = [study.Variant(logs="", features="", **study.fields(line, base, 2, 2)).model
+              for line in plan["variants"]]
+    assert len(set(models)) == len(models)
+    assert sum("on_dials" in line for line in plan["variants"]) >= 4
+    for line in plan["variants"] + plan["worlds"] + plan["dials"]:
+        assert line["reason"]
+    study.expand_dials(plan["dials"], plan["dial_study"]["changes"])
+    assert len(study.expand_worlds(plan["worlds"])) == {"quick": 0, "full": 8}[profile]
+    sets = [line.get("set", "primary") for line in plan["variants"]]
+    assert profile == "quick" or (sets.count("primary") >= 30 and "secondary" in sets)
