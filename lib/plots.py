@@ -50,6 +50,18 @@ def at_end(ax, x, y, text, colour, dx=5, dy=0, **kwargs):
                 **kwargs)
 
 
+def at_ends(ax, x, labels, gap=11):
+    """Labels (y, text, colour) beside points at x, `gap` points of type apart at least."""
+    labels = sorted(labels, key=lambda label: label[0])
+    height = np.diff(ax.get_window_extent().intervaly)[0] * 72 / ax.figure.dpi
+    low, high = ax.get_ylim()
+    lowest = -np.inf
+    for y, text, colour in labels:
+        place = height * (y - low) / (high - low)
+        lowest = max(place, lowest + gap)
+        at_end(ax, x, y, text, colour, dy=lowest - place)
+
+
 def with_errors(ax, x, y, y_error=None, x_error=None, colour=BLUE, **kwargs):
     """Points with one standard error on either axis."""
     ax.errorbar(x, y, yerr=y_error, xerr=x_error, fmt="o", ms=4, color=colour,
