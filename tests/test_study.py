@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from lib import simulation, study, sweep
+from lib.study import table, tasks
 
 BASE = {"hidden": [8, 1], "rounds": 1, "impressions_per_round": 512, "log_impressions": 662,
         "train_impressions": 512, "learning_rate": 0.1, "batch_impressions": 128,
@@ -58,8 +59,6 @@ def test_the_error_of_a_metric_is_that_of_its_difference_to_the_base(done):
 
 def test_resumed_is_the_same_and_does_nothing(done, monkeypatch):
     folder, worlds, built, models = done
-    for name in ("build_world", "try_model"):
-        monkeypatch.setattr(study, name, getattr(study, name))
     monkeypatch.setattr(sweep, "_carry_out", None)  # whoever calls it fails
     again = carry_out(folder, worlds)
     pd.testing.assert_frame_equal(again[0], built)
@@ -78,9 +77,9 @@ def test_drift_is_felt_online_and_not_offline(done):
 
 def test_average_by_a_loop(done):
     models = done[3]
-    table = study.average(models)
-    assert len(table) == 3 and (table.trainings == 2).all()
-    for _, row in table.iterrows():
+    means = study.average(models)
+    assert len(means) == 3 and (means.trainings == 2).all()
+    for _, row in means.iterrows():
         of = models[(models.model == row.model) & (models.dial == row.dial)]
         assert row.revenue_lift == pytest.approx(of.revenue_lift.mean())
         assert row.opa_spread == pytest.approx(of.opa.std())
@@ -92,7 +91,7 @@ def test_points_that_change_nothing_are_the_plain_world():
     same, other = study.expand_dials([line])
     assert same["changes"] == {} and other["changes"] == {"pre_ranking_ads": 40}
     plain = study.expand_worlds([{"world": "D", "seeds": [1]}])[0]
-    assert study._world_task(same, BASE, 0.0) == study._world_task(plain, BASE, 0.0)
+    assert table._world_task(same, BASE, 0.0) == table._world_task(plain, BASE, 0.0)
 
 
 def test_score_noise_is_of_the_asked_size_and_stays():
@@ -101,8 +100,8 @@ def test_score_noise_is_of_the_asked_size_and_stays():
     def model(users, ads):
         return 3.0 * ads.astype(np.float32)
 
-    noise = 0.5 * study._spread(model, matched)
-    noisy = study._noisy(model, noise, seed=1)
+    noise = 0.5 * tasks._spread(model, matched)
+    noisy = tasks._noisy(model, noise, seed=1)
     users, ads = matched.users, matched.ads
     added = noisy(users, ads) - model(users, ads)
     assert added.std() == pytest.approx(noise, rel=0.02)
