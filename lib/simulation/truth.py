@@ -1,8 +1,9 @@
 """What is true in the simulated world, and what no platform could know.
 
-Four things read it: the Ranking stage, whose predictions it defines; the world's past, which
-leaves clicks and bids in the features; the stand-ins for production models; and functions whose
-name begins with `oracle`. No feature and no log contains it.
+Five things read it: the Ranking stage, whose predictions it defines; the count of what exposures
+were really worth; the world's past, which leaves clicks and bids in the features; the stand-ins
+for production models; and functions whose name begins with `oracle`. No feature and no log
+contains it.
 """
 
 import copy
