@@ -31,7 +31,7 @@ def test_ab_tests_and_measurements_of_ones_own(tmp_path):
     assert {file.name for file in mine.glob("*.png")} == {"metrics_and_revenue.png",
                                                           "agreement.png"}
     assert not (mine / "cache").exists()  # nothing was simulated
-    assert "system and 14 models" in summary["answer"]
+    assert "14 models in your system" in summary["answer"]
 
 
 def test_costs_of_ones_own(tmp_path):
