@@ -135,6 +135,19 @@ def along_dials(table, metrics, *, lift="revenue_lift", interval=0.9, draws=1000
     return pd.DataFrame(rows)
 
 
+def change_along(table, dial, metric, *, lift="revenue_lift", interval=0.9, draws=1000, seed=0):
+    """(value, low, high) of R² at a dial's last value less R² at its first.
+
+    The same models and seeds stand at both, and both resample them alike: the change is paired.
+    Arguments as for `along_dials`.
+    """
+    of_dial = table[table.dial == dial].sort_values("value", kind="stable")
+    first, last = (agree(of_dial[of_dial.value == value], [metric], lift=lift, draws=draws,
+                         seed=seed) for value in of_dial.value.iloc[[0, -1]])
+    drawn = (last.draws["r_squared"] - first.draws["r_squared"])[:, 0]
+    return last.value(metric) - first.value(metric), *_bounds(drawn, interval)
+
+
 # ---- statistics under weights ------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib.agreement import STATISTICS, _by_world, agree, along_dials
+from lib.agreement import STATISTICS, _by_world, agree, along_dials, change_along
 
 
 def population(seed, worlds=3, models=12, scatter=0.8):
@@ -137,6 +137,11 @@ def test_along_dials(table):
         ["drift", 1.0, "a", 3], ["drift", 1.0, "b", 3]]
     assert found.r_squared[0] == pytest.approx(agree(table, ["a"], draws=2).value("a"))
     assert found.r_squared[2] < found.r_squared[0]
+    value, low, high = change_along(dials, "drift", "a", draws=200)
+    assert value == pytest.approx(found.r_squared[2] - found.r_squared[0]) and low < value < high
+    same = dials.assign(revenue_lift=table.revenue_lift.tolist() * 3)  # nothing changes
+    same["a"] = table.a.tolist() * 3
+    assert change_along(same, "drift", "a", draws=200) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(("change", "message"), [
