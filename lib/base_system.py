@@ -55,10 +55,14 @@ class BaseSystem:
         """A trained scorer as the cascade calls it."""
         return _deployed(self.world, scorer)
 
+    def base_scorer(self):
+        """The base Pre-ranking model as trained."""
+        scorer = _scorer(self.parameters, impressions.load_features(self.features))
+        return training.load_weights(self.folder / "base.npz", scorer)
+
     def base(self):
         """The base Pre-ranking model, deployed: callable (users, ads) -> scores."""
-        scorer = _scorer(self.parameters, impressions.load_features(self.features))
-        return self.deployed(training.load_weights(self.folder / "base.npz", scorer))
+        return self.deployed(self.base_scorer())
 
     def matching_log(self, path, system, impressions_, seed):
         """A log of `system` that also holds ads which Matching dropped; made once.
@@ -164,11 +168,16 @@ def _is_built(system):
         return False
 
 
+def simulation_modules():
+    """The modules that a simulated system is made by."""
+    return [sys.modules[name] for name in sorted(sys.modules)
+            if name.startswith("lib.simulation.")]
+
+
 def _code():
     """Digest of the code that the system depends on."""
-    names = sorted(name for name in sys.modules if name.startswith("lib.simulation."))
-    modules = [sys.modules[name] for name in (__name__, "lib.serving.export", *names)]
-    return sweep.key(build, {}, [*CODE, deployment, *modules])
+    modules = [sys.modules[name] for name in (__name__, "lib.serving.export")]
+    return sweep.key(build, {}, [*CODE, deployment, *modules, *simulation_modules()])
 
 
 def _scorer(parameters, features):
@@ -178,7 +187,8 @@ def _scorer(parameters, features):
 def _train(scorer, log, stop, parameters):
     training.train(scorer, log, loss=ARFLoss(parameters["m"], parameters["k"]), stop=stop,
                    learning_rate=parameters["learning_rate"], seed=parameters["seed"],
-                   batch_impressions=parameters["batch_impressions"])
+                   batch_impressions=parameters["batch_impressions"],
+                   progress=sys.stderr.isatty())
 
 
 def _deployed(world, scorer):

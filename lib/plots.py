@@ -7,9 +7,11 @@ from matplotlib import ticker
 BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
 COLOURS = {"mlp": BLUE, "twin_tower": RED, "dlrm": GREEN,
-           "r_over_r_star": BLUE, "ndcg": GREEN, "recall": ORANGE, "opa": PINK}
+           "r_over_r_star": BLUE, "ndcg": GREEN, "recall": ORANGE, "opa": PINK,
+           "revenue_ndcg": SKY, "wide_recall": RED, "r_over_r_star_by_money": GREY}
 NAMES = {"mlp": "MLP", "twin_tower": "twin tower", "r_over_r_star": "R/R*", "ndcg": "NDCG",
-         "recall": "Recall", "opa": "OPA"}
+         "recall": "Recall", "opa": "OPA", "revenue_ndcg": "revenue NDCG",
+         "wide_recall": "wide Recall", "r_over_r_star_by_money": "R/R* by money"}
 
 
 def use_style():
@@ -46,6 +48,18 @@ def at_end(ax, x, y, text, colour, dx=5, dy=0, **kwargs):
                 va="center", fontsize="small", annotation_clip=False,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
                 **kwargs)
+
+
+def at_ends(ax, x, labels, gap=11):
+    """Labels (y, text, colour) beside points at x, `gap` points of type apart at least."""
+    labels = sorted(labels, key=lambda label: label[0])
+    height = np.diff(ax.get_window_extent().intervaly)[0] * 72 / ax.figure.dpi
+    low, high = ax.get_ylim()
+    lowest = -np.inf
+    for y, text, colour in labels:
+        place = height * (y - low) / (high - low)
+        lowest = max(place, lowest + gap)
+        at_end(ax, x, y, text, colour, dy=lowest - place)
 
 
 def with_errors(ax, x, y, y_error=None, x_error=None, colour=BLUE, **kwargs):

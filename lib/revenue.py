@@ -2,6 +2,8 @@
 import numpy as np
 from scipy import stats
 
+from lib.line_with_errors import line_posterior
+
 
 class LinearLift:
     """Revenue lift as a linear function of an offline metric.
@@ -12,6 +14,11 @@ class LinearLift:
     intervals 89 to 91 % held the truth with 5 to 40 simulated models, where refits on
     resampled models held it 80 to 88 % of the time. R² has no such distribution; its
     interval is the bootstrap's, too narrow for few models.
+
+    Where the standard errors of metrics and lifts are given, the lines come from a model of
+    both (`lib.line_with_errors`): it does not flatten the slope by the metric's sampling
+    error, and weighs a test by its noise. `r_squared_true_` then holds draws of what R²
+    would be without errors of either.
 
     Args:
       draws: of the line, and bootstrap refits; seed: of both.
@@ -24,25 +31,31 @@ class LinearLift:
     def __init__(self, draws=1000, seed=0):
         self.draws, self.seed = draws, seed
 
-    def fit(self, metric, lift):
-        """Fit to [models] metrics and revenue lifts (fractions); needs 3 or more."""
+    def fit(self, metric, lift, metric_error=None, lift_error=None):
+        """Fit to [models] metrics and revenue lifts (fractions); needs 3 or more.
+
+        Args:
+          metric_error, lift_error: their standard errors, [models], both or none; with them 4
+            or more models. Of metrics measured on the same impressions only what differs
+            between models counts: give the errors of the differences to the base.
+        """
         metric, lift = np.asarray(metric, float), np.asarray(lift, float)
-        if metric.shape != lift.shape or metric.ndim != 1 or len(metric) < 3:
-            raise ValueError("LinearLift: needs metric and lift of 3 or more models; got shapes "
-                             f"{metric.shape} and {lift.shape}")
-        if not (np.isfinite(metric).all() and np.isfinite(lift).all()):
-            raise ValueError("LinearLift: metric and lift must be finite")
-        for name, values in {"metric": metric, "lift": lift}.items():
-            if np.ptp(values) == 0:
-                raise ValueError(f"LinearLift: all models have the same {name}, {values[0]}")
-        self.slope_, self.intercept_ = _line(metric, lift)
+        _check(metric, lift)
+        rng = np.random.default_rng(self.seed)
+        if metric_error is None and lift_error is None:
+            self.slope_, self.intercept_ = _line(metric, lift)
+            self.lines_ = self._draw_lines(metric, lift - self.predict(metric), rng)
+        else:
+            errors = _checked_errors(metric, metric_error=metric_error, lift_error=lift_error)
+            self.lines_, self.r_squared_true_ = line_posterior(
+                metric, lift, *errors, self.draws, rng)
+            self.slope_, height = np.median(self.lines_ @ [[1, metric.mean()], [0, 1]], axis=0)
+            self.intercept_ = height - self.slope_ * metric.mean()
         residual = lift - self.predict(metric)
         self.r_squared_ = float(1 - residual @ residual / np.square(lift - lift.mean()).sum())
         self.mean_deviation_ = float(np.abs(residual).mean())
         self.max_deviation_ = float(np.abs(residual).max())
         self.spearman_ = float(stats.spearmanr(metric, lift).statistic)
-        rng = np.random.default_rng(self.seed)
-        self.lines_ = self._draw_lines(metric, residual, rng)
         self.r_squared_draws_ = self._bootstrapped_r_squared(metric, lift, rng)
         return self
 
@@ -167,6 +180,31 @@ def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000,
     low, high = np.quantile(lifts(law.sample(flops, draws, seed)), [tail, 1 - tail], axis=0)
     return tests.assign(metric_gain=metric - metric[at["base"]], by_law=lifts(metric), low=low,
                         high=high)
+
+
+def _check(metric, lift):
+    if metric.shape != lift.shape or metric.ndim != 1 or len(metric) < 3:
+        raise ValueError("LinearLift: needs metric and lift of 3 or more models; got shapes "
+                         f"{metric.shape} and {lift.shape}")
+    if not (np.isfinite(metric).all() and np.isfinite(lift).all()):
+        raise ValueError("LinearLift: metric and lift must be finite")
+    for name, values in {"metric": metric, "lift": lift}.items():
+        if np.ptp(values) == 0:
+            raise ValueError(f"LinearLift: all models have the same {name}, {values[0]}")
+
+
+def _checked_errors(metric, **errors):
+    """Both errors as arrays; refuses one without the other, and what is no error."""
+    if len(metric) < 4:
+        raise ValueError(f"LinearLift: with errors it needs 4 or more models; got {len(metric)}")
+    for name, error in errors.items():
+        if error is None:
+            raise ValueError(f"LinearLift: {name} is missing; give both errors or none")
+        error = np.asarray(error, float)
+        if error.shape != metric.shape or not (np.isfinite(error) & (error >= 0)).all():
+            raise ValueError(f"LinearLift: {name} must be {len(metric)} finite numbers >= 0; got "
+                             f"{error.tolist()}")
+        yield error
 
 
 def _line(x, y):

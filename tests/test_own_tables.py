@@ -26,7 +26,12 @@ def test_ab_tests_and_measurements_of_ones_own(tmp_path):
                   ab_tests=folder / "ab_tests.csv")
     committed = json.loads((folder / "summary.json").read_text())
     assert summary["values"] == committed["values"]
-    assert "system and 14 models" in summary["answer"]
+    mine = tmp_path / "outputs/quick/01_metric_validation"
+    assert (mine / "agreement.csv").read_text() == (folder / "agreement.csv").read_text()
+    assert {file.name for file in mine.glob("*.png")} == {"metrics_and_revenue.png",
+                                                          "agreement.png"}
+    assert not (mine / "cache").exists()  # nothing was simulated
+    assert "14 models in your system" in summary["answer"]
 
 
 def test_costs_of_ones_own(tmp_path):

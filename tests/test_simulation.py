@@ -24,6 +24,7 @@ from lib.simulation import (
     oracle_matching,
     oracle_system,
     run_arm,
+    run_arms,
     sample_logs,
     world_parameters,
 )
@@ -417,7 +418,8 @@ def test_empty_log_is_refused(oracle):
 
 def arm(revenue, **changes):
     revenue = np.array(revenue, dtype=float)
-    return Arm(**{"revenue": revenue, "revenue_gsp": revenue / 2, "users": np.arange(len(revenue)),
+    return Arm(**{"revenue": revenue, "revenue_gsp": revenue / 2,
+                  "revenue_true": revenue, "users": np.arange(len(revenue)),
                   "visits": 4, "seed": 0, **changes})
 
 
@@ -468,6 +470,19 @@ def test_pairing_saves_traffic(matched):
     paired = ab_test(first, second).revenue_lift_se
     unpaired = np.sqrt(2 * np.var(first.revenue) / 300) / first.revenue.mean()
     assert paired < unpaired / 5
+
+
+def test_arms_by_blocks_of_users_are_the_arms(world):
+    models = [lambda users, ads: -np.abs(ads - 400.0 - users[:, None]), None]
+    whole = [run_arm(deploy(match(world), model), visits=2, seed=1, users=250) for model in models]
+    parts = run_arms(world, models, visits=2, seed=1, users=250, block_users=64)
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one.users, other.users)
+        np.testing.assert_allclose(one.revenue, other.revenue, rtol=1e-4)
+    with pytest.raises(ValueError, match=r"users must lie in 1..300; got 301"):
+        run_arms(world, models, visits=1, seed=0, users=301)
+    with pytest.raises(ValueError, match=r"a world with budgets needs all users at once"):
+        run_arms(World(world_parameters("small", budget_tightness=1.0)), models, visits=1, seed=0)
 
 
 def test_arms_that_cannot_be_paired_are_refused(matched):

@@ -7,18 +7,13 @@
 ['impression_id', 'timestamp', 'v', 'ecpm', 'exposed', 'stage']
 """
 
-from lib.simulation.cascade import (
-    Matched,
-    System,
-    deploy,
-    match,
-    oracle_matching,
-    oracle_system,
-)
-from lib.simulation.experiments import ABTest, Arm, ab_test, run_arm
+from lib.simulation.cascade import System, deploy, oracle_system
+from lib.simulation.experiments import ABTest, Arm, ab_test, run_arm, run_arms
 from lib.simulation.logs import sample_logs
+from lib.simulation.matching import Matched, match, oracle_matching
+from lib.simulation.parameters import WorldParameters, world_parameters
 from lib.simulation.rounds import Round, closed_loop
-from lib.simulation.world import World, WorldParameters, world_parameters
+from lib.simulation.world import World
 
 __all__ = [
     "ABTest",
@@ -35,6 +30,7 @@ __all__ = [
     "oracle_matching",
     "oracle_system",
     "run_arm",
+    "run_arms",
     "sample_logs",
     "world_parameters",
 ]

@@ -1,12 +1,13 @@
 """The cascade: Matching -> Pre-ranking -> Ranking -> Mix-ranking -> billing (paper, section 3.1).
 
-Matching and Pre-ranking run several pathways each and fuse them by their shares (Figure 2). A
-user's candidates and a model's scores of them do not change between visits, so `match` and
-`deploy` compute them once; `visit` draws what changes: which candidates are absent, Ranking's
-noise, organic content.
+Matching (matching.py) and Pre-ranking run several pathways each and fuse them by their shares
+(Figure 2). A user's candidates and a model's scores of them do not change between visits, so
+`match` and `deploy` compute them once; `visit` draws what changes: which candidates are absent,
+Ranking's noise, organic content.
 
-Candidates absent from a visit stand in for budgets and frequency caps. No budget is ever spent,
-so two arms of a test cannot take money from each other.
+Candidates absent from a visit stand in for budgets and frequency caps. No budget is ever spent
+while visits are made (budgets.py throttles beforehand), so two arms of a test cannot take money
+from each other.
 """
 
 from dataclasses import dataclass
@@ -16,30 +17,6 @@ from tqdm import tqdm
 
 from lib.simulation.noise import normal, uniform, visit_keys
 from lib.simulation.truth import BLOCK_USERS
-
-EVERY_VISIT = 0  # visit number in the key of what is drawn once per user
-LOST_ADS = 200  # per user, Matching's losers kept so that logs can draw from them
-
-
-@dataclass(frozen=True)
-class Matched:
-    """What Matching hands on, per user.
-
-    Attributes:
-      world: World.
-      users: integers [U].
-      ads: int32 [U, matching_ads].
-      interest: CTR pathway's score of these ads, float32, same shape.
-      log_ecpm: Ranking's prediction for them before a visit's noise: truth, for `visit` alone.
-      lost_ads: a uniform sample of the ads that lost in Matching, best first, int32 [U, L].
-    """
-
-    world: object
-    users: np.ndarray
-    ads: np.ndarray
-    interest: np.ndarray
-    log_ecpm: np.ndarray
-    lost_ads: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -51,7 +28,7 @@ class System:
       scores: float32 [U, matching_ads], or None: Pre-ranking's revenue pathway is random.
     """
 
-    matched: Matched
+    matched: object
     scores: np.ndarray | None
 
 
@@ -69,6 +46,7 @@ class Visits:
       scores: Pre-ranking's revenue pathway, float32 [B, matching_ads].
       revenue: first price, currency units per visit, float64 [B].
       revenue_gsp: each exposed ad pays the next eCPM of Ranking's order instead, [B].
+      revenue_true: what the exposures are worth by what users really do, [B].
     """
 
     columns: np.ndarray
@@ -79,6 +57,7 @@ class Visits:
     scores: np.ndarray
     revenue: np.ndarray
     revenue_gsp: np.ndarray
+    revenue_true: np.ndarray
 
 
 def fuse(pathways, slots):
@@ -102,50 +81,6 @@ def fuse(pathways, slots):
     return np.concatenate(chosen, axis=1)
 
 
-def match(world, matching=None, users=None):
-    """Matching: the candidates of each user.
-
-    Args:
-      world: World.
-      matching: callable (users [B]) -> scores [B, ads], the revenue pathway's model; default a
-        stand-in for a small production twin tower (`Truth.revenue_stand_in`).
-      users: integers [U], default all users.
-
-    Returns: Matched.
-
-    Raises: ValueError when the model's scores have the wrong shape or are not finite.
-    """
-    matching = world.truth.revenue_stand_in if matching is None else matching
-    users = np.arange(world.parameters.users) if users is None else np.asarray(users)
-    blocks = [
-        _match(world, matching, users[start : start + BLOCK_USERS])
-        for start in _blocks(len(users), "Matching")
-    ]
-    return Matched(world, users, *(np.concatenate(part) for part in zip(*blocks, strict=True)))
-
-
-def _match(world, matching, users):
-    """Matching for one block of users: the fields of Matched from `ads` on."""
-    p = world.parameters
-    revenue = _scores("matching", matching(users), (len(users), p.ads))
-    interest = world.truth.interest_stand_in(users)
-    random = uniform(visit_keys(p.seed, "matching", users, EVERY_VISIT), np.arange(p.ads))
-    # What random order would take next is a uniform sample of those that lost.
-    interest_ads = round(p.matching_ads * p.matching_interest_share)
-    random_ads = round(p.matching_ads * p.matching_random_share)
-    lost = min(LOST_ADS, p.ads - p.matching_ads)
-    slots = [p.matching_ads - interest_ads - random_ads, interest_ads, random_ads, lost]
-    ads = fuse([revenue, interest, random, random], slots).astype(np.int32)
-    kept, lost_ads = np.split(ads, [p.matching_ads], axis=1)
-    order = np.argsort(-np.take_along_axis(revenue, lost_ads, axis=1), axis=1)
-    return (
-        kept,
-        np.take_along_axis(interest, kept, axis=1),
-        world.truth.ranking_log_ecpm(users, kept),
-        np.take_along_axis(lost_ads, order, axis=1),
-    )
-
-
 def deploy(matched, pre_ranking=None):
     """Puts a Pre-ranking model into operation.
 
@@ -161,10 +96,11 @@ def deploy(matched, pre_ranking=None):
     if pre_ranking is None:
         return System(matched, None)
     scores = np.empty(matched.ads.shape, dtype=np.float32)
-    for start in _blocks(len(matched.users), "Pre-ranking"):
+    for start in blocks(len(matched.users), "Pre-ranking"):
         block = slice(start, start + BLOCK_USERS)
         ads = matched.ads[block]
-        scores[block] = _scores("pre_ranking", pre_ranking(matched.users[block], ads), ads.shape)
+        made = pre_ranking(matched.users[block], ads)
+        scores[block] = checked_scores("pre_ranking", made, ads.shape)
     return System(matched, scores)
 
 
@@ -174,22 +110,6 @@ def oracle_system(matched):
     Nobody could train it: the yardstick of how much revenue Pre-ranking loses. Returns: System.
     """
     return System(matched, matched.log_ecpm)
-
-
-def oracle_matching(world):
-    """A Matching model (users) -> scores that knows what Ranking will predict.
-
-    The yardstick of Matching. It need not earn the most: it hands on more ads that are close
-    to each other, among which a weak Pre-ranking errs more.
-    """
-
-    def scores(users):
-        everything = np.arange(world.parameters.ads)
-        return world.truth.ranking_log_ecpm(
-            users, np.broadcast_to(everything, (len(users), len(everything)))
-        )
-
-    return scores
 
 
 def visit(system, rows, visits, seed):
@@ -212,7 +132,7 @@ def visit(system, rows, visits, seed):
     def keys(stream):
         return visit_keys(seed, stream, users, visits)
 
-    absent = uniform(keys("absent"), ads) < p.drop_rate
+    absent = uniform(keys("absent"), ads) < absent_rate(matched, ads)
     scores = uniform(keys("random"), ads) if system.scores is None else system.scores[rows]
     columns = _pre_rank(scores, matched.interest[rows], absent, p)
     log_ecpm = matched.log_ecpm[rows[:, None], columns]
@@ -220,8 +140,17 @@ def visit(system, rows, visits, seed):
     kept = np.take_along_axis(ads, columns, axis=1)
     queue, exposed = _mix(kept, log_ecpm, matched.world.organic, keys, p)
     ecpm = np.exp(log_ecpm)
-    revenue, revenue_gsp = _bill(ecpm, queue, exposed, p)
-    return Visits(columns, ecpm, queue, exposed, absent, scores, revenue, revenue_gsp)
+    true_ecpm = np.exp(matched.true_log_ecpm[rows[:, None], columns])
+    revenue = _bill(ecpm, true_ecpm, queue, exposed, p)
+    return Visits(columns, ecpm, queue, exposed, absent, scores, *revenue)
+
+
+def absent_rate(matched, ads):
+    """Probability that a candidate is absent from a visit: a number, or float32 like `ads`."""
+    p = matched.world.parameters
+    if matched.pace is None:
+        return p.drop_rate
+    return 1 - (1 - np.float32(p.drop_rate)) * matched.pace[ads]
 
 
 def _pre_rank(scores, interest, absent, parameters):
@@ -254,15 +183,15 @@ def _mix(ads, log_ecpm, organic, keys, parameters):
     return queue, ad_worth > organic + p.organic_sd * normal(keys("organic"), slots)
 
 
-def _bill(ecpm, queue, exposed, parameters):
-    """First-price and second-price revenue of each visit, (float64 [B], float64 [B])."""
+def _bill(ecpm, true_ecpm, queue, exposed, parameters):
+    """First-price, second-price and true revenue of each visit, three of float64 [B]."""
     discounts = np.asarray(parameters.position_discounts)
     attention = exposed * discounts / 1000  # eCPM is per 1000 exposures
     shown = queue[:, : len(discounts)]
     next_ecpm = np.append(ecpm[:, 1:], np.zeros_like(ecpm[:, :1]), axis=1)
     return [
         np.sum(attention * np.take_along_axis(price, shown, axis=1), axis=1)
-        for price in (ecpm, next_ecpm)
+        for price in (ecpm, next_ecpm, true_ecpm)
     ]
 
 
@@ -273,13 +202,13 @@ def best(scores, count):
     return np.argpartition(scores, scores.shape[1] - count, axis=1)[:, -count:]
 
 
-def _blocks(users, stage):
+def blocks(users, stage):
     """First row of each block of users, with a progress bar on a terminal."""
     starts = range(0, users, BLOCK_USERS)
     return tqdm(starts, desc=stage, unit="block", leave=False, disable=None)
 
 
-def _scores(name, scores, shape):
+def checked_scores(name, scores, shape):
     """A model's scores as float32; refuses another shape, NaN and infinity."""
     scores = np.asarray(scores, dtype=np.float32)
     if scores.shape != shape:

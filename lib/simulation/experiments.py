@@ -5,12 +5,15 @@ budget is spent), so this is the difference that a test with endless traffic wou
 the sample of users; users are the unit of all standard errors.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+import joblib
 import numpy as np
 
-from lib.simulation.cascade import System, visit
+from lib.simulation.cascade import System, deploy, visit
+from lib.simulation.matching import match
 
+BILLINGS = ("revenue", "revenue_gsp", "revenue_true")
 BLOCK_VISITS = 512  # visits simulated together; their candidates then stay in the cache
 
 
@@ -19,7 +22,8 @@ class Arm:
     """Revenue per user of one system, in currency units over all their visits.
 
     Attributes:
-      revenue, revenue_gsp: float64 [users], first price and generalised second price.
+      revenue, revenue_gsp, revenue_true: float64 [users]: first price, generalised second price,
+        and what the exposures were worth by what users really do.
       users: integers, who they are.
       visits: int, per user.
       seed: int, of the luck.
@@ -27,6 +31,7 @@ class Arm:
 
     revenue: np.ndarray
     revenue_gsp: np.ndarray
+    revenue_true: np.ndarray
     users: np.ndarray
     visits: int
     seed: int
@@ -43,6 +48,7 @@ class ABTest:
       impressions: visits in each arm.
       users: users in each arm.
       revenue_lift_gsp, revenue_lift_gsp_se: the same under second-price billing.
+      revenue_lift_true, revenue_lift_true_se: the same by what users really do.
     """
 
     model: str
@@ -52,6 +58,8 @@ class ABTest:
     users: int
     revenue_lift_gsp: float
     revenue_lift_gsp_se: float
+    revenue_lift_true: float
+    revenue_lift_true_se: float
 
     def as_row(self):
         """The result as a dict, a row of `ab_tests`."""
@@ -78,13 +86,53 @@ def run_arm(system, *, visits, seed, users=None):
     if visits < 1:
         raise ValueError(f"run_arm: visits must be at least 1; got {visits}")
     rows, numbers = (x.ravel() for x in np.indices((users, visits)))
-    revenue, revenue_gsp = np.empty(len(rows)), np.empty(len(rows))
+    revenue = np.empty((len(BILLINGS), len(rows)))
     for start in range(0, len(rows), BLOCK_VISITS):
         block = slice(start, start + BLOCK_VISITS)
         made = visit(system, rows[block], numbers[block], seed)
-        revenue[block], revenue_gsp[block] = made.revenue, made.revenue_gsp
-    per_user = (x.reshape(users, visits).sum(axis=1) for x in (revenue, revenue_gsp))
+        revenue[:, block] = [getattr(made, billing) for billing in BILLINGS]
+    per_user = revenue.reshape(-1, users, visits).sum(axis=2)
     return Arm(*per_user, users=system.matched.users[:users], visits=visits, seed=seed)
+
+
+def run_arms(world, models, *, visits, seed, users=None, block_users=2048, n_jobs=1):
+    """Arms of several Pre-ranking models, a block of users at a time.
+
+    The same arms as from `run_arm` on systems of all users, up to rounding, but memory grows
+    neither with users nor with visits, and blocks may run side by side.
+
+    Args:
+      world: World, without budgets: their pace is found from all users together.
+      models: list of callables as for `deploy`; for n_jobs > 1 they can be pickled.
+      visits, seed: as for `run_arm`; users: int, the first so many that are present.
+      block_users: users whose candidates are held at a time; n_jobs: blocks at a time.
+
+    Returns: list of Arm.
+    Raises: ValueError for a world with budgets, users or visits out of range.
+    """
+    if world.parameters.budget_tightness:
+        raise ValueError("run_arms: a world with budgets needs all users at once; got "
+                         f"budget_tightness = {world.parameters.budget_tightness}")
+    present = world.present_users
+    users = len(present) if users is None else users
+    if not 1 <= users <= len(present):
+        raise ValueError(f"run_arms: users must lie in 1..{len(present)}; got {users}")
+    blocks = [present[low : min(low + block_users, users)] for low in range(0, users, block_users)]
+    arms = joblib.Parallel(n_jobs)(
+        joblib.delayed(_block_arms)(world, models, block, visits, seed) for block in blocks
+    )
+    return [_joined(parts) for parts in zip(*arms, strict=True)]
+
+
+def _block_arms(world, models, users, visits, seed):
+    matched = match(world, users=users)
+    return [run_arm(deploy(matched, model), visits=visits, seed=seed) for model in models]
+
+
+def _joined(arms):
+    parts = {name: np.concatenate([getattr(arm, name) for arm in arms])
+             for name in (*BILLINGS, "users")}
+    return replace(arms[0], **parts)
 
 
 def ab_test(base, variant, *, model="variant", visits=4, seed=0, users=None, bootstrap=0):
@@ -110,10 +158,12 @@ def ab_test(base, variant, *, model="variant", visits=4, seed=0, users=None, boo
         for arm in (base, variant)
     )
     _check_paired(base, variant)
-    lift, se = _lift(base.revenue, variant.revenue, bootstrap, seed)
-    lift_gsp, se_gsp = _lift(base.revenue_gsp, variant.revenue_gsp, bootstrap, seed)
+    lifts = [
+        _lift(getattr(base, billing), getattr(variant, billing), bootstrap, seed)
+        for billing in BILLINGS
+    ]
     users = len(base.users)
-    return ABTest(model, lift, se, users * base.visits, users, lift_gsp, se_gsp)
+    return ABTest(model, *lifts[0], users * base.visits, users, *lifts[1], *lifts[2])
 
 
 def _check_paired(base, variant):

@@ -14,8 +14,6 @@ from lib.simulation.cascade import best, visit
 from lib.simulation.noise import integers, uniform, visit_keys
 
 STAGES = ("matching", "pre_ranking", "ranking", "mix_ranking")  # by how far an ad got
-# Of each stage, fewest and most ads of an impression: ten on average, not always ten.
-COUNTS = {"pre_ranking": (3, 5), "ranking": (3, 5), "mix_ranking": (2, 2)}
 START = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 BLOCK_VISITS = 512  # visits simulated together; their candidates then stay in the cache
 
@@ -25,7 +23,7 @@ def sample_logs(
     impressions,
     *,
     seed,
-    counts=COUNTS,
+    counts=None,
     first_impression=0,
     start=START,
     impressions_per_second=100.0,
@@ -42,7 +40,8 @@ def sample_logs(
       seed: int.
       counts: for each stage of STAGES the ads drawn per impression: a number, or (fewest, most)
         for a uniform number between them. A stage holds the ads that got exactly so far:
-        "pre_ranking" those that lost there, "matching" (default none) Matching's losers.
+        "pre_ranking" those that lost there, "matching" Matching's losers; default
+        `usual_counts` of the world.
       first_impression: impression_id of the first row; continue a log with its end.
       start: time of impression 0, a datetime with a time zone.
       impressions_per_second: traffic.
@@ -55,6 +54,8 @@ def sample_logs(
 
     Raises: ValueError for a count that the stage cannot supply.
     """
+    if counts is None:
+        counts = usual_counts(system.matched.world.parameters)
     counts = _checked_counts(counts, system)
     for name, value in [
         ("impressions", impressions),
@@ -71,6 +72,20 @@ def sample_logs(
             parts.append(_impressions(system, numbers, counts, seed))
         rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         yield _table(rows, system.matched.world, seed, start, impressions_per_second)
+
+
+def usual_counts(parameters):
+    """Of each stage, fewest and most ads of an impression: ten on average, not always ten.
+
+    >>> from lib.simulation.parameters import world_parameters
+    >>> usual_counts(world_parameters("A"))
+    {'pre_ranking': (3, 5), 'ranking': (3, 5), 'mix_ranking': (2, 2)}
+    """
+    losers, ranked = parameters.logged_losers, 8 - parameters.logged_losers
+    about = {"pre_ranking": losers, "ranking": ranked}
+    return {
+        stage: (max(count - 1, 0), count + 1 if count else 0) for stage, count in about.items()
+    } | {"mix_ranking": (2, 2)}
 
 
 def _checked_counts(counts, system):

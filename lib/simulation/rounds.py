@@ -8,9 +8,10 @@ the rounds have converged, which the gap to the oracle shows.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lib.simulation.cascade import System, deploy, match, oracle_system
+from lib.simulation.cascade import System, deploy, oracle_system
 from lib.simulation.experiments import ABTest, ab_test, run_arm
-from lib.simulation.logs import COUNTS, sample_logs
+from lib.simulation.logs import sample_logs
+from lib.simulation.matching import match
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def closed_loop(
     seed,
     first_impressions=None,
     matched=None,
-    counts=COUNTS,
+    counts=None,
     users=None,
     visits=4,
 ):

@@ -1,13 +1,17 @@
 """What is true in the simulated world, and what no platform could know.
 
-Four things read it: the Ranking stage, whose predictions it defines; the world's past, which
-leaves clicks and bids in the features; the stand-ins for production models; and functions whose
-name begins with `oracle`. No feature and no log contains it.
+Five things read it: the Ranking stage, whose predictions it defines; the count of what exposures
+were really worth; the world's past, which leaves clicks and bids in the features; the stand-ins
+for production models; and functions whose name begins with `oracle`. No feature and no log
+contains it.
 """
 
+import copy
 from functools import partial
 
 import numpy as np
+
+from lib.simulation.noise import normal, visit_keys
 
 BLOCK_USERS = 256  # user x ad matrices are made for this many users at a time
 
@@ -49,6 +53,15 @@ class Waves:
         columns = None if strongest is None else 2 * strongest
         return self.user_factors[users, :columns] @ self.ad_factors[:, :columns].T
 
+    def turned(self, angles):
+        """The same waves with other phases: phi_k + angles[k] (radians), angles [waves]."""
+        cosine, sine = (np.float32(f(angles)) for f in (np.cos, np.sin))
+        first, second = self.user_factors[:, ::2], self.user_factors[:, 1::2]
+        later = copy.copy(self)
+        later.user_factors = _interleave(cosine * first + sine * second,
+                                         cosine * second - sine * first)
+        return later
+
 
 class Truth:
     """Click and conversion rates, and Ranking's view of them.
@@ -78,6 +91,22 @@ class Truth:
         spread = p.bid_sd * (own + shared) / np.sqrt(2)
         log_bid = np.log(p.bid_median) + spread - p.bid_cvr_slope * cvr_bias
         self.log_bid = log_bid.astype(np.float32)
+        self.ranking_bias = p.ranking_bias_sd * _keyed_normal(p.seed, "ranking bias", p.ads)
+
+    def turned(self, drift):
+        """The truth at another time: every wave of CTR and CVR at another phase.
+
+        Args:
+          drift: standard deviation of the phases' turns, radians; the logits then correlate
+            with today's by exp(-drift^2 / 2).
+        """
+        later = copy.copy(self)
+        for name in ("ctr_waves", "cvr_waves"):
+            waves = getattr(self, name)
+            count = waves.user_factors.shape[1] // 2
+            turn = drift * _keyed_normal(self.parameters.seed, f"drift of {name}", count)
+            setattr(later, name, waves.turned(turn))
+        return later
 
     def ctr(self, users, ads=slice(None)):
         """Click rate of users [B] on the given ads [C] (default all), float32 [B, C]."""
@@ -89,35 +118,50 @@ class Truth:
         logit = self.cvr_waves.user_factors[users] @ self.cvr_waves.ad_factors[ads].T
         return np.exp(_log_sigmoid(logit + self.cvr_bias[ads]))
 
-    def ranking_log_ecpm(self, users, ads):
-        """Ranking's prediction before the noise of a visit: log of eCPM, float32 [B, C].
-
-        eCPM = 1000 pCTR pCVR bid, per 1000 exposures; the prediction adds Ranking's systematic
-        error. Billing is by this prediction, so it is also what an oracle would sort by.
+    def log_ecpm(self, users, ads):
+        """What an exposure really brings on average: log of 1000 CTR CVR bid, float32 [B, C].
 
         Args:
           users: integers [B].
           ads: integers [B, C].
         """
+        return (
+            np.log(np.float32(1000))
+            + _log_sigmoid(self._at(self.ctr_waves, users, ads) + self.ctr_bias[ads])
+            + _log_sigmoid(self._at(self.cvr_waves, users, ads) + self.cvr_bias[ads])
+            + self.log_bid[ads]
+        )
+
+    def as_ranking_predicts(self, users, ads, log_ecpm):
+        """Ranking's prediction before the noise of a visit, from the truth `log_ecpm`.
+
+        Slope of calibration, a smooth error over users and ads, a bias of each ad; arguments and
+        result as for `log_ecpm`.
+        """
+        p = self.parameters
+        rates = _log_sigmoid(p.ctr_logit) + _log_sigmoid(p.cvr_logit)
+        distance = log_ecpm - np.float32(np.log(1000 * p.bid_median) + rates)
+        stretched = log_ecpm + np.float32(p.ranking_slope - 1) * distance
+        return stretched + self._at(self.error_waves, users, ads) + self.ranking_bias[ads]
+
+    def ranking_log_ecpm(self, users, ads):
+        """Ranking's prediction before the noise of a visit: log of eCPM, float32 [B, C].
+
+        Billing is by this prediction, so it is also what an oracle would sort by. Arguments as
+        for `log_ecpm`.
+        """
         users, ads = np.asarray(users), np.asarray(ads)
         result = np.empty(ads.shape, dtype=np.float32)
         for start in range(0, len(users), BLOCK_USERS):
             block = slice(start, start + BLOCK_USERS)
-            result[block] = self._ranking_log_ecpm(users[block], ads[block])
+            true = self.log_ecpm(users[block], ads[block])
+            result[block] = self.as_ranking_predicts(users[block], ads[block], true)
         return result
 
-    def _ranking_log_ecpm(self, users, ads):
-        def at(waves):
-            # All ads and then the few: one matrix product beats gathering factors per pair.
-            return np.take_along_axis(waves.all_ads(users), ads, axis=1)
-
-        return (
-            np.log(np.float32(1000))
-            + _log_sigmoid(at(self.ctr_waves) + self.ctr_bias[ads])
-            + _log_sigmoid(at(self.cvr_waves) + self.cvr_bias[ads])
-            + self.log_bid[ads]
-            + at(self.error_waves)
-        )
+    @staticmethod
+    def _at(waves, users, ads):
+        # All ads and then the few: one matrix product beats gathering factors per pair.
+        return np.take_along_axis(waves.all_ads(users), ads, axis=1)
 
     def interest_stand_in(self, users):
         """A production CTR model: the strongest waves only, no bid; scores [B, ads]."""
@@ -133,6 +177,11 @@ class Truth:
         cvr = self.cvr_waves.all_ads(users, strongest=self.parameters.stand_in_cvr_waves)
         ctr = self.ctr_waves.all_ads(users, strongest=self.parameters.stand_in_ctr_waves)
         return ctr + cvr + np.float32(0.8) * (self.ctr_bias + self.cvr_bias + self.log_bid)
+
+
+def _keyed_normal(seed, stream, count):
+    """Standard normal numbers of a world that no other draw of it depends on, float32 [count]."""
+    return normal(visit_keys(seed, stream, 0, 0), np.arange(count))
 
 
 def _interleave(first, second):

@@ -1,0 +1,53 @@
+"""Budgets as a static throttle: how often an ad may take part in visits.
+
+A platform paces advertisers whose demand exceeds their budget. Here their pace is found once,
+from what they would spend under the oracle Pre-ranking, and then holds for every system under
+test: arms of a test do not spend from one purse, and so do not interfere.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lib.simulation.cascade import oracle_system, visit
+from lib.simulation.noise import normal, visit_keys
+
+ROUNDS = 6  # a throttled advertiser's demand goes to others, who may then need throttling
+LEAST_PACE = 0.02
+BLOCK_VISITS = 512  # visits simulated together; their candidates then stay in the cache
+
+
+def paced(matched):
+    """Matched with the pace at which budgets let ads take part.
+
+    Budgets are log-normal per ad, in sum the demand without budgets / `budget_tightness`; an
+    advertiser's ads share theirs and are throttled alike.
+    """
+    p, advertiser = matched.world.parameters, matched.world.advertiser
+    free = spend(replace(matched, pace=np.ones(p.ads, np.float32)))
+    keys = visit_keys(p.seed, "budgets", 0, 0)
+    size = np.bincount(advertiser, minlength=p.advertisers)
+    budget = size * np.exp(p.budget_sd * normal(keys, np.arange(p.advertisers)))
+    budget *= free.sum() / p.budget_tightness / budget.sum()
+    pace, spent = np.ones(p.advertisers), free
+    for _ in range(ROUNDS):
+        wanted = np.divide(budget, spent, out=np.full_like(budget, np.inf), where=spent > 0)
+        pace = np.clip(pace * wanted, LEAST_PACE, 1)
+        matched = replace(matched, pace=pace[advertiser].astype(np.float32))
+        spent = spend(matched)
+    return matched
+
+
+def spend(matched, seed=0):
+    """What each advertiser would pay for one visit of every user, float64 [advertisers]."""
+    p, system = matched.world.parameters, oracle_system(matched)
+    total, discounts = np.zeros(p.advertisers), np.asarray(p.position_discounts)
+    rows = np.arange(len(matched.users))
+    for start in range(0, len(rows), BLOCK_VISITS):
+        block = rows[start : start + BLOCK_VISITS]
+        made = visit(system, block, np.zeros_like(block), seed)
+        shown = made.queue[:, : len(discounts)]
+        ads = matched.ads[block[:, None], np.take_along_axis(made.columns, shown, axis=1)]
+        price = made.exposed * discounts * np.take_along_axis(made.ecpm, shown, axis=1) / 1000
+        total += np.bincount(matched.world.advertiser[ads].ravel(), price.ravel(), p.advertisers)
+    return total

@@ -1,0 +1,133 @@
+"""The two tasks of a study: a world with its base, and a variant trained, measured and tested."""
+import functools
+import sys
+from typing import NamedTuple
+
+import numpy as np
+
+from lib import base_system, deployment, impressions, measure, metrics, simulation, training
+from lib.files import fingerprint
+from lib.models import flops
+from lib.simulation.noise import normal, visit_keys
+from lib.study import plan
+from lib.study.plan import Variant
+
+# What results depend on.
+CODE = (*measure.CODE, base_system, deployment, measure, plan, sys.modules[__name__],
+        *base_system.simulation_modules())
+BLOCK_USERS = 256  # whose scores tell how wide a model's scores spread
+
+
+def build_world(task, path):
+    """Task: a converged base system, and a stale log of it; see `run`."""
+    system = (base_system.load(task["system"]) if "system" in task
+              else base_system.build(path, **task["build"]))
+    stale = ""
+    if task["stale"]:
+        before = simulation.match(system.world.turned(-task["stale"]))
+        stale = f"{path}.stale.parquet"
+        impressions.write_logs(stale, simulation.sample_logs(
+            simulation.deploy(before, system.base()), system.parameters["train_impressions"],
+            seed=system.parameters["seed"]))
+    last = system.rounds.iloc[-1]
+    return {"system": str(system.folder), "stale": stale, "logs_sha256": fingerprint(system.logs),
+            **{name: float(last[name]) for name in ("oracle_gap", "oracle_gap_se", "change")}}
+
+
+def try_model(task, path):
+    """Task: train one variant, measure it offline, test it online; see `run`."""
+    system = base_system.load(task["system"])
+    variant = Variant(logs=str(system.logs), features=str(system.features), **task["variant"])
+    stand = _stand(task["system"], variant.test_start, variant.test_stop, tuple(task["cuts"]),
+                   task["visits"])
+    log = task["stale"] if variant.log == "stale" else variant.logs
+    scorer, samples = train(variant, log)
+    model = system.deployed(scorer)
+    noise = variant.score_noise * _spread(model, stand.matched) if variant.score_noise else 0.0
+    values = offline(scorer, variant, task["cuts"], noise)
+    row = {"model": variant.model, "family": variant.family,
+           "size_parameters": list(scorer.size_parameters), "flops": flops(scorer.head),
+           "samples": samples, "seed": variant.seed,
+           "undefined": int(np.isnan(values["r_over_r_star"]).sum())}
+    for name, value in values.items():
+        row |= {name: metrics.mean(value).value,
+                f"{name}_se": metrics.mean(value - stand.values[name]).standard_error}
+    variant_arm = simulation.deploy(stand.matched, _noisy(model, noise, variant.seed))
+    return row | simulation.ab_test(stand.arm, variant_arm, model=variant.model).as_row()
+
+
+def train(variant, log):
+    """A variant trained on a log: the scorer, and how many user-ad pairs it has seen."""
+    scorer, samples = variant.scorer(), 0
+    loss = measure.LOSSES[variant.loss](variant)
+    for epoch in range(variant.epochs):
+        report = training.train(
+            scorer, log, loss=loss, stop=variant.train_impressions, window=variant.window,
+            batch_impressions=variant.batch_impressions, seed=variant.seed + 1000 * epoch,
+            learning_rate=variant.learning_rate, epsilon=variant.epsilon,
+            label_noise=variant.label_noise, progress=False)
+        samples += report.samples
+    return scorer, samples
+
+
+class Stand(NamedTuple):
+    """What all variants of a world are held against: candidates, the base's arm and metrics."""
+
+    matched: simulation.Matched
+    arm: simulation.Arm
+    values: dict
+
+
+@functools.lru_cache(maxsize=1)  # the tasks of a world come one after the other
+def _stand(folder, start, stop, cuts, visits):
+    system = base_system.load(folder)
+    p = system.parameters
+    matched = simulation.match(system.world.later())
+    arm = simulation.run_arm(simulation.deploy(matched, system.base()), visits=visits,
+                             seed=p["seed"])
+    base = Variant(model="base", logs=str(system.logs), features=str(system.features),
+                   hidden=p["hidden"], m=p["m"], k=p["k"], test_start=start,
+                   train_impressions=min(start, p["train_impressions"]),
+                   test_impressions=stop - start)
+    return Stand(matched, arm, offline(system.base_scorer(), base, cuts))
+
+
+def offline(scorer, spec, cuts, noise=0.0):
+    """Metrics of each test impression, name -> [impressions], NaN where undefined.
+
+    Beside the paper's four at `spec.m` and `spec.k`, and R/R* and Recall@m@m at every cut:
+    revenue-weighted NDCG (gain: eCPM), Recall of the true top k in the upper half of ten ads
+    (the wide cut of cascade papers), R/R* weighted by money, whose mean is the ratio of sums, and
+    `money`, the eCPM of the model's top m: Eq 5's numerator.
+    """
+    test = impressions.read(spec.logs, scorer.features, start=spec.test_start,
+                            stop=spec.test_stop)
+    v, ecpm, mask = test.v, test.ecpm, test.mask
+    scores = training.predict(scorer, test)
+    scores = scores + noise * np.random.default_rng([spec.seed, 2]).normal(size=scores.shape)
+    kept, best = metrics.captured(scores, v, ecpm, spec.m, mask)
+    share = kept.sum() / best.sum()
+    values = {"r_over_r_star": metrics.r_over_r_star(scores, v, ecpm, spec.m, mask),
+              "ndcg": metrics.ndcg(scores, v, mask),
+              "recall": metrics.recall(scores, v, spec.m, spec.k, mask),
+              "opa": metrics.opa(scores, v, mask),
+              "revenue_ndcg": metrics.ndcg(scores, ecpm, mask, gain="linear"),
+              "wide_recall": metrics.recall(scores, v, 5, spec.k, mask),
+              "money": kept, "r_over_r_star_by_money": share + (kept - share * best) / best.mean()}
+    for m in cuts:
+        values |= {f"r_over_r_star@{m}": metrics.r_over_r_star(scores, v, ecpm, m, mask),
+                   f"recall@{m}": metrics.recall(scores, v, m, m, mask)}
+    return values
+
+
+def _spread(model, matched):
+    scores = model(matched.users[:BLOCK_USERS], matched.ads[:BLOCK_USERS])
+    return float(scores.std(axis=1).mean())
+
+
+def _noisy(model, noise, seed):
+    """The model with noise that stays with user and ad, like an error of the model."""
+    if not noise:
+        return model
+    return lambda users, ads: model(users, ads) + noise * normal(
+        visit_keys(seed, "score noise", users, 0), ads)
