@@ -72,7 +72,8 @@ def search(sizes, goal, measure, requests, *, budget, initial=4, confidence=0.95
       goal: `Goal`, over the same sizes.
       measure: size parameters (list) -> dict with qps, or with service_ms (and no qps, or NaN)
         if the load that queueing theory gives for it will do; a qps of 0, neither of the two,
-        or an error raised is a size that cannot be served. Through `lib.sweep` every measurement is kept.
+        or an error raised is a size that cannot be served. Through `lib.sweep` every
+        measurement is kept.
       requests: `Requests`.
       budget: most measurements in all, `initial` and the given rows included.
       initial: measurements before the first choice: the base and sizes apart from each other.
