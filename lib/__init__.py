@@ -9,6 +9,8 @@ import os
 # the results of every notebook.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# ONNX Runtime would keep a log of its use in the home folder, to be sent.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # Sums of floats depend on the number of threads: one thread gives the same numbers on
 # every machine. Models of these sizes lose 10 to 25 % by it, and sweeps use all cores
 # with processes. Set both to your number of cores to train one large model.

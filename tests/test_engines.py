@@ -161,6 +161,14 @@ def test_openvino_computes_in_the_precision_asked_for_or_refuses():
                 OpenVino(graph, precision=precision)
 
 
+def test_onnx_runtime_keeps_no_log_of_its_use(tmp_path):
+    """It would write one to the home folder as soon as it is imported."""
+    code = "from lib.serving.engines import OnnxRuntime"
+    environment = {"HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_openvino_sends_no_telemetry(tmp_path):
     """A process that may send (no CI variable) and whose home is empty."""
     code = """

@@ -38,8 +38,12 @@ class OpenVino(GraphEngine):
         self.library = f"openvino {version('openvino')}"
         self._compiled, self._lock = {}, threading.Lock()
         self._local = threading.local()
-        self._compile({name: tuple(1 if isinstance(n, str) else n for n in shape)
-                       for name, shape in self.input_shapes.items()})
+        shapes = {name: tuple(1 if isinstance(n, str) else n for n in shape)
+                  for name, shape in self.input_shapes.items()}
+        # One thread alone must make a process's first inference: what OpenVINO sets up then
+        # waits for Python's lock, which a second thread would hold while it waits for that.
+        self._compile(shapes).create_infer_request().infer(
+            {name: np.zeros(shape, self.input_types[name]) for name, shape in shapes.items()})
 
     def run(self, inputs):
         # Sharing is safe: this call ends after the last use of the inputs' memory.
