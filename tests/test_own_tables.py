@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 from small_log import FEATURES, make_log
 
 from lib import impressions
+from lib.sizes import matrix_flops
 
 QUICK = Path(__file__).parents[1] / "outputs" / "quick"
 
@@ -36,8 +38,26 @@ def test_ab_tests_and_measurements_of_ones_own(tmp_path):
 
 def test_costs_of_ones_own(tmp_path):
     summary = run(tmp_path, "03_cost_simulation", costs=QUICK / "03_cost_simulation/costs.csv")
-    assert summary["values"]["times"] > 1
+    committed = json.loads((QUICK / "03_cost_simulation/summary.json").read_text())
+    assert ([one["how"] for one in summary["values"]["paper_sizes"]]
+            == [one["how"] for one in committed["values"]["paper_sizes"]])
     assert not (tmp_path / "outputs/quick/03_cost_simulation/cache").exists()
+
+
+def test_the_fewest_columns_of_costs(tmp_path):
+    """A table of only what is asked for still answers for the sizes that it holds."""
+    sizes = [[3328, 1024, 256, 256, 256, 1], [5128, 1024, 512, 512, 512, 1]]
+    pd.DataFrame([{"family": "mlp", "size_parameters": str(size), "engine": "mine",
+                   "precision": "fp16", "machine": "mine", "candidates": 1500,
+                   "latency_limit_ms": 50.0,
+                   "qps": qps, "qps_low": 0.9 * qps, "qps_high": 1.1 * qps, "machines": machines,
+                   "cost_per_hour": machines}
+                  for size, qps, machines in zip(sizes, (1000.0, 400.0), (100.0, 250.0),
+                                                 strict=True)]).to_csv(tmp_path / "costs.csv")
+    summary = run(tmp_path, "03_cost_simulation", costs="costs.csv")
+    (answer,) = summary["values"]["paper_sizes"]
+    assert answer["size_parameters"] == sizes[1]
+    assert (answer["here"], answer["how"]) == (2.5, "measured")
 
 
 def test_a_log_of_ones_own(tmp_path):

@@ -1,11 +1,14 @@
 """A costs table of the reader's own, checked row by row."""
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
 import pydantic
 from pydantic import Field
+
+from lib.sizes import matrix_flops
 
 Positive = Annotated[float, Field(gt=0)]  # inf: a size that cannot be served
 NotNegative = Annotated[float, Field(ge=0)]
@@ -35,7 +38,8 @@ def load_costs(path):
       path: Parquet, or CSV with size_parameters written as "[3328, 1024, 1]".
 
     Returns: DataFrame with the columns of `CostRow`, size_parameters as lists, and whatever
-    further columns the file has. Rows whose column `failure` gives a reason are left out:
+    further columns the file has. Two are added if it lacks them: `flops` of a user-ad pair,
+    and `form`, which for an MLP is then taken to be the one with the cached first layer. Rows whose column `failure` gives a reason are left out:
     they were not measured (`lib.serving.load_test.measured`).
     Raises: FileNotFoundError; ValueError naming the file, column and row (the first is 0) of
       the first bad value.
@@ -64,6 +68,12 @@ def load_costs(path):
         if not row.qps_low <= row.qps <= row.qps_high:
             raise ValueError(f"{path}: column qps, row {i}: must lie in qps_low .. qps_high; "
                              f"got {row.qps} in {row.qps_low} .. {row.qps_high}")
+    if "form" not in table:
+        table["form"] = table["family"].replace({"mlp": "first_layer_optimised"})
+    if "flops" not in table:
+        table["flops"] = [matrix_flops(size, family) if family != "dlrm" else math.nan for
+                          size, family in zip(table["size_parameters"], table["family"],
+                                              strict=True)]
     return table
 
 

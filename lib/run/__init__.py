@@ -35,6 +35,16 @@ def at_root():
     os.chdir(root())
 
 
+def shipped(path):
+    """A file of `root()`, or where it has none of that name, the repository's own.
+
+    >>> shipped("params/paper/figure7.csv").is_file()
+    True
+    """
+    here = root() / path
+    return here if here.exists() else REPOSITORY / path
+
+
 def shown(path):
     """A path as messages show it: relative to the repository where it lies in it."""
     path = Path(path)
