@@ -27,8 +27,9 @@ def line_posterior(x, y, x_error, y_error, draws, rng):
       x_error, y_error: [points], standard deviations, >= 0.
       draws: int; rng: np.random.Generator.
 
-    Returns: (lines [draws, 2], slope and intercept; r_squared [draws], the share of the variance
-      of a + b t + scatter that the line explains: what R² would be without the errors).
+    Returns: (lines [draws, 2], slope and intercept; scatter [draws], sigma; r_squared [draws],
+      the share of the variance of a + b t + scatter that the line explains: what R² would be
+      without the errors).
     """
     scale_x, scale_y = x.std(ddof=1), y.std(ddof=1)
     u, v = (x - x.mean()) / scale_x, (y - y.mean()) / scale_y
@@ -44,7 +45,8 @@ def line_posterior(x, y, x_error, y_error, draws, rng):
     mu, nu = (centre + np.einsum("dij,dj->di", root, rng.normal(size=(draws, 2)))).T
     slope = b * scale_y / scale_x
     intercept = y.mean() + scale_y * nu - slope * (x.mean() + scale_x * mu)
-    return np.stack([slope, intercept], axis=1), b**2 * tau2 / (b**2 * tau2 + sigma2)
+    return (np.stack([slope, intercept], axis=1), scale_y * np.sqrt(sigma2),
+            b**2 * tau2 / (b**2 * tau2 + sigma2))
 
 
 def _grid(u, v, u_error, v_error):

@@ -47,7 +47,7 @@ class LinearLift:
             self.lines_ = self._draw_lines(metric, lift - self.predict(metric), rng)
         else:
             errors = _checked_errors(metric, metric_error=metric_error, lift_error=lift_error)
-            self.lines_, self.r_squared_true_ = line_posterior(
+            self.lines_, self.scatter_, self.r_squared_true_ = line_posterior(
                 metric, lift, *errors, self.draws, rng)
             self.slope_, height = np.median(self.lines_ @ [[1, metric.mean()], [0, 1]], axis=0)
             self.intercept_ = height - self.slope_ * metric.mean()

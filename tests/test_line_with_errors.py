@@ -39,11 +39,13 @@ def test_the_likelihood_is_the_normal_one_integrated_by_brute_force():
 def test_without_errors_it_is_least_squares():
     x, y, *_ = models(2, count=30, x_error=0.0)
     plain = LinearLift().fit(x, y)
-    lines, r_squared = line_posterior(x, y, np.zeros(30), np.zeros(30), 4000,
-                                      np.random.default_rng(0))
+    lines, scatter, r_squared = line_posterior(x, y, np.zeros(30), np.zeros(30), 4000,
+                                               np.random.default_rng(0))
     spread = plain.lines_[:, 0].std()
     assert np.median(lines[:, 0]) == pytest.approx(plain.slope_, abs=0.15 * spread)
     assert lines[:, 0].std() == pytest.approx(spread, rel=0.15)
+    residual = y - plain.predict(x)
+    assert np.median(scatter) == pytest.approx(np.sqrt(residual @ residual / 28), rel=0.05)
     assert np.median(r_squared) == pytest.approx(plain.r_squared_, abs=0.02)
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 from small_log import FEATURES, make_log
 
 from lib import impressions
-from lib.sizes import matrix_flops
 
 QUICK = Path(__file__).parents[1] / "outputs" / "quick"
 

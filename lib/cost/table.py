@@ -39,8 +39,9 @@ def load_costs(path):
 
     Returns: DataFrame with the columns of `CostRow`, size_parameters as lists, and whatever
     further columns the file has. Two are added if it lacks them: `flops` of a user-ad pair,
-    and `form`, which for an MLP is then taken to be the one with the cached first layer. Rows whose column `failure` gives a reason are left out:
-    they were not measured (`lib.serving.load_test.measured`).
+    and `form`, which for an MLP is then taken to be the one with the cached first layer. Rows
+    whose column `failure` gives a reason are left out: they were not measured
+    (`lib.serving.load_test.measured`).
     Raises: FileNotFoundError; ValueError naming the file, column and row (the first is 0) of
       the first bad value.
     """

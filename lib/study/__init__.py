@@ -1,11 +1,13 @@
 """The study behind notebook 01: many models in many worlds, measured offline, tested online.
 
 Worlds, variants and dials are tables, fixed before anything is run (plan.py); two tasks of
-`lib.sweep` carry them out (tasks.py); their results are one table (table.py).
+`lib.sweep` carry them out (tasks.py); their results are one table (table.py). What the sizes
+among them are worth is also predicted without having seen them (held_out_sizes.py).
 """
+from lib.study.held_out_sizes import predict_lifts
 from lib.study.plan import Variant, expand_dials, expand_worlds, fields
 from lib.study.table import average, run
 from lib.study.tasks import CODE, offline, train
 
 __all__ = ["CODE", "Variant", "average", "expand_dials", "expand_worlds", "fields", "offline",
-           "run", "train"]
+           "predict_lifts", "run", "train"]
