@@ -115,9 +115,9 @@ def _load_test(server, latency_limit_ms, arrivals, search):
     loads = _Loads(server, latency_limit_ms, arrivals, search)
     brackets, runs = staircase(loads, offline.qps, search, end)
     found = best(brackets, search)
-    low, high = interval([(bracket.passed.qps, bracket.failed_qps) for bracket in brackets])
-    return PeakQps(found.qps, low, high, found.p50_ms, found.p95_ms, found.p99_ms, *known,
-                   brackets, runs)
+    low, high = interval([(run.qps, run.passed) for run in runs], search.resolution)
+    return PeakQps(found.qps, min(low, found.qps), max(high, found.qps), found.p50_ms,
+                   found.p95_ms, found.p99_ms, *known, brackets, runs)
 
 
 class _Loads:
