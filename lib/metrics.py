@@ -111,9 +111,10 @@ def joint_recall(scores, v, ecpm, m, q, k, mask=None):
 
     Args:
       scores, v, ecpm, mask: as in `r_over_r_star`.
-      m, q, k: 1 .. n. From q = m on it is `recall(scores, v, m, k)`.
+      m, q, k: 1 .. n. From q = m on it is `recall(scores, v, m, k)`, where defined.
 
-    Returns: [...]; a list of fewer than k ads has all of them as its true top.
+    Returns: [...], NaN where no ad has eCPM, so that nothing was ranked; a list of fewer than k
+      ads has all of them as its true top.
 
     >>> joint_recall([4, 3, 2, 1], [4, 1, 2, 3], [30, 10, 40, 20], m=3, q=1, k=1)
     np.float64(0.0)
@@ -169,31 +170,32 @@ def mean(values):
     return Mean(float(defined.mean()), float(spread), values.size, values.size - defined.size)
 
 
-def evaluate(scores, v, ecpm, m, k, mask=None):
-    """All metrics of one model on one set of impressions, name -> Mean.
+def every(scores, v, ecpm, m, k, mask=None):
+    """All metrics of every impression, name -> [impressions], NaN where undefined.
 
-    `r_over_r_star_by_money` is the ratio of the sums of Eq 5's two parts, its
-    error by linearisation; the others are means over impressions. The cascade of
-    `joint_recall` ends with m ads, of twice as many that the model passes on.
+    The cascade of `joint_recall` ends with m ads, of twice as many that the model passes on.
+    `r_over_r_star_by_money` is linearised: its mean is the ratio of the sums of Eq 5's two
+    parts, and the standard error of that mean is the ratio's. `money` is Eq 5's numerator.
     """
-    def every(block):
+    def of(block):
         wide = min(2 * m, len(block.real))
         return np.stack([*_captured(block, m), _ndcg(block), _revenue_ndcg(block),
                          _recall(block, m, k), _joint_recall(block, wide, m, k), _opa(block)])
 
-    r, r_star, *rest = over_blocks("evaluate", every, mask, {"m": m, "k": k},
-                                    scores=scores, v=v, ecpm=ecpm)
+    r, r_star, *rest = over_blocks("every", of, mask, {"m": m, "k": k}, scores=scores, v=v,
+                                   ecpm=ecpm)
     names = "ndcg", "revenue_ndcg", "recall", "joint_recall", "opa"
-    out = {"r_over_r_star": mean(_ratio(r, r_star))} | dict(zip(names, map(mean, rest)))
-    money = r_star.sum()
-    if money > 0:
-        share = r.sum() / money
-        error = np.sqrt(np.square(r - share * r_star).sum()) / money
-    else:
-        share = error = np.nan
-    undefined = int(np.count_nonzero(r_star <= 0))
-    out["r_over_r_star_by_money"] = Mean(float(share), float(error), r.size, undefined)
-    return out
+    money = r_star.mean() if r_star.size else 0.0
+    share = r.mean() / money if money > 0 else np.nan
+    return {"r_over_r_star": _ratio(r, r_star), **dict(zip(names, rest)),
+            "r_over_r_star_by_money": share + (r - share * r_star) / (money or np.nan),
+            "money": r}
+
+
+def evaluate(scores, v, ecpm, m, k, mask=None):
+    """All metrics of one model on one set of impressions, name -> Mean; see `every`."""
+    values = every(scores, v, ecpm, m, k, mask)
+    return {name: mean(value) for name, value in values.items() if name != "money"}
 
 
 # ---- the metrics of a block, one value an impression ----------------------
@@ -230,7 +232,8 @@ def _recall(block, m, k):
 
 def _joint_recall(block, m, q, k):
     passed = (block.place_by_scores_v < m) & block.real
-    return _share_of_best(block, (placed(block.ecpm, block.v, passed) < q) & passed, k)
+    share = _share_of_best(block, (placed(block.ecpm, block.v, passed) < q) & passed, k)
+    return np.where((block.real & (block.ecpm.values > 0)).any(axis=0), share, np.nan)
 
 
 def _opa(block):

@@ -8,10 +8,10 @@ BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
 COLOURS = {"mlp": BLUE, "twin_tower": RED, "dlrm": GREEN,
            "r_over_r_star": BLUE, "ndcg": GREEN, "recall": ORANGE, "opa": PINK,
-           "revenue_ndcg": SKY, "wide_recall": RED, "r_over_r_star_by_money": GREY}
+           "revenue_ndcg": SKY, "joint_recall": RED, "r_over_r_star_by_money": GREY}
 NAMES = {"mlp": "MLP", "twin_tower": "twin tower", "r_over_r_star": "R/R*", "ndcg": "NDCG",
          "recall": "Recall", "opa": "OPA", "revenue_ndcg": "revenue NDCG",
-         "wide_recall": "wide Recall", "r_over_r_star_by_money": "R/R* by money"}
+         "joint_recall": "joint Recall", "r_over_r_star_by_money": "R/R* by money"}
 
 
 def use_style():

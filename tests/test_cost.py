@@ -55,9 +55,21 @@ def test_required_machines_refuses(arguments, message):
         required_machines(*arguments)
 
 
-def test_interval_holds_the_extremes():
+def test_interval_by_hand():
     machines, low, high = machines_interval((100, 90, 105), 20, (50, 50, 53))
-    np.testing.assert_allclose([machines, low, high], [40, 20 * 90 / 53, 20 * 105 / 50])
+    less = np.sqrt(np.log(100 / 90) ** 2 + np.log(53 / 50) ** 2)
+    np.testing.assert_allclose([machines, low, high], [40, 40 * np.exp(-less), 40 * 1.05])
+
+
+def test_interval_holds_the_ratio_of_noisy_tests():
+    """Tests err by 10 and 20 % (standard deviation of logs), both intervals are of 90 %."""
+    rng = np.random.default_rng(0)
+    sd = np.array([0.1, 0.2])
+    base, size = np.exp(rng.normal(0, sd, (20000, 2)) + np.log([100, 50])).T
+    around = np.exp(1.645 * np.array([[0, 0], -sd, sd]))
+    machines = [machines_interval(one * around[:, 0], 20, other * around[:, 1])
+                for one, other in zip(base[:2000], size[:2000], strict=True)]
+    assert np.mean([low <= 40 <= high for _, low, high in machines]) == pytest.approx(0.9, abs=0.02)
 
 
 def test_priced_by_hand():
@@ -275,7 +287,10 @@ def costs():
 def test_costs_of_a_file(tmp_path, suffix):
     path = tmp_path / f"costs.{suffix}"
     costs().to_csv(path, index=False) if suffix == "csv" else costs().to_parquet(path)
-    pd.testing.assert_frame_equal(load_costs(path), costs(), check_dtype=False)
+    table = load_costs(path)
+    assert table.pop("form").tolist() == 2 * ["first_layer_optimised"]
+    assert table.pop("flops").tolist() == [20, 36]
+    pd.testing.assert_frame_equal(table, costs(), check_dtype=False)
 
 
 @pytest.mark.parametrize(("column", "value", "message"), [

@@ -87,8 +87,8 @@ def test_undefined_is_nan_and_counted():
     assert np.isnan(opa(scores, v)).tolist() == [True, False]
     report = evaluate(scores, v, [[0, 0], [3, 0]], m=1, k=1)
     assert {name: m.undefined for name, m in report.items()} == {
-        "r_over_r_star": 1, "ndcg": 1, "revenue_ndcg": 1, "recall": 0, "joint_recall": 0,
-        "opa": 1, "r_over_r_star_by_money": 1}
+        "r_over_r_star": 1, "ndcg": 1, "revenue_ndcg": 1, "recall": 0, "joint_recall": 1,
+        "opa": 1, "r_over_r_star_by_money": 0}
     assert {m.impressions for m in report.values()} == {2}
     nothing = evaluate(scores, v, np.zeros((2, 2)), m=1, k=1)["r_over_r_star_by_money"]
     assert np.isnan(nothing.value) and nothing.undefined == 2
@@ -164,10 +164,14 @@ def test_recall_equals_a_loop(m, k):
 def test_joint_recall_equals_a_loop(m, q, k):
     got = joint_recall(SCORES, V, ECPM, m, q, k, MASK)
     for share, (s, v, e) in zip(got, ragged(SCORES, V, ECPM), strict=True):
+        if not any(e):  # nothing was ranked
+            assert np.isnan(share)
+            continue
         passed = order_by_loop(s, v)[:m]
         assert share == worst_share(v, sorted(passed, key=lambda j: (-e[j], v[j]))[:q], k)
     if q >= m:
-        np.testing.assert_array_equal(got, recall(SCORES, V, m, k, MASK))
+        np.testing.assert_array_equal(
+            got, np.where(np.isnan(got), np.nan, recall(SCORES, V, m, k, MASK)))
 
 
 def test_revenue_ndcg_equals_a_loop():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from small_log import FEATURES, make_log
 
@@ -33,6 +34,27 @@ def test_ab_tests_and_measurements_of_ones_own(tmp_path):
                                                           "agreement.png"}
     assert not (mine / "cache").exists()  # nothing was simulated
     assert "14 models in your system" in summary["answer"]
+
+
+def test_tests_of_ones_own_at_a_dial(tmp_path):
+    """Tests repeated where an assumption holds less and less: a map of R² along it."""
+    folder = QUICK / "01_metric_validation"
+    plain = pd.read_csv(folder / "measurements.csv").merge(pd.read_csv(folder / "ab_tests.csv"))
+    rng = np.random.default_rng(0)
+    rows = pd.concat([plain] + [plain.assign(
+        dial="late tests", value=value, revenue_lift=plain.revenue_lift
+        + value * plain.revenue_lift.std() * rng.normal(size=len(plain))) for value in (0.0, 4.0)])
+    lifts = ["revenue_lift", "revenue_lift_se"]
+    keys = ["model", "dial", "value"]
+    rows.drop(columns=lifts).to_csv(tmp_path / "measurements.csv", index=False)
+    rows[keys + lifts].to_csv(tmp_path / "ab_tests.csv", index=False)
+    run(tmp_path, "01_metric_validation", measurements="measurements.csv",
+        ab_tests="ab_tests.csv")
+    mine = tmp_path / "outputs/quick/01_metric_validation"
+    assert (mine / "dials.png").is_file()
+    dials = pd.read_csv(mine / "dials.csv")
+    along = dials[dials.metric == "r_over_r_star"].set_index("value").r_squared
+    assert along[0.0] > along[4.0] + 0.3
 
 
 def test_costs_of_ones_own(tmp_path):

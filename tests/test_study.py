@@ -41,7 +41,7 @@ def test_the_table(done):
     assert models.samples.iloc[4] == pytest.approx(2 * models.samples.iloc[0] / 2, rel=0.05)
     for name in ("r_over_r_star", "recall"):
         pd.testing.assert_series_equal(models[name], models[f"{name}@2"], check_names=False)
-    for name in ("ndcg", "opa", "revenue_ndcg", "wide_recall", "r_over_r_star_by_money",
+    for name in ("ndcg", "opa", "revenue_ndcg", "joint_recall", "r_over_r_star_by_money",
                  "r_over_r_star@4", "revenue_lift", "revenue_lift_gsp", "revenue_lift_true"):
         assert np.isfinite(models[[name, f"{name}_se"]]).all(axis=None)
     noisy = models[models.model == "noisy"]
@@ -121,6 +121,13 @@ def test_what_is_no_study_is_refused_before_it_runs(tmp_path, worlds, variants, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_models_train_on_whole_batches():
+    base = BASE | {"train_impressions": 1000}
+    sizes = [study.fields(line, base, 2, 2)["train_impressions"] for line in (
+        {}, {"data_share": 0.3}, {"batch_impressions": 64}, {"data_share": 0.1})]
+    assert sizes == [7 * 128, 2 * 128, 15 * 64, 100]  # fewer than a batch are a batch
+
+
 def test_unknown_dials_are_refused():
     with pytest.raises(ValueError, match="no_such_dial"):
         study.expand_dials([{"dial": "no_such_dial", "values": [1], "world": "D", "seeds": [0]}])
@@ -132,14 +139,14 @@ PARAMS = Path(__file__).parents[1] / "params"
 @pytest.mark.parametrize("profile", ["quick", "full"])
 def test_the_committed_plan_is_one_and_gives_its_reasons(profile):
     plan = yaml.safe_load((PARAMS / profile / "01_metric_validation.yaml").read_text())
-    base = plan["dial_study"]["base"]
+    base = plan["dial_study"].get("base", BASE)
     models = [study.Variant(logs="", features="", **study.fields(line, base, 2, 2)).model
               for line in plan["variants"]]
     assert len(set(models)) == len(models)
-    assert sum("on_dials" in line for line in plan["variants"]) >= 4
+    assert not plan["dials"] or sum("on_dials" in line for line in plan["variants"]) >= 4
     for line in plan["variants"] + plan["worlds"] + plan["dials"]:
         assert line["reason"]
-    study.expand_dials(plan["dials"], plan["dial_study"]["changes"])
+    study.expand_dials(plan["dials"], plan["dial_study"].get("changes"))
     assert len(study.expand_worlds(plan["worlds"])) == {"quick": 0, "full": 8}[profile]
     sets = [line.get("set", "primary") for line in plan["variants"]]
     assert profile == "quick" or (sets.count("primary") >= 30 and "secondary" in sets)

@@ -65,10 +65,15 @@ def _world(preset, seed, changes):
 
 
 def fields(line, base, m, k):
-    """Variant's fields of a line of the table; what it does not say is as of the base."""
+    """Variant's fields of a line of the table; what it does not say is as of the base.
+
+    It trains on whole batches: a last, shorter one would be compiled for itself.
+    """
     trained = base["train_impressions"]
+    batch = line.get("batch_impressions", base["batch_impressions"])
+    share = round(line.get("data_share", 1.0) * trained)
     return {**{name: base[name] for name in ("hidden", "learning_rate", "batch_impressions")},
-            "train_impressions": round(line.get("data_share", 1.0) * trained),
-            "test_start": trained, "test_impressions": base["log_impressions"] - trained,
+            "train_impressions": share // batch * batch or share, "test_start": trained,
+            "test_impressions": base["log_impressions"] - trained,
             "m": m, "k": k,
             **{name: value for name, value in line.items() if name not in ABOUT}}

@@ -95,25 +95,14 @@ def _stand(folder, start, stop, cuts, visits):
 def offline(scorer, spec, cuts, noise=0.0):
     """Metrics of each test impression, name -> [impressions], NaN where undefined.
 
-    Beside the paper's four at `spec.m` and `spec.k`, and R/R* and Recall@m@m at every cut:
-    revenue-weighted NDCG (gain: eCPM), Recall of the true top k in the upper half of ten ads
-    (the wide cut of cascade papers), R/R* weighted by money, whose mean is the ratio of sums, and
-    `money`, the eCPM of the model's top m: Eq 5's numerator.
+    Those of `lib.metrics.every` at `spec.m` and `spec.k`; R/R* and Recall@m@m at every cut.
     """
     test = impressions.read(spec.logs, scorer.features, start=spec.test_start,
                             stop=spec.test_stop)
     v, ecpm, mask = test.v, test.ecpm, test.mask
     scores = training.predict(scorer, test)
     scores = scores + noise * np.random.default_rng([spec.seed, 2]).normal(size=scores.shape)
-    kept, best = metrics.captured(scores, v, ecpm, spec.m, mask)
-    share = kept.sum() / best.sum()
-    values = {"r_over_r_star": metrics.r_over_r_star(scores, v, ecpm, spec.m, mask),
-              "ndcg": metrics.ndcg(scores, v, mask),
-              "recall": metrics.recall(scores, v, spec.m, spec.k, mask),
-              "opa": metrics.opa(scores, v, mask),
-              "revenue_ndcg": metrics.ndcg(scores, ecpm, mask, gain="linear"),
-              "wide_recall": metrics.recall(scores, v, 5, spec.k, mask),
-              "money": kept, "r_over_r_star_by_money": share + (kept - share * best) / best.mean()}
+    values = metrics.every(scores, v, ecpm, spec.m, spec.k, mask)
     for m in cuts:
         values |= {f"r_over_r_star@{m}": metrics.r_over_r_star(scores, v, ecpm, m, mask),
                    f"recall@{m}": metrics.recall(scores, v, m, m, mask)}
