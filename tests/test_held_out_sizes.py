@@ -61,6 +61,13 @@ def test_no_test_of_a_size_takes_part():
     assert plain.inside.all() and not extra.inside.any()
 
 
+def test_worlds_without_one_of_the_sizes_are_left_out():
+    rows = trainings(2, worlds=3)
+    rows = rows[(rows.world != "world 1") | (rows.model != NEW[48])]
+    table = study.predict_lifts(rows, list(NEW.values()))
+    assert table.world.tolist() == ["world 0", "world 0", "world 2", "world 2"]
+
+
 def test_a_seed_in_both_sets_counts_once():
     rows = trainings(2)
     again = rows[(rows.model == NEW[256]) & (rows.seed < 2)].assign(set="primary")
@@ -70,7 +77,8 @@ def test_a_seed_in_both_sets_counts_once():
 
 
 @pytest.mark.parametrize("held_out, keep, message", [
-    (["512 wide"], slice(None), "held-out model '512 wide'; got 8 wide"),
+    (["48 wide", "512 wide"], slice(None), r"no world has .* all of \['48 wide', '512 wide'\]"),
+    ([], slice(None), "no world has trainings of all"),
     (["48 wide", "8 wide", "16 wide"], slice(None), "world 0 has 3 sizes to fit; expected 4"),
     (["48 wide"], "other 1?$", "world 0 has 2 models of other kinds")])
 def test_too_little_to_fit(held_out, keep, message):

@@ -27,7 +27,7 @@ from lib.serving.loadgen import ServerRun
 
 _STEP = 1.25  # the first; its root after each change of outcome, down to `resolution`
 _OF_A_SEARCH = 0.7  # scatter of a search's result beside the width (simulated: 0.64 to 0.84)
-_DRIFT = 0.05  # of log speed from search to search; a shared virtual machine shows 0.04 to 0.08
+_DRIFT = 0.05  # of log speed from search to search; a shared virtual machine shows 0.02 to 0.08
 
 
 class Bracket(NamedTuple):

@@ -10,7 +10,7 @@ from lib.study.table import average
 
 def predict_lifts(trainings, held_out, *, metric="r_over_r_star", interval=0.9, draws=4000,
                   seed=0):
-    """For each world: G(law(FLOPs)) of sizes held out, beside what their tests measured.
+    """G(law(FLOPs)) of sizes held out, beside what tests measured, in each world that has all.
 
     The law is fitted to the trainings of all other sizes (kinds "size" and "none"), G to the
     models that differ from the base in anything but size (kind not "size"), so that no test
@@ -28,22 +28,22 @@ def predict_lifts(trainings, held_out, *, metric="r_over_r_star", interval=0.9, 
     Returns: DataFrame, one row a world and held-out model: world, model, flops, trainings,
       metric_predicted, metric_measured, predicted, low, high (lifts), measured, measured_low,
       measured_high, inside.
-    Raises: ValueError naming a model of which no world has a training, or a world with fewer
-      than 4 sizes, or 4 models of other kinds, to fit.
+    Raises: ValueError where no world has trainings of all the held-out models, naming those
+      that there are, or where a world has fewer than 4 sizes, or 4 models of other kinds, to fit.
     """
     trainings = trainings[trainings.dial.fillna("") == ""] if "dial" in trainings else trainings
     tested = trainings[trainings.set.isin(["held_out", "primary"])].drop_duplicates(
         ["world", "model", "seed"])  # a seed of both sets is one training
-    unknown = [name for name in held_out if name not in set(tested.model)]
-    if unknown:
-        raise ValueError(f"predict_lifts: no training of the held-out model {unknown[0]!r}; got "
-                         f"{', '.join(map(str, tested.model.unique()))}")
+    worlds = {world: part for world, part in tested.groupby("world", sort=False)
+              if set(held_out) <= set(part.model)}
+    if not (worlds and held_out):
+        raise ValueError(f"predict_lifts: no world has trainings of all of {held_out}; the models "
+                         f"are {', '.join(map(str, tested.model.unique()))}")
     rows = []
-    for world, part in tested.groupby("world", sort=False):
+    for world, part in worlds.items():
         asked = average(part[part.model.isin(held_out)].assign(set="held_out"))
         known = part[(part.set == "primary") & ~part.model.isin(held_out)]
-        if len(asked):
-            rows.append(_predict(world, known, asked, metric, interval, draws, seed))
+        rows.append(_predict(world, known, asked, metric, interval, draws, seed))
     return pd.concat(rows, ignore_index=True)
 
 
