@@ -113,6 +113,26 @@ def agree(table, metrics, *, lift="revenue_lift", draws=2000, seed=0):
         _ceiling(y, wide(f"{lift}_se")) if f"{lift}_se" in table else np.full(len(worlds), np.nan))
 
 
+def misses(models, metric, lift="revenue_lift"):
+    """How far each model lies from the line of its world, in standard deviations of its lifts.
+
+    Args:
+      models: DataFrame with the columns world, `metric` and `lift`, two models a world or more.
+
+    Returns: Series like the rows of `models`; positive where revenue is more than the metric says.
+
+    >>> table = pd.DataFrame({"world": "A", "ndcg": [0.0, 1.0, 2.0], "revenue_lift": [0, 3, 0]})
+    >>> misses(table, "ndcg").round(2).tolist()
+    [-0.58, 1.15, -0.58]
+    """
+    worlds = models.groupby("world", sort=False)
+    x = models[metric] - worlds[metric].transform("mean")
+    y = models[lift] - worlds[lift].transform("mean")
+    in_world = models["world"]
+    slope = (x * y).groupby(in_world).sum() / (x * x).groupby(in_world).sum()
+    return (y - in_world.map(slope) * x) / worlds[lift].transform("std")
+
+
 def along_dials(table, metrics, *, lift="revenue_lift", interval=0.9, draws=1000, seed=0):
     """R² of each metric at each point of each dial: dial, value, metric, worlds, r_squared, ...
 

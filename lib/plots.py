@@ -2,6 +2,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import ticker
+from scipy.optimize import isotonic_regression
 
 # Okabe and Ito 2008.
 BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
@@ -55,11 +56,12 @@ def at_ends(ax, x, labels, gap=11):
     labels = sorted(labels, key=lambda label: label[0])
     height = np.diff(ax.get_window_extent().intervaly)[0] * 72 / ax.figure.dpi
     low, high = ax.get_ylim()
-    lowest = -np.inf
-    for y, text, colour in labels:
-        place = height * (y - low) / (high - low)
-        lowest = max(place, lowest + gap)
-        at_end(ax, x, y, text, colour, dy=lowest - place)
+    wanted = height * (np.array([y for y, *_ in labels]) - low) / (high - low)
+    # The least moved places that are far enough apart: isotonic once the gaps are taken out.
+    gaps = gap * np.arange(len(labels))
+    places = isotonic_regression(wanted - gaps).x + gaps
+    for (y, text, colour), by in zip(labels, places - wanted, strict=True):
+        at_end(ax, x, y, text, colour, dy=by)
 
 
 def with_errors(ax, x, y, y_error=None, x_error=None, colour=BLUE, **kwargs):
