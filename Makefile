@@ -39,7 +39,7 @@ bench-%: .venv/ready
 # Newest versions that fit pyproject.toml; run the tests before committing the result.
 lock: .venv/ready
 	printf 'uv\nsetuptools\n' | $(BIN)/uv pip compile - $(LOCK) -o requirements-setup.lock
-	$(BIN)/uv pip compile pyproject.toml --extra test $(LOCK) -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra test --extra bench $(LOCK) -o requirements.lock
 LOCK := --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
 clean:

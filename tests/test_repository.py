@@ -9,7 +9,8 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NEEDED = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+OPTIONAL = PROJECT["optional-dependencies"]
+NEEDED = PROJECT["dependencies"] + OPTIONAL["test"] + OPTIONAL["bench"]
 
 
 def normalised(requirement):
