@@ -12,7 +12,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-STATISTICS = ("r_squared", "mean_deviation", "max_deviation", "spearman", "kendall", "slope")
+STATISTICS = ("r_squared", "mean_deviation", "max_deviation", "spearman", "kendall", "slope",
+              "chosen", "regret")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Agreement:
     Attributes:
       metrics, worlds: names.
       models: of each world, how many.
-      values: statistic -> [metrics, worlds].
+      values: statistic -> [metrics, worlds]. `chosen` is the lift of the model that the metric
+        puts first, `regret` what a world's best model earns more: the cost of choosing by the
+        metric. The others are those of a line, lift on metric, or of ranks.
       draws: statistic -> [draws, metrics], means over resampled worlds.
       ceiling: of each world, the share of the lifts' variance that is not noise of the tests: no
         metric's R² can be expected beyond it. NaN where the tests' errors are not known.
@@ -155,17 +158,33 @@ def along_dials(table, metrics, *, lift="revenue_lift", interval=0.9, draws=1000
     return pd.DataFrame(rows)
 
 
-def change_along(table, dial, metric, *, lift="revenue_lift", interval=0.9, draws=1000, seed=0):
-    """(value, low, high) of R² at a dial's last value less R² at its first.
+def changes_along(table, dial, metric, reference=None, *, lift="revenue_lift", interval=0.9,
+                  draws=1000, seed=0):
+    """How R² changes where a dial leaves a reference: value, change, low, high.
 
-    The same models and seeds stand at both, and both resample them alike: the change is paired.
-    Arguments as for `along_dials`.
+    The same models and seeds stand at all values, and all resample them alike: changes are paired.
+
+    Args:
+      reference: value of the dial, by default its first.
+      table, metric, lift, interval, draws, seed: as for `along_dials`.
+
+    Returns: DataFrame, one row a value other than the reference, ascending.
+    Raises: ValueError where the dial never stands at the reference.
     """
     of_dial = table[table.dial == dial].sort_values("value", kind="stable")
-    first, last = (agree(of_dial[of_dial.value == value], [metric], lift=lift, draws=draws,
-                         seed=seed) for value in of_dial.value.iloc[[0, -1]])
-    drawn = (last.draws["r_squared"] - first.draws["r_squared"])[:, 0]
-    return last.value(metric) - first.value(metric), *_bounds(drawn, interval)
+    found = {value: agree(at, [metric], lift=lift, draws=draws, seed=seed)
+             for value, at in of_dial.groupby("value")}
+    reference = next(iter(found), None) if reference is None else reference
+    if reference not in found:
+        raise ValueError(f"changes_along: {dial!r} must stand at its reference {reference} among "
+                         f"{list(found)}")
+    plain = found.pop(reference)
+    rows = []
+    for value, at in found.items():
+        drawn = (at.draws["r_squared"] - plain.draws["r_squared"])[:, 0]
+        rows.append({"value": value, "change": at.value(metric) - plain.value(metric),
+                     **dict(zip(("low", "high"), _bounds(drawn, interval)))})
+    return pd.DataFrame(rows, columns=["value", "change", "low", "high"])
 
 
 # ---- statistics under weights ------------------------------------------------------------
@@ -183,8 +202,8 @@ def _by_world(x, y, weights):
         rank_b = w @ _lower(b).T
         for metric in range(len(x)):
             a = x[metric, world, there]
-            found = _line(a, b, w) | {"spearman": _correlation(w @ _lower(a).T, rank_b, w),
-                                      "kendall": _kendall(a, b, w)}
+            found = _line(a, b, w) | _choice(a, b, w) | {
+                "spearman": _correlation(w @ _lower(a).T, rank_b, w), "kendall": _kendall(a, b, w)}
             for name, value in found.items():
                 out[name][:, metric, world] = value
     return out
@@ -192,7 +211,8 @@ def _by_world(x, y, weights):
 
 def _line(a, b, w):
     """Weighted least squares of b on a [models] for each row of w [draws, models]."""
-    slope = _covariance(a, b, w) / _covariance(a, a, w)
+    with np.errstate(invalid="ignore"):  # a resample of equal values has no slope
+        slope = _covariance(a, b, w) / _covariance(a, a, w)
     mean_a, mean_b = (w @ z / w.sum(axis=1) for z in (a, b))
     off = np.abs((b - mean_b[:, None]) - slope[:, None] * (a - mean_a[:, None]))
     return {"r_squared": _correlation(a, b, w) ** 2, "slope": slope,
@@ -225,10 +245,18 @@ def _kendall(a, b, w):
     sign_a, sign_b = (np.sign(z[:, None] - z[None, :]) for z in (a, b))
 
     def pairs(signs):
-        return np.einsum("di,ij,dj->d", w, signs, w, optimize=True)
+        return np.einsum("dj,dj->d", w @ signs, w)
 
     with np.errstate(invalid="ignore", divide="ignore"):
         return pairs(sign_a * sign_b) / np.sqrt(pairs(sign_a**2) * pairs(sign_b**2))
+
+
+def _choice(a, b, w):
+    """b of the highest a, the lowest of equal ones, and how far it is below the highest b."""
+    there = w > 0
+    first = there & (a == np.where(there, a, -np.inf).max(axis=1, keepdims=True))
+    chosen = np.where(first, b, np.inf).min(axis=1)
+    return {"chosen": chosen, "regret": np.where(there, b, -np.inf).max(axis=1) - chosen}
 
 
 def _mean_over_worlds(values, picked):

@@ -174,8 +174,8 @@ def every(scores, v, ecpm, m, k, mask=None):
     """All metrics of every impression, name -> [impressions], NaN where undefined.
 
     The cascade of `joint_recall` ends with m ads, of twice as many that the model passes on.
-    `r_over_r_star_by_money` is linearised: its mean is the ratio of the sums of Eq 5's two
-    parts, and the standard error of that mean is the ratio's. `money` is Eq 5's numerator.
+    The mean of `r_over_r_star_by_money` is the ratio of the sums of Eq 5's two parts
+    (`linearised`). `money` is Eq 5's numerator.
     """
     def of(block):
         wide = min(2 * m, len(block.real))
@@ -185,11 +185,22 @@ def every(scores, v, ecpm, m, k, mask=None):
     r, r_star, *rest = over_blocks("every", of, mask, {"m": m, "k": k}, scores=scores, v=v,
                                    ecpm=ecpm)
     names = "ndcg", "revenue_ndcg", "recall", "joint_recall", "opa"
-    money = r_star.mean() if r_star.size else 0.0
-    share = r.mean() / money if money > 0 else np.nan
     return {"r_over_r_star": _ratio(r, r_star), **dict(zip(names, rest)),
-            "r_over_r_star_by_money": share + (r - share * r_star) / (money or np.nan),
-            "money": r}
+            "r_over_r_star_by_money": linearised(r, r_star), "money": r}
+
+
+def linearised(part, whole):
+    """Values whose mean is sum(part) / sum(whole), and its standard error that ratio's.
+
+    Args:
+      part, whole: [impressions]; NaN for all where `whole` is 0 everywhere.
+
+    >>> linearised(np.array([1.0, 3.0]), np.array([2.0, 2.0])).tolist()
+    [0.5, 1.5]
+    """
+    mean = whole.mean() if whole.size else 0.0
+    share = part.mean() / mean if mean > 0 else np.nan
+    return share + (part - share * whole) / (mean or np.nan)
 
 
 def evaluate(scores, v, ecpm, m, k, mask=None):

@@ -9,10 +9,12 @@ BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
 COLOURS = {"mlp": BLUE, "twin_tower": RED, "dlrm": GREEN,
            "r_over_r_star": BLUE, "ndcg": GREEN, "recall": ORANGE, "opa": PINK,
-           "revenue_ndcg": SKY, "joint_recall": RED, "r_over_r_star_by_money": GREY}
+           "revenue_ndcg": SKY, "joint_recall": RED, "r_over_r_star_by_money": GREY,
+           "r_over_r_star_whole": "black"}
 NAMES = {"mlp": "MLP", "twin_tower": "twin tower", "r_over_r_star": "R/R*", "ndcg": "NDCG",
          "recall": "Recall", "opa": "OPA", "revenue_ndcg": "revenue NDCG",
-         "joint_recall": "joint Recall", "r_over_r_star_by_money": "R/R* by money"}
+         "joint_recall": "joint Recall", "r_over_r_star_by_money": "R/R* by money",
+         "r_over_r_star_whole": "R/R* of whole lists"}
 
 
 def use_style():
@@ -68,6 +70,16 @@ def with_errors(ax, x, y, y_error=None, x_error=None, colour=BLUE, **kwargs):
     """Points with one standard error on either axis."""
     ax.errorbar(x, y, yerr=y_error, xerr=x_error, fmt="o", ms=4, color=colour,
                 elinewidth=0.8, **kwargs)
+
+
+def forest(ax, values, lows, highs, labels, colour=BLUE):
+    """Values with their intervals, one a row, the first on top, against a line at 0."""
+    rows = np.arange(len(labels))
+    values, lows, highs = (np.asarray(x, float) for x in (values, lows, highs))
+    ax.axvline(0, color=GREY, linewidth=0.8)
+    ax.hlines(rows, lows, highs, color=colour, linewidth=1.2)
+    ax.plot(values, rows, "o", ms=4, color=colour)
+    ax.set(yticks=rows, yticklabels=labels, ylim=(len(labels) - 0.4, -0.6))
 
 
 def percent(ax, axis="y"):

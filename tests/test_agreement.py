@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib.agreement import STATISTICS, _by_world, agree, along_dials, change_along
+from lib.agreement import STATISTICS, _by_world, agree, along_dials, changes_along
 
 
 def population(seed, worlds=3, models=12, scatter=0.8):
@@ -38,7 +38,9 @@ def test_one_world_is_scipys(table, found):
             want = {"r_squared": line.rvalue**2, "slope": line.slope,
                     "mean_deviation": off.mean(), "max_deviation": off.max(),
                     "spearman": stats.spearmanr(of[metric], of.revenue_lift).statistic,
-                    "kendall": stats.kendalltau(of[metric], of.revenue_lift).statistic}
+                    "kendall": stats.kendalltau(of[metric], of.revenue_lift).statistic,
+                    "chosen": of.set_index(metric).revenue_lift[of[metric].max()]}
+            want["regret"] = of.revenue_lift.max() - want["chosen"]
             for name in STATISTICS:
                 assert found.values[name][row, column] == pytest.approx(want[name]), name
 
@@ -113,8 +115,17 @@ def test_the_table_has_every_statistic(found):
     table = found.table()
     assert table.metric.tolist() == ["a", "b"]
     for name in STATISTICS:
-        assert (table[f"{name}_low"] < table[name]).all() and (
-            table[name] < table[f"{name}_high"]).all()
+        assert (table[f"{name}_low"] <= table[name]).all() and (
+            table[name] <= table[f"{name}_high"]).all()
+
+
+def test_regret_of_equal_scores_is_that_of_the_worst_choice():
+    table = pd.DataFrame({"model": list("abcd"), "a": [1.0, 2.0, 2.0, 0.0],
+                          "revenue_lift": [0.05, 0.04, 0.01, 0.0]})
+    found = agree(table, ["a"], draws=200)
+    assert found.value("a", "chosen") == pytest.approx(0.01)
+    assert found.value("a", "regret") == pytest.approx(0.05 - 0.01)
+    assert (found.draws["regret"] >= 0).all()
 
 
 @pytest.mark.parametrize("worlds", [1, 6])
@@ -137,11 +148,22 @@ def test_along_dials(table):
         ["drift", 1.0, "a", 3], ["drift", 1.0, "b", 3]]
     assert found.r_squared[0] == pytest.approx(agree(table, ["a"], draws=2).value("a"))
     assert found.r_squared[2] < found.r_squared[0]
-    value, low, high = change_along(dials, "drift", "a", draws=200)
-    assert value == pytest.approx(found.r_squared[2] - found.r_squared[0]) and low < value < high
+    (change,) = changes_along(dials, "drift", "a", draws=200).itertuples(index=False)
+    assert change.value == 1.0 and change.low < change.change < change.high
+    assert change.change == pytest.approx(found.r_squared[2] - found.r_squared[0])
     same = dials.assign(revenue_lift=table.revenue_lift.tolist() * 3)  # nothing changes
     same["a"] = table.a.tolist() * 3
-    assert change_along(same, "drift", "a", draws=200) == (0, 0, 0)
+    assert changes_along(same, "drift", "a", draws=200).values.tolist() == [[1, 0, 0, 0]]
+
+
+def test_changes_start_where_the_reference_says():
+    dials = pd.concat([population(3, scatter=s).assign(dial="width", value=v)
+                       for v, s in ((3.0, 2.0), (1.0, 0.1), (2.0, 0.5))])
+    found = changes_along(dials, "width", "a", 2.0, draws=50)
+    assert found.value.tolist() == [1.0, 3.0]
+    assert found.change[0] > 0 > found.change[1]
+    with pytest.raises(ValueError, match=r"'width' must stand at its reference 9.0 among"):
+        changes_along(dials, "width", "a", 9.0, draws=5)
 
 
 @pytest.mark.parametrize(("change", "message"), [

@@ -38,6 +38,17 @@ def test_ab_tests_and_measurements_of_ones_own(tmp_path):
     assert "14 models in your system" in summary["answer"]
 
 
+def test_a_study_of_an_earlier_run(tmp_path):
+    """The committed study of the full profile, analysed anew in a minute instead of an hour."""
+    folder = QUICK / "01_metric_validation"
+    summary = run(tmp_path, "01_metric_validation", trainings=folder / "study.csv")
+    committed = json.loads((folder / "summary.json").read_text())
+    assert summary["claims"] == committed["claims"]
+    mine = tmp_path / "outputs/quick/01_metric_validation"
+    assert (mine / "study.csv").read_text() == (folder / "study.csv").read_text()
+    assert not (mine / "cache").exists()
+
+
 def test_tests_of_ones_own_at_a_dial(tmp_path):
     """Tests repeated where an assumption holds less and less: a map of R² along it."""
     folder = QUICK / "01_metric_validation"

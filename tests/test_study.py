@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from lib import simulation, study, sweep
+from lib.report import Report
 from lib.study import table, tasks
 
 BASE = {"hidden": [8, 1], "rounds": 1, "impressions_per_round": 512, "log_impressions": 662,
@@ -65,6 +66,24 @@ def test_resumed_is_the_same_and_does_nothing(done, monkeypatch):
     pd.testing.assert_frame_equal(again[1], models)
 
 
+def test_read_gives_back_what_was_written(done, tmp_path):
+    _, _, built, models = done
+    report = Report("01_metric_validation", tmp_path)
+    report.table("worlds", built)
+    report.table("study", models)
+    again, read = study.read(tmp_path / "study.csv")
+    assert again.oracle_gap.tolist() == built.oracle_gap.tolist()
+    lists = ["size_parameters"]  # JSON text in a CSV file
+    pd.testing.assert_frame_equal(study.average(read).drop(columns=lists),
+                                  study.average(models).drop(columns=lists), check_exact=True)
+    models.drop(columns="set").to_csv(tmp_path / "study.csv")
+    with pytest.raises(ValueError, match=r"study\.csv: column 'set' is missing; got .*world"):
+        study.read(tmp_path / "study.csv")
+    (tmp_path / "worlds.csv").unlink()
+    with pytest.raises(ValueError, match=r"worlds\.csv: not found"):
+        study.read(tmp_path / "study.csv")
+
+
 def test_drift_is_felt_online_and_not_offline(done):
     folder, _, _, models = done
     points = study.expand_dials([{"dial": "drift", "world": "small", "seeds": [0], "points": [
@@ -92,6 +111,17 @@ def test_points_that_change_nothing_are_the_plain_world():
     assert same["changes"] == {} and other["changes"] == {"pre_ranking_ads": 40}
     plain = study.expand_worlds([{"world": "D", "seeds": [1]}])[0]
     assert table._world_task(same, BASE, 0.0) == table._world_task(plain, BASE, 0.0)
+
+
+def test_plain_values_are_those_without_changes_of_their_own():
+    plan = [{"dial": "drift", "values": [0.3, 0.0], "world": "D", "seeds": [0, 1], "reason": ""},
+            {"dial": "exposures", "world": "D", "seeds": [0], "reason": "", "points": [
+                {"value": 1, "changes": {"position_discounts": [1.0]}},
+                {"value": 3, "changes": {}}]}]
+    for everywhere in ({}, {"users": 2000, "ads": 5000}):
+        points = study.expand_dials(plan, everywhere)
+        assert study.plain_values(points) == {"drift": 0.0, "exposures": 3}
+    assert study.plain_values([]) == {}
 
 
 def test_score_noise_is_of_the_asked_size_and_stays():
@@ -136,7 +166,7 @@ def test_unknown_dials_are_refused():
 PARAMS = Path(__file__).parents[1] / "params"
 
 
-@pytest.mark.parametrize("profile", ["quick", "full"])
+@pytest.mark.parametrize("profile", ["quick", "full", "whole_lists"])
 def test_the_committed_plan_is_one_and_gives_its_reasons(profile):
     plan = yaml.safe_load((PARAMS / profile / "01_metric_validation.yaml").read_text())
     base = plan["dial_study"].get("base", BASE)
@@ -147,6 +177,6 @@ def test_the_committed_plan_is_one_and_gives_its_reasons(profile):
     for line in plan["variants"] + plan["worlds"] + plan["dials"]:
         assert line["reason"]
     study.expand_dials(plan["dials"], plan["dial_study"].get("changes"))
-    assert len(study.expand_worlds(plan["worlds"])) == {"quick": 0, "full": 8}[profile]
+    assert len(study.expand_worlds(plan["worlds"])) == {"quick": 0, "full": 8, "whole_lists": 8}[profile]
     sets = [line.get("set", "primary") for line in plan["variants"]]
     assert profile == "quick" or (sets.count("primary") >= 30 and "secondary" in sets)

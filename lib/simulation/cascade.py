@@ -134,7 +134,8 @@ def visit(system, rows, visits, seed):
 
     absent = uniform(keys("absent"), ads) < absent_rate(matched, ads)
     scores = uniform(keys("random"), ads) if system.scores is None else system.scores[rows]
-    columns = _pre_rank(scores, matched.interest[rows], absent, p)
+    pathways = [np.where(absent, -np.inf, pathway) for pathway in (scores, matched.interest[rows])]
+    columns = fuse(pathways, p.pre_ranking_slots)
     log_ecpm = matched.log_ecpm[rows[:, None], columns]
     columns, log_ecpm = _rank(columns, ads, log_ecpm, keys, p)
     kept = np.take_along_axis(ads, columns, axis=1)
@@ -151,14 +152,6 @@ def absent_rate(matched, ads):
     if matched.pace is None:
         return p.drop_rate
     return 1 - (1 - np.float32(p.drop_rate)) * matched.pace[ads]
-
-
-def _pre_rank(scores, interest, absent, parameters):
-    """Pre-ranking's fusion of revenue and interest pathways: columns that go on."""
-    p = parameters
-    interest_ads = round(p.pre_ranking_ads * p.pre_ranking_interest_share)
-    present = [np.where(absent, -np.inf, pathway) for pathway in (scores, interest)]
-    return fuse(present, [p.pre_ranking_ads - interest_ads, interest_ads])
 
 
 def _rank(columns, ads, log_ecpm, keys, parameters):

@@ -96,6 +96,12 @@ class WorldParameters(BaseModel):
     )
     user_turnover: float = Field(0.0, ge=0, lt=1, description="the same of users")
 
+    @property
+    def pre_ranking_slots(self):
+        """How many ads Pre-ranking's revenue and interest pathways send on, (int, int)."""
+        interest = round(self.pre_ranking_ads * self.pre_ranking_interest_share)
+        return self.pre_ranking_ads - interest, interest
+
     @model_validator(mode="after")
     def _stages_narrow(self):
         stages = {

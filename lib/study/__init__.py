@@ -5,9 +5,9 @@ Worlds, variants and dials are tables, fixed before anything is run (plan.py); t
 among them are worth is also predicted without having seen them (held_out_sizes.py).
 """
 from lib.study.held_out_sizes import predict_lifts
-from lib.study.plan import Variant, expand_dials, expand_worlds, fields
-from lib.study.table import average, run
+from lib.study.plan import Variant, expand_dials, expand_worlds, fields, plain_values
+from lib.study.table import average, read, run
 from lib.study.tasks import CODE, offline, train
 
 __all__ = ["CODE", "Variant", "average", "expand_dials", "expand_worlds", "fields", "offline",
-           "predict_lifts", "run", "train"]
+           "plain_values", "predict_lifts", "read", "run", "train"]

@@ -56,6 +56,18 @@ def expand_dials(table, changes=None):
     return points
 
 
+def plain_values(points):
+    """Of each dial of `expand_dials`, the value that changes no more than all points do.
+
+    >>> points = expand_dials([{"dial": "drift", "values": [0.3, 0.0], "world": "D",
+    ...                         "seeds": [0], "reason": ""}], {"users": 2000})
+    >>> plain_values(points)
+    {'drift': 0.0}
+    """
+    fewest = min((point["changes"] for point in points), key=len, default={})
+    return {point["dial"]: point["value"] for point in points if point["changes"] == fewest}
+
+
 def _world(preset, seed, changes):
     plain = simulation.world_parameters(preset)
     changed = simulation.world_parameters(preset, **changes)  # refuses unknown names and values

@@ -9,12 +9,13 @@ from lib import base_system, deployment, impressions, measure, metrics, simulati
 from lib.files import fingerprint
 from lib.models import flops
 from lib.simulation.noise import normal, visit_keys
-from lib.study import plan
+from lib.study import plan, whole_lists
 from lib.study.plan import Variant
 
 # What results depend on.
-CODE = (*measure.CODE, base_system, deployment, measure, plan, sys.modules[__name__],
+CODE = (*measure.CODE, base_system, deployment, measure, plan, whole_lists, sys.modules[__name__],
         *base_system.simulation_modules())
+WHOLE = "r_over_r_star_whole"
 BLOCK_USERS = 256  # whose scores tell how wide a model's scores spread
 
 
@@ -44,7 +45,9 @@ def try_model(task, path):
     scorer, samples = train(variant, log)
     model = system.deployed(scorer)
     noise = variant.score_noise * _spread(model, stand.matched) if variant.score_noise else 0.0
+    variant_arm = simulation.deploy(stand.matched, _noisy(model, noise, variant.seed))
     values = offline(scorer, variant, task["cuts"], noise)
+    values[WHOLE] = whole_lists.r_over_r_star(variant_arm, variant.m)
     row = {"model": variant.model, "family": variant.family,
            "size_parameters": list(scorer.size_parameters), "flops": flops(scorer.head),
            "samples": samples, "seed": variant.seed,
@@ -52,7 +55,6 @@ def try_model(task, path):
     for name, value in values.items():
         row |= {name: metrics.mean(value).value,
                 f"{name}_se": metrics.mean(value - stand.values[name]).standard_error}
-    variant_arm = simulation.deploy(stand.matched, _noisy(model, noise, variant.seed))
     return row | simulation.ab_test(stand.arm, variant_arm, model=variant.model).as_row()
 
 
@@ -83,13 +85,14 @@ def _stand(folder, start, stop, cuts, visits):
     system = base_system.load(folder)
     p = system.parameters
     matched = simulation.match(system.world.later())
-    arm = simulation.run_arm(simulation.deploy(matched, system.base()), visits=visits,
-                             seed=p["seed"])
+    deployed = simulation.deploy(matched, system.base())
+    arm = simulation.run_arm(deployed, visits=visits, seed=p["seed"])
     base = Variant(model="base", logs=str(system.logs), features=str(system.features),
                    hidden=p["hidden"], m=p["m"], k=p["k"], test_start=start,
                    train_impressions=min(start, p["train_impressions"]),
                    test_impressions=stop - start)
-    return Stand(matched, arm, offline(system.base_scorer(), base, cuts))
+    values = offline(system.base_scorer(), base, cuts)
+    return Stand(matched, arm, values | {WHOLE: whole_lists.r_over_r_star(deployed, base.m)})
 
 
 def offline(scorer, spec, cuts, noise=0.0):
