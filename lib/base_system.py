@@ -119,12 +119,14 @@ def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_imp
     (folder / "parameters.json").unlink(missing_ok=True)
     features = impressions.Features(features=made.features)
     impressions.save_features(folder / "features.yaml", features)
-    scorer = _scorer(parameters, features)
+    # One scorer and one loss for all rounds: `training.train` compiles for the first only.
+    scorer, loss = _scorer(parameters, features), _loss(parameters)
 
     def train(tables, _, number):
         log = folder / f"round_{number}.parquet"
         impressions.write_logs(log, tables)
-        _train(scorer, log, impressions_per_round, parameters)
+        loss.alpha.assign(loss.initial_alpha)
+        _train(scorer, loss, log, impressions_per_round, parameters)
         log.unlink()
         return _deployed(made, scorer)
 
@@ -139,7 +141,7 @@ def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_imp
     impressions.write_logs(system.logs, simulation.sample_logs(
         last.system, log_impressions, seed=seed, first_impression=last.next_impression))
     base = _scorer(parameters, features)
-    _train(base, system.logs, train_impressions, parameters)
+    _train(base, _loss(parameters), system.logs, train_impressions, parameters)
     training.save_weights(folder / "base.npz", base)
     write_json(folder / "parameters.json", parameters | {"logs_sha256": fingerprint(system.logs)})
     return system
@@ -184,9 +186,13 @@ def _scorer(parameters, features):
     return Scorer(features, parameters["hidden"], "mlp", parameters["seed"])
 
 
-def _train(scorer, log, stop, parameters):
-    training.train(scorer, log, loss=ARFLoss(parameters["m"], parameters["k"]), stop=stop,
-                   learning_rate=parameters["learning_rate"], seed=parameters["seed"],
+def _loss(parameters):
+    return ARFLoss(parameters["m"], parameters["k"])
+
+
+def _train(scorer, loss, log, stop, parameters):
+    training.train(scorer, log, loss=loss, stop=stop, seed=parameters["seed"],
+                   learning_rate=parameters["learning_rate"],
                    batch_impressions=parameters["batch_impressions"],
                    progress=sys.stderr.isatty())
 

@@ -296,12 +296,11 @@ class Scorer(keras.Model):
         ids = [ops.convert_to_tensor(values[f.name]) for f in features]
         ids = [x if f.length else x[..., None] for f, x in zip(features, ids)]
         rows = ops.concatenate([x + self.first_row[f.name] for f, x in zip(features, ids)], axis=-1)
-        vectors, place, parts = table(rows), 0, []
-        for feature, x in zip(features, ids):
-            part = vectors[..., place:place + x.shape[-1], :]
-            place += x.shape[-1]
-            parts.append(_mean(part, x > 0) if feature.length else part[..., 0, :])
-        return parts
+        # Split, not sliced: a slice's gradient is an array of the whole's size, for each slice.
+        vectors, ends = table(rows), np.cumsum([x.shape[-1] for x in ids[:-1]], dtype=int).tolist()
+        parts = ops.split(vectors, ends, axis=-2) if ends else [vectors]
+        return [_mean(part, x > 0) if f.length else ops.squeeze(part, axis=-2)
+                for f, x, part in zip(features, ids, parts)]
 
     def call(self, inputs, training=False):
         pair = [self.embed("user", inputs["user"]), self.embed("ad", inputs["ad"])]

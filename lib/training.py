@@ -5,6 +5,7 @@ variable (weights, batch-norm statistics, Adagrad's sums, the loss's alpha) and 
 place in the stream, so that an interrupted run ends in the same weights.
 """
 import dataclasses
+import functools
 import json
 import os
 import time
@@ -17,6 +18,10 @@ from tqdm import tqdm
 from lib import impressions, machine, metrics
 from lib.files import replacing
 from lib.models import flops
+
+# Steps that one call of the compiled function takes: handing over inputs costs a call a few
+# milliseconds, a small model's step itself; Ctrl-C waits for the end of a call.
+STEPS_A_CALL = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +88,8 @@ def train(scorer, log, *, loss, stop, start=0, batch_impressions=256, window=409
         raise ValueError(f"train: needs 0 <= start < stop <= {held}, the impressions of {log}; "
                          f"got start = {start}, stop = {stop}")
     threads = set_up_backend()
-    trainee = Trainee(scorer, loss)
-    trainee.compile(Adagrad(learning_rate, epsilon=epsilon), loss)
-    trainee.optimizer.build(trainee.trainable_variables)
+    learner = _learner(scorer, loss, learning_rate, epsilon)
+    learner.reset()
     ads = ads or impressions.longest_list(log, scorer.features)
     run = _description(
         scorer, loss, impressions=held, start=start, stop=stop, ads=ads, seed=seed,
@@ -93,7 +97,7 @@ def train(scorer, log, *, loss, stop, start=0, batch_impressions=256, window=409
         epsilon=epsilon, label_noise=label_noise)
     steps = -(-(stop - start) // batch_impressions)
     losses, samples = np.full(steps, np.nan), np.zeros(steps, np.int64)
-    done = _restore(checkpoint, run, trainee, losses, samples)
+    done = _restore(checkpoint, run, learner.variables, losses, samples)
     # Begin with the window that the checkpoint lies in and pass over its first batches.
     shuffled = window or batch_impressions
     first = start + done * batch_impressions // shuffled * shuffled
@@ -101,29 +105,29 @@ def train(scorer, log, *, loss, stop, start=0, batch_impressions=256, window=409
         log, scorer.features, batch_impressions, window=window, seed=seed, ads=ads,
         start=first, stop=stop) if done < steps else ()
     peak = machine.matrix_product_peak(threads)
+    full = min(batch_impressions, stop - start)
     timed_impressions, timed_samples, clock = 0, 0, 0.0
     with tqdm(total=steps, initial=done, unit="step", disable=not progress,
               desc=f"train {scorer.size_parameters}") as bar:
-        for step, batch in enumerate(batches, (first - start) // batch_impressions):
-            if step < done:
-                continue
-            begin = time.perf_counter()
-            inputs, target = as_inputs(batch), ranks(batch.v, batch.mask)
-            if label_noise:
-                target = _with_noise(target, label_noise, seed, step)
-            losses[step] = np.ravel(trainee.train_on_batch(inputs, target))[0]
-            samples[step] = batch.mask.sum()
+        for step, part in _calls(batches, (first - start) // batch_impressions, done,
+                                 checkpoint_every):
+            begin, now = time.perf_counter(), slice(step, step + len(part))
+            examples = [_example(batch, label_noise, seed, i) for i, batch in enumerate(part, step)]
+            losses[now] = learner.take_steps(examples, full)
+            samples[now] = [batch.mask.sum() for batch in part]
             # The first step compiles, and so does a shorter batch.
-            if step > done and len(batch) == batch_impressions:
+            if step > done and len(part[0]) == full:
                 clock += time.perf_counter() - begin
-                timed_impressions += len(batch)
-                timed_samples += int(samples[step])
-            if not np.isfinite(losses[step]):
-                raise ValueError(f"train: the loss of step {step} is {losses[step]}; "
+                timed_impressions += full * len(part)
+                timed_samples += int(samples[now].sum())
+            finite = np.isfinite(losses[now])
+            if not finite.all():
+                bad = step + int(np.argmin(finite))
+                raise ValueError(f"train: the loss of step {bad} is {losses[bad]}; "
                                  f"lower learning_rate = {learning_rate}")
-            if checkpoint and ((step + 1) % checkpoint_every == 0 or step + 1 == steps):
-                _save(checkpoint, run, trainee, losses, samples, step + 1)
-            bar.update()
+            if checkpoint and (now.stop % checkpoint_every == 0 or now.stop == steps):
+                _save(checkpoint, run, learner.variables, losses, samples, now.stop)
+            bar.update(len(part))
     return TrainingReport(stop - start, int(samples.sum()), losses, timed_impressions,
                           timed_samples, clock, flops(scorer.head), peak)
 
@@ -216,6 +220,51 @@ class Adagrad(keras.optimizers.Adagrad):
         step = tf.cast(learning_rate, slope.dtype) * slope / scale
         variable.scatter_sub(tf.IndexedSlices(step, rows))
 
+    def reset(self):
+        """Back to where it was built, before the first step."""
+        self.iterations.assign(0)
+        for squares in self._accumulators:
+            squares.assign(keras.ops.full_like(squares, self.initial_accumulator_value))
+
+
+class Learner:
+    """A trainee with its optimizer, and its step in compiled functions of many steps."""
+
+    def __init__(self, scorer, loss, learning_rate, epsilon):
+        self.trainee = Trainee(scorer, loss)
+        self.trainee.compile(Adagrad(learning_rate, epsilon=epsilon), loss)
+        self.trainee.optimizer.build(self.trainee.trainable_variables)
+        self._compiled = {}
+
+    @property
+    def variables(self):
+        """All that a step changes."""
+        return [*self.trainee.variables, *self.trainee.optimizer.variables]
+
+    def reset(self):
+        """Forget earlier trainings; the weights stay, and so does what is compiled."""
+        self.trainee.optimizer.reset()
+
+    def take_steps(self, examples, full):
+        """A step on each of the examples, in order.
+
+        Args:
+          examples: list of (inputs of a Scorer, target), all of one shape.
+          full: impressions of a full batch.
+
+        Returns: the loss of each, before its step.
+        """
+        if keras.backend.backend() != "tensorflow":
+            return [np.ravel(self.trainee.train_on_batch(*example))[0] for example in examples]
+        stacked = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *examples)
+        size, ads = examples[0][1].shape
+        # A division by a constant rounds in another way than one by a tensor: as long as full
+        # batches know their size and shorter ones do not, a batch trains alike in every run.
+        size = size if size == full else None
+        if (size, ads) not in self._compiled:
+            self._compiled[size, ads] = _compiled(self.trainee, stacked, size)
+        return self._compiled[size, ads](stacked).numpy()
+
 
 def set_up_backend():
     """Make TensorFlow deterministic; returns the threads that its operations use."""
@@ -227,6 +276,61 @@ def set_up_backend():
     # 0 where nothing was set; the variable is TensorFlow's own, and lib sets it to 1.
     return (tf.config.threading.get_intra_op_parallelism_threads()
             or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or machine.cores())
+
+
+@functools.lru_cache(maxsize=1)  # a closed loop trains one scorer again and again
+def _learner(scorer, loss, learning_rate, epsilon):
+    return Learner(scorer, loss, learning_rate, epsilon)
+
+
+def _compiled(trainee, stacked, size):
+    """TensorFlow function: examples stacked as `stacked`, any number of them -> their losses.
+
+    size: impressions of an example; None: any.
+    """
+    import tensorflow as tf
+
+    def step(example):
+        inputs, target = example
+        with tf.GradientTape() as tape:
+            loss = trainee.compute_loss(y=target, y_pred=trainee(inputs, training=True))
+        trainee.optimizer.apply(tape.gradient(loss, trainee.trainable_variables),
+                                trainee.trainable_variables)
+        return loss
+
+    def steps(examples):
+        # One after the other: a step starts from the weights that the one before it left.
+        return tf.map_fn(step, examples, fn_output_signature=tf.float32, parallel_iterations=1)
+
+    shapes = keras.tree.map_structure(
+        lambda array: tf.TensorSpec([None, size, *array.shape[2:]], array.dtype), stacked)
+    return tf.function(steps, input_signature=[shapes], autograph=False)
+
+
+def _calls(batches, first, done, checkpoint_every):
+    """(number of the first step, its batch and those that follow) for each call.
+
+    Passes over the steps before `done`; `first` is the number of the first batch. The first
+    step stands alone, because it compiles, and so does a shorter batch; a call ends where a
+    checkpoint is due.
+    """
+    part = []
+    for step, batch in enumerate(batches, first):
+        if step < done:
+            continue
+        if part and (step == done + 1 or step % checkpoint_every == 0
+                     or len(part) == STEPS_A_CALL or len(batch) < len(part[0])):
+            yield step - len(part), part
+            part = []
+        part.append(batch)
+    if part:
+        yield step + 1 - len(part), part
+
+
+def _example(batch, label_noise, seed, step):
+    """(inputs, target) of a step."""
+    target = ranks(batch.v, batch.mask)
+    return as_inputs(batch), _with_noise(target, label_noise, seed, step) if label_noise else target
 
 
 def _with_noise(target, scale, seed, step):
@@ -244,16 +348,12 @@ def _description(scorer, loss, **values):
     return json.loads(json.dumps(described, default=str))
 
 
-def _state(trainee):
-    return [*trainee.variables, *trainee.optimizer.variables]
-
-
-def _save(path, run, trainee, losses, samples, done):
-    arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(_state(trainee))}
+def _save(path, run, variables, losses, samples, done):
+    arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(variables)}
     _write_arrays(path, run=json.dumps(run), done=done, losses=losses, samples=samples, **arrays)
 
 
-def _restore(path, run, trainee, losses, samples):
+def _restore(path, run, variables, losses, samples):
     """Set all variables from a checkpoint; returns the steps it had done."""
     if path is None or not Path(path).exists():
         return 0
@@ -263,7 +363,7 @@ def _restore(path, run, trainee, losses, samples):
         if differ:
             raise ValueError(f"{path}: the checkpoint is of a run with another "
                              f"{', '.join(differ)}; remove it or give another name")
-        for i, variable in enumerate(_state(trainee)):
+        for i, variable in enumerate(variables):
             variable.assign(file[f"variable_{i}"])
         losses[:], samples[:] = file["losses"], file["samples"]
         return int(file["done"])

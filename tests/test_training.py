@@ -1,11 +1,16 @@
 """Training: the same numbers twice, resumed or not, and a model that has learnt."""
-import keras
 import numpy as np
 import pytest
 from small_log import FEATURES, make_log
 
 from lib import impressions, training
-from lib.losses import ARFLoss, RelaxLoss, relax_and_global
+from lib.losses import (
+    ARFLoss,
+    PairwiseLogisticLoss,
+    RelaxLoss,
+    SoftmaxLoss,
+    relax_and_global,
+)
 from lib.models import Scorer
 
 STOP, BATCH = 500, 25  # 20 steps
@@ -41,17 +46,39 @@ def assert_same_weights(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+def train_slowly(log, scorer, loss, stop, label_noise=0.0, seed=0):
+    """Reference of `training.train`: one `train_on_batch` a step; returns the losses."""
+    training.set_up_backend()
+    trainee = training.Trainee(scorer, loss)
+    trainee.compile(training.Adagrad(SETTINGS["learning_rate"], epsilon=1e-8), loss)
+    losses = []
+    for step, batch in enumerate(impressions.stream(
+            log, FEATURES, BATCH, window=SETTINGS["window"], seed=seed, stop=stop)):
+        target = training.ranks(batch.v, batch.mask)
+        if label_noise:
+            target = training._with_noise(target, label_noise, seed, step)
+        losses.append(np.ravel(trainee.train_on_batch(training.as_inputs(batch), target))[0])
+    return losses
+
+
+def alpha(loss):
+    """Where the loss's own weight ended; None where it has none."""
+    return loss.alpha.numpy() if hasattr(loss, "alpha") else None
+
+
 def interrupt(monkeypatch, at):
     """Ctrl-C after `at` steps; returns a list with an entry for each step made."""
-    original, made = keras.Model.train_on_batch, []
+    original, made = training.Learner.take_steps, []
 
-    def step(self, *arguments):
-        if len(made) == at:
+    def take_steps(self, examples, full):
+        now = examples if at is None else examples[:at - len(made)]
+        made.extend(now)
+        losses = original(self, now, full) if now else []
+        if len(now) < len(examples):
             raise KeyboardInterrupt
-        made.append(1)
-        return original(self, *arguments)
+        return losses
 
-    monkeypatch.setattr(training.Trainee, "train_on_batch", step)
+    monkeypatch.setattr(training.Learner, "take_steps", take_steps)
     return made
 
 
@@ -115,6 +142,60 @@ def test_the_same_run_gives_the_same_weights(trained, log):
     assert_same_weights(again, trained[0])
     assert loss.alpha.numpy() == trained[1].alpha.numpy()
     np.testing.assert_array_equal(report.losses, trained[2].losses)
+
+
+@pytest.mark.parametrize(("family", "make_loss", "label_noise", "stop"), [
+    ("mlp", lambda: ARFLoss(2, 2), 0.0, 6 * BATCH + 9),
+    ("twin_tower", lambda: RelaxLoss(2, 2), 0.5, 6 * BATCH + 9),
+    ("mlp", SoftmaxLoss, 0.5, 6 * BATCH), ("mlp", PairwiseLogisticLoss, 0.0, 6 * BATCH)],
+    ids=["arf", "relax", "softmax", "pairwise"])
+def test_many_steps_a_call_equal_one_a_call(log, tmp_path, monkeypatch, family, make_loss,
+                                            label_noise, stop):
+    """To the last bit: also in a shorter last batch, and gone on with from a checkpoint."""
+    fast, slow = ((Scorer(FEATURES, [8, 4, 1], family, seed=3), make_loss()) for _ in range(2))
+    settings = {**SETTINGS, "stop": stop, "label_noise": label_noise, "loss": fast[1],
+                "checkpoint": tmp_path / "run.npz", "checkpoint_every": 4}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, 5)
+        training.train(fast[0], log, **settings)
+    report = training.train(fast[0], log, **settings)
+    want = train_slowly(log, *slow, stop=stop, label_noise=label_noise)
+    np.testing.assert_array_equal(report.losses, want)
+    assert_same_weights(fast[0], slow[0])
+    assert alpha(fast[1]) == alpha(slow[1])
+
+
+def test_a_scorer_trained_again_is_not_compiled_again(log, monkeypatch):
+    """And only its weights and alpha come from the training before."""
+    fast, slow = ((Scorer(FEATURES, [8, 4, 1], seed=3), ARFLoss(2, 2)) for _ in range(2))
+    original, compiled = training._compiled, []
+    monkeypatch.setattr(training, "_compiled",
+                        lambda *shape: compiled.append(shape) or original(*shape))
+    for seed in range(2):
+        report = training.train(fast[0], log, loss=fast[1], **{**SETTINGS, "stop": 100},
+                                seed=seed)
+        want = train_slowly(log, *slow, stop=100, seed=seed)
+        np.testing.assert_array_equal(report.losses, want)
+    assert len(compiled) == 1
+    assert_same_weights(fast[0], slow[0])
+    assert alpha(fast[1]) == alpha(slow[1])
+
+
+def test_calls_end_where_something_is_due(monkeypatch):
+    """Each list is a call; a batch of 3 is shorter than the others."""
+    monkeypatch.setattr(training, "STEPS_A_CALL", 4)
+    batches = [range(10 * i, 10 * i + 5) for i in range(13)] + [range(3)]
+
+    def calls(first, done, checkpoint_every):
+        return [(step, len(part)) for step, part in training._calls(
+            batches[first:], first, done, checkpoint_every)]
+
+    assert calls(0, 0, 500) == [(0, 1), (1, 4), (5, 4), (9, 4), (13, 1)]
+    assert calls(4, 6, 5) == [(6, 1), (7, 3), (10, 3), (13, 1)]
+    assert calls(12, 13, 5) == [(13, 1)]
+    assert calls(12, 14, 5) == []
+    (_, part), *_ = training._calls(batches[4:], 4, 6, 5)
+    assert part == [batches[6]]
 
 
 def test_an_interrupted_run_ends_in_the_same_weights(trained, log, tmp_path, monkeypatch):
@@ -232,3 +313,13 @@ def test_a_stretch_outside_the_log_is_refused(log, changes):
 def test_a_diverging_run_is_refused(log):
     with pytest.raises(ValueError, match=r"the loss of step \d+ is (nan|inf); lower learning_rate"):
         train(log, learning_rate=1e25)
+
+
+def test_the_first_bad_step_is_named(log, monkeypatch):
+    """Not the last one of its call; no checkpoint is left of it."""
+    monkeypatch.setattr(training.Learner, "take_steps", lambda self, examples, full: [
+        1.0 if len(examples) == 1 else value for value, _ in zip([3, np.inf, 2, np.nan], examples)])
+    checkpoint = log.with_name("diverged.npz")
+    with pytest.raises(ValueError, match=r"the loss of step 2 is inf; lower learning_rate = 0\.1"):
+        train(log, stop=5 * BATCH, checkpoint=checkpoint)
+    assert not checkpoint.exists()
