@@ -37,7 +37,7 @@ def build_world(task, path):
 
 def try_model(task, path):
     """Task: train one variant, measure it offline, test it online; see `run`."""
-    system = base_system.load(task["system"])
+    system = _system(task["system"])
     variant = Variant(logs=str(system.logs), features=str(system.features), **task["variant"])
     stand = _stand(task["system"], variant.test_start, variant.test_stop, tuple(task["cuts"]),
                    task["visits"])
@@ -81,8 +81,13 @@ class Stand(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)  # the tasks of a world come one after the other
+def _system(folder):
+    return base_system.load(folder)
+
+
+@functools.lru_cache(maxsize=1)
 def _stand(folder, start, stop, cuts, visits):
-    system = base_system.load(folder)
+    system = _system(folder)
     p = system.parameters
     matched = simulation.match(system.world.later())
     deployed = simulation.deploy(matched, system.base())
