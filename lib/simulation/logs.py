@@ -145,21 +145,17 @@ def _sample(matched, rows, visits, most, numbers, seed):
     """
     p, users = matched.world.parameters, matched.users[rows]
 
-    def pick(stage, taken):
-        """`most[stage]` places that are not taken, at random; taken is bool [B, places]."""
-        keys = visit_keys(seed, stage, users, numbers)
-        luck = uniform(keys, np.arange(taken.shape[1]))
+    def pick(stage, items, taken=False):
+        """Columns of `most[stage]` items [B, C] or [C] that are not taken, in random order."""
+        luck = uniform(visit_keys(seed, stage, users, numbers), items)
         return best(np.where(taken, -np.inf, luck), most[stage])
 
-    def none_taken(places):
-        return np.zeros((len(rows), places), dtype=bool)
-
-    lost = pick("matching", none_taken(matched.lost_ads.shape[1]))
+    lost = pick("matching", np.arange(matched.lost_ads.shape[1]))
     out = visits.absent.copy()
     np.put_along_axis(out, visits.columns, True, axis=1)
-    cut = pick("pre_ranking", out)
-    behind = p.mix_queue + pick("ranking", none_taken(p.pre_ranking_ads - p.mix_queue))
-    ahead = pick("mix_ranking", none_taken(p.mix_queue))
+    cut = pick("pre_ranking", matched.ads[rows], out)  # by ad: candidates have no order
+    behind = p.mix_queue + pick("ranking", np.arange(p.pre_ranking_ads - p.mix_queue))
+    ahead = pick("mix_ranking", np.arange(p.mix_queue))
 
     place = np.concatenate([behind, ahead], axis=1)  # in the queue of those that reached Ranking
     ranked = np.take_along_axis(visits.queue, place, axis=1)
