@@ -359,6 +359,14 @@ def test_figure_7_with_the_paper_s_recipe():
     assert BNSL().fit(FLOPS, R).r_squared_ == pytest.approx(0.996, abs=0.004)
 
 
+@pytest.mark.parametrize("slope", [0.02, -0.02])
+def test_basin_hopping_starts_at_the_points_where_they_have_no_asymptote(slope):
+    """A straight line in log x: the power law's asymptote lies far outside the box."""
+    y = 0.7 + slope * (np.log(FLOPS) - np.log(FLOPS).mean())
+    law = BasinHoppingBNSL(breaks=0, hops=2).fit(FLOPS, y)
+    assert law.r_squared_ > 0.99
+
+
 def test_gradient_of_basin_hopping_by_differences():
     law = BasinHoppingBNSL(breaks=1)
     law._sign = -1.0

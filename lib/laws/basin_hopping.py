@@ -40,11 +40,11 @@ class BasinHoppingBNSL:
         self._unit = np.exp(np.log(y).mean())
         u, z = np.log(x) - self._origin, np.log(y / self._unit)
         with np.errstate(over="ignore"):
-            found = basinhopping(self._loss, self._start(first, u), niter=self.hops, stepsize=0.3,
-                                 rng=np.random.default_rng(self.seed),
+            bounds = self._bounds(u, z)
+            found = basinhopping(self._loss, self._start(first, u, z, bounds[0]), niter=self.hops,
+                                 stepsize=0.3, rng=np.random.default_rng(self.seed),
                                  minimizer_kwargs={"args": (u, z), "jac": True,
-                                                   "method": "L-BFGS-B",
-                                                   "bounds": self._bounds(u, z)})
+                                                   "method": "L-BFGS-B", "bounds": bounds})
         self.params_ = self._eq6(found.x)
         self.residuals_ = y - self.predict(x)
         self.r_squared_ = 1 - float(np.sum(self.residuals_**2) / np.sum((y - y.mean()) ** 2))
@@ -54,12 +54,18 @@ class BasinHoppingBNSL:
         """y at x."""
         return bnsl(np.asarray(x, dtype=float), **self.params_)
 
-    def _start(self, first, u):
+    def _start(self, first, u, z, box):
         p, t = first.params_, self.breaks
-        log_b = np.log(abs(p["a"]) / self._unit) - p["b"] * self._origin
+        log_a, c0 = np.log(max(p["c"] / self._unit, 1e-6)), p["b"]
+        log_b = np.log(abs(p["a"]) / self._unit) - c0 * self._origin
+        if not box[0] <= log_a <= box[1]:
+            # The straight line in log x has its asymptote far off: its like inside the box.
+            log_a = np.clip(log_a, *box)
+            gap = np.maximum(self._sign * (np.exp(z) - np.exp(log_a)), 1e-6)
+            slope, log_b = np.polyfit(u, np.log(gap), 1)
+            c0 = -slope
         places = np.quantile(u, np.arange(1, t + 1) / (t + 1)) if t else []
-        return np.r_[np.log(max(p["c"] / self._unit, 1e-6)), log_b, p["b"], np.zeros(t), places,
-                     np.full(t, np.log(0.3))]
+        return np.r_[log_a, log_b, c0, np.zeros(t), places, np.full(t, np.log(0.3))]
 
     def _bounds(self, u, z):
         t, span = self.breaks, np.ptp(u)
