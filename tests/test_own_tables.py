@@ -32,8 +32,8 @@ def test_ab_tests_and_measurements_of_ones_own(tmp_path):
     # Processors differ in the last digits of sums.
     pd.testing.assert_frame_equal(pd.read_csv(mine / "agreement.csv"),
                                   pd.read_csv(folder / "agreement.csv"), rtol=1e-8)
-    assert {file.stem for file in mine.glob("*.png")} == {"metrics_and_revenue", "agreement",
-                                                          "missed"}
+    assert {file.stem for file in mine.glob("*.png")} == {
+        "metrics_and_revenue", "agreement", "missed", "kinds"}
     assert not (mine / "cache").exists()  # nothing was simulated
     assert "14 models in your system" in summary["answer"]
 
