@@ -8,6 +8,9 @@ import os
 # Before TensorFlow is imported anywhere: its start-up lines would stand between
 # the results of every notebook.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Where a processor has what oneDNN likes, TensorFlow says so at every start, whatever the log
+# level, and rounds in another way than elsewhere.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # ONNX Runtime would keep a log of its use in the home folder, to be sent.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
