@@ -39,7 +39,7 @@ def test_ab_tests_and_measurements_of_ones_own(tmp_path):
 
 
 def test_a_study_of_an_earlier_run(tmp_path):
-    """The committed study of the full profile, analysed anew in a minute instead of an hour."""
+    """The committed study of the quick profile: the same claims, and nothing is trained."""
     folder = QUICK / "01_metric_validation"
     summary = run(tmp_path, "01_metric_validation", trainings=folder / "study.csv")
     committed = json.loads((folder / "summary.json").read_text())
