@@ -20,7 +20,6 @@ from lib.design import best_size, size_grid
 from lib.files import replacing
 from lib.laws import BNSL
 from lib.run import root
-from lib.serving import load_test
 from lib.serving.timing import timed
 from lib.sizes import matrix_flops
 
@@ -55,7 +54,7 @@ def measure(sizes, engine):
     tasks = [{**known, "size_parameters": size, "repeat": repeat} for repeat in range(REPEATS)
              for size in np.random.default_rng(repeat).permutation(sizes).tolist()]
     rows = sweep.run(timed, tasks, root() / "outputs" / "bench" / "cache" / "cost_grid",
-                     code=load_test.CODE, n_jobs=1)
+                     n_jobs=1)
     kept = pd.DataFrame(rows).dropna(axis="columns", how="all")
     with replacing(table_path()) as temporary:
         kept.assign(size_parameters=[json.dumps(size) for size in kept["size_parameters"]]).to_csv(

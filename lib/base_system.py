@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import deployment, impressions, simulation, sweep, training
+from lib import deployment, impressions, simulation, training
+from lib.code_digest import code_digest
 from lib.files import fingerprint, replacing, write_json
 from lib.losses import ARFLoss
-from lib.measure import CODE
 from lib.models import Scorer
 
 # Ads drawn of each stage for a log that Matching's models learn from: what Matching
@@ -105,7 +105,7 @@ def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_imp
       world or unknown changes.
     """
     given = {name: value for name, value in locals().items() if name != "folder"}
-    parameters = json.loads(json.dumps(given)) | {"code": _code()}
+    parameters = json.loads(json.dumps(given)) | {"code": code_digest(build)}
     folder = Path(folder)
     if train_impressions > log_impressions:
         raise ValueError("build: train_impressions must not exceed log_impressions = "
@@ -168,18 +168,6 @@ def _is_built(system):
                 and kept == system.parameters)
     except FileNotFoundError:
         return False
-
-
-def simulation_modules():
-    """The modules that a simulated system is made by."""
-    return [sys.modules[name] for name in sorted(sys.modules)
-            if name.startswith("lib.simulation.")]
-
-
-def _code():
-    """Digest of the code that the system depends on."""
-    modules = [sys.modules[name] for name in (__name__, "lib.serving.export")]
-    return sweep.key(build, {}, [*CODE, deployment, *modules, *simulation_modules()])
 
 
 def _scorer(parameters, features):

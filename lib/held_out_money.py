@@ -30,10 +30,10 @@ def measure_on_log(logs, features, variants, *, base, folder, seeds, cuts, m=2, 
               "variant": plain | {"seed": plain.get("seed", 0) + seed}}
              for plain in (study.fields(line, base, m, k) for line in variants)
              for seed in seeds]
-    rows = pd.DataFrame(sweep.run(try_on_log, tasks, folder, code=study.CODE, n_jobs=n_jobs))
+    rows = pd.DataFrame(sweep.run(try_on_log, tasks, folder, n_jobs=n_jobs))
     kept = []
     for task in tasks:
-        with np.load(f"{sweep.place(try_on_log, task, folder, study.CODE)}.npz") as file:
+        with np.load(f"{sweep.place(try_on_log, task, folder)}.npz") as file:
             kept.append(dict(file))
     values = {name: np.stack([one[name] for one in kept]) for name in kept[0]}
     return rows[:: len(seeds)].reset_index(drop=True), {

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pydantic
 
-from lib import impressions, losses, metrics, models, orders, training
+from lib import impressions, losses, models, training
 from lib.files import fingerprint
 
 LOSSES = {
@@ -16,8 +16,6 @@ LOSSES = {
     "softmax": lambda task: losses.SoftmaxLoss(),
     "pairwise": lambda task: losses.PairwiseLogisticLoss(),
 }
-# What a trained model and its figures depend on.
-CODE = (impressions, losses, metrics, models, orders, training)
 
 
 class Training(pydantic.BaseModel, frozen=True, extra="forbid"):

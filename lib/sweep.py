@@ -1,25 +1,23 @@
 """Many trainings or measurements: parallel over cores or machines, resumable.
 
 A task is a dict of plain values. Its result is kept in a file named by a digest of
-the task and of the code that carries it out, written whole or not at all: whatever
-interrupts a sweep, what is finished is never done again, and another seed, another
-log or other code is another task.
+the task and of the code that carries it out (`lib.code_digest`), written whole or not at
+all: whatever interrupts a sweep, what is finished is never done again, and another seed,
+another log or other code is another task.
 """
-import ast
-import functools
 import hashlib
 import json
-import sys
 import traceback
 from pathlib import Path
 
 import joblib
 from tqdm import tqdm
 
+from lib.code_digest import code_digest
 from lib.files import write_json
 
 
-def run(function, tasks, folder, *, code=(), n_jobs=None, backend="loky", progress=True):
+def run(function, tasks, folder, *, n_jobs=None, backend="loky", progress=True):
     """Carry out the tasks that have no result yet; return all results in order.
 
     Args:
@@ -27,7 +25,6 @@ def run(function, tasks, folder, *, code=(), n_jobs=None, backend="loky", progre
         leave files of its own that begin with `path`, see `place`.
       tasks: list of dicts of plain values (what JSON can hold).
       folder: where results are kept, one JSON file each.
-      code: modules whose source the results depend on beside the function's own.
       n_jobs: tasks at a time; default one a core. Each gets one thread, so that the
         numbers do not depend on how many run side by side.
       backend: of joblib: "loky" (this machine), "dask" or "ray" (many machines; the
@@ -39,7 +36,7 @@ def run(function, tasks, folder, *, code=(), n_jobs=None, backend="loky", progre
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    keys = [place(function, task, folder, code).name for task in tasks]
+    keys = [place(function, task, folder).name for task in tasks]
     waiting = {k: task for k, task in zip(keys, tasks, strict=True)
                if not (folder / f"{k}.json").exists()}
     if waiting:
@@ -56,27 +53,20 @@ def run(function, tasks, folder, *, code=(), n_jobs=None, backend="loky", progre
     return [json.loads((folder / f"{k}.json").read_text())["result"] for k in keys]
 
 
-def place(function, task, folder, code=()):
+def place(function, task, folder):
     """Path, without suffix, of a task's files in the folder of its sweep."""
-    return Path(folder) / key(function, task, [sys.modules[function.__module__], *code])
+    return Path(folder) / key(function, task)
 
 
-def key(function, task, code=()):
-    """Name of a task's result: a digest of function, task and code.
+def key(function, task):
+    """Name of a task's result: a digest of the task, the function and the code it depends on.
 
-    >>> key(len, {"seed": 1}) == key(len, {"seed": 1}) != key(len, {"seed": 2})
+    >>> key(json.dumps, {"seed": 1}) == key(json.dumps, {"seed": 1}) != key(json.dumps, {"seed": 2})
     True
     """
-    text = json.dumps([function.__module__, function.__qualname__, task,
-                       [_source(module) for module in code]], sort_keys=True)
+    text = json.dumps([function.__module__, function.__qualname__, task, code_digest(function)],
+                      sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-@functools.cache
-def _source(module):
-    """A module's source less comments and layout, which change no result."""
-    file = getattr(module, "__file__", None)
-    return ast.unparse(ast.parse(Path(file).read_text())) if file else module.__name__
 
 
 def _carry_out(function, task, folder, name):

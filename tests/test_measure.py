@@ -24,8 +24,8 @@ def changed(spec, **values):
 
 def test_train_and_measure(spec, log, tmp_path):
     row, = sweep.run(measure.train_and_measure, [spec.task()], tmp_path, n_jobs=1,
-                     code=measure.CODE, progress=False)
-    path = sweep.place(measure.train_and_measure, spec.task(), tmp_path, measure.CODE)
+                     progress=False)
+    path = sweep.place(measure.train_and_measure, spec.task(), tmp_path)
     assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".npz"}  # no checkpoint
     scorer = measure.trained(spec, path)
     test = impressions.read(log, scorer.features, start=220, stop=290)

@@ -1,5 +1,4 @@
 """Sweeps: nothing is done twice, nothing finished is lost."""
-import importlib.util
 import json
 
 import numpy as np
@@ -87,21 +86,11 @@ def test_a_result_that_is_not_plain_is_refused_and_not_kept(tmp_path):
     assert list((tmp_path / "not").iterdir()) == []
 
 
-def test_other_values_functions_and_code_are_other_tasks(tmp_path):
-    def module(text):
-        file = tmp_path / "code.py"
-        file.write_text(text)
-        spec = importlib.util.spec_from_file_location("code_of_test", file)
-        made = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(made)
-        key = sweep.key(draw, {"seed": 1}, [made])
-        return made, key
-
-    keep, key = module("a = 1\n")
-    assert key == sweep.key(draw, {"seed": 1}, [keep])
-    assert key == module("# why\na  =  1\n")[1]  # comments and layout change no result
-    others = [module("a = 2\n")[1], sweep.key(draw, {"seed": 1}, []),
-              sweep.key(draw, {"seed": 2}, [keep]), sweep.key(run, {"seed": 1}, [keep])]
-    assert len({key, *others}) == 5
-    ordered = [sweep.key(draw, {"a": 1, "b": 2}), sweep.key(draw, {"b": 2, "a": 1})]
-    assert ordered[0] == ordered[1]
+def test_other_values_and_functions_are_other_tasks():
+    keys = [
+        sweep.key(draw, {"seed": 1}),
+        sweep.key(draw, {"seed": 2}),
+        sweep.key(hand_back, {"seed": 1}),
+    ]
+    assert len(set(keys)) == 3
+    assert sweep.key(draw, {"a": 1, "b": 2}) == sweep.key(draw, {"b": 2, "a": 1})

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 
 from lib.machine import facts
-from lib.serving import batching, bracketing, child, engines, export, inputs, loadgen, peak, work
+from lib.serving import engines
 from lib.serving.batching import CORPUS, random_batched_graph
 from lib.serving.child import reason
 from lib.serving.export import FORMS, random_graph
@@ -22,12 +22,8 @@ from lib.serving.peak import PeakQps, check_search, peak_qps
 from lib.serving.work import graph_flops
 from lib.sizes import check_size_parameters, matrix_flops
 
-__all__ = ["CODE", "PeakQps", "empty_row", "measure_model", "measure_size", "measured", "peak_qps",
+__all__ = ["PeakQps", "empty_row", "measure_model", "measure_size", "measured", "peak_qps",
            "random_inputs", "size_columns"]
-
-# What a measurement depends on beside this module.
-CODE = (batching, bracketing, child, export, inputs, loadgen, peak, work, engines, engines.engine,
-        engines.onnx_runtime, engines.openvino, engines.xla, engines.tensorrt)
 
 
 def measure_model(model, *, candidates, latency_limit_ms, seed, engine="onnxruntime",

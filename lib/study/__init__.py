@@ -7,7 +7,7 @@ among them are worth is also predicted without having seen them (held_out_sizes.
 from lib.study.held_out_sizes import predict_lifts
 from lib.study.plan import Variant, expand_dials, expand_worlds, fields, plain_values
 from lib.study.table import average, read, run
-from lib.study.tasks import CODE, offline, train
+from lib.study.tasks import offline, train
 
-__all__ = ["CODE", "Variant", "average", "expand_dials", "expand_worlds", "fields", "offline",
+__all__ = ["Variant", "average", "expand_dials", "expand_worlds", "fields", "offline",
            "plain_values", "predict_lifts", "read", "run", "train"]

@@ -7,7 +7,7 @@ import pandas as pd
 from lib import base_system, sweep
 from lib.files import fingerprint
 from lib.study.plan import Variant, fields
-from lib.study.tasks import CODE, build_world, try_model
+from lib.study.tasks import build_world, try_model
 
 
 def run(worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, m=2, k=2,
@@ -45,7 +45,7 @@ def run(worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, 
         if spec.log == "stale" and not stale:
             raise ValueError(f"study: {spec.model!r} trains on the stale log; stale is 0")
     tasks = [_world_task(world, base, stale) for world in worlds]
-    built = sweep.run(build_world, tasks, f"{folder}/worlds", code=CODE, n_jobs=n_jobs)
+    built = sweep.run(build_world, tasks, f"{folder}/worlds", n_jobs=n_jobs)
     labels, tasks = [], []
     for world, its_base, made in zip(worlds, bases, built, strict=True):
         for line in variants:
@@ -57,7 +57,7 @@ def run(worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, 
                               "cuts": list(cuts), "visits": visits})
                 labels.append(_labels(world) | {"set": line.get("set", "primary"),
                                                 "kind": line.get("kind", "")})
-    rows = sweep.run(try_model, tasks, f"{folder}/models", code=CODE, n_jobs=n_jobs)
+    rows = sweep.run(try_model, tasks, f"{folder}/models", n_jobs=n_jobs)
     return (pd.DataFrame([_labels(w) | made for w, made in zip(worlds, built, strict=True)]),
             pd.DataFrame([label | row for label, row in zip(labels, rows, strict=True)]))
 

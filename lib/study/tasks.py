@@ -1,20 +1,16 @@
 """The two tasks of a study: a world with its base, and a variant trained, measured and tested."""
 import functools
-import sys
 from typing import NamedTuple
 
 import numpy as np
 
-from lib import base_system, deployment, impressions, measure, metrics, simulation, training
+from lib import base_system, impressions, measure, metrics, simulation, training
 from lib.files import fingerprint
 from lib.models import flops
 from lib.simulation.noise import normal, visit_keys
-from lib.study import plan, whole_lists
+from lib.study import whole_lists
 from lib.study.plan import Variant
 
-# What results depend on.
-CODE = (*measure.CODE, base_system, deployment, measure, plan, whole_lists, sys.modules[__name__],
-        *base_system.simulation_modules())
 WHOLE = "r_over_r_star_whole"
 BLOCK_USERS = 256  # whose scores tell how wide a model's scores spread
 
