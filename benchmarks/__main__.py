@@ -4,8 +4,8 @@ import pkgutil
 import sys
 
 import benchmarks
-from lib import machine
-from lib.files import write_json
+from lib.infra import machine
+from lib.infra.files import write_json
 from lib.run import root
 
 

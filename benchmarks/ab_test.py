@@ -14,10 +14,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.laws import row
-from lib import deployment, impressions, simulation, training
+from lib import simulation, training
+from lib.infra.machine import cores
+from lib.logs import reader
+from lib.logs.features import Features
 from lib.losses import ARFLoss
-from lib.machine import cores
-from lib.models import Scorer
+from lib.models.scorer import Scorer
+from lib.serving import numpy_scorer
 
 USERS, VISITS = 72_000, 4
 RESOLVED = 0.001  # lift whose 95 % interval leaves 0 out
@@ -28,17 +31,17 @@ REPEATS = 3
 
 def models(world, folder):
     """Base and variant, deployed: both learnt from the log of a converged closed loop."""
-    features = impressions.Features(features=world.features)
+    features = Features(features=world.features)
     everyone = world.user_features(np.arange(world.parameters.users))
     ads = world.ad_features(np.arange(world.parameters.ads))
     log = folder / "log.parquet"
 
     def train(scorer, tables=None):
         if tables is not None:
-            impressions.write_logs(log, tables)
-        training.train(scorer, log, loss=ARFLoss(2, 2), stop=impressions.count(log, features),
+            reader.write_logs(log, tables)
+        training.train(scorer, log, loss=ARFLoss(2, 2), stop=reader.count(log, features),
                        learning_rate=0.03, batch_impressions=64, progress=False)
-        return deployment.deploy(scorer, everyone, ads)
+        return numpy_scorer.deploy(scorer, everyone, ads)
 
     learner = Scorer(features, SIZES[0], "mlp", 0)
     loop = simulation.closed_loop(
@@ -46,7 +49,7 @@ def models(world, folder):
         impressions_per_round=IMPRESSIONS, users=LEARNERS,
         matched=simulation.match(world, users=np.arange(LEARNERS)))
     *_, last = loop
-    impressions.write_logs(log, simulation.sample_logs(
+    reader.write_logs(log, simulation.sample_logs(
         last.system, 3 * IMPRESSIONS, seed=0, first_impression=last.next_impression))
     return [train(Scorer(features, size, "mlp", 0)) for size in SIZES]
 

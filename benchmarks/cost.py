@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lib import machine
-from lib.cost import ServiceTimeModel
-from lib.serving import engines, export, load_test
-from lib.serving.child import in_child
-from lib.sizes import matrix_flops
+from lib.cost.service_time import ServiceTimeModel
+from lib.infra import machine
+from lib.infra.child_process import in_child
+from lib.models.flop_count import matrix_flops
+from lib.serving import engines
+from lib.serving.graphs import export
+from lib.serving.load import load_tests
 
 BASE, CANDIDATES, LATENCY_LIMIT_MS = [3328, 1024, 256, 256, 256, 1], 1500, 100.0
 ENGINES = ("onnxruntime", "openvino", "tensorflow_xla")
@@ -93,7 +95,7 @@ def load_rows(times=5):
     found, seconds = [], []
     for seed in tqdm(range(times), desc="load tests of the base", leave=False):
         start = time.perf_counter()
-        found.append(load_test.measure_size(
+        found.append(load_tests.measure_size(
             BASE, candidates=CANDIDATES, latency_limit_ms=LATENCY_LIMIT_MS, seed=seed,
             engine="openvino", workers=machine.cores(), max_seconds=50.0))
         seconds.append(time.perf_counter() - start)

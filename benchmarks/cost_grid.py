@@ -13,15 +13,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lib import machine, sweep
-from lib.cost import cost_per_hour, load_at_limit, required_machines
-from lib.cost.search import Goal, Requests, search
-from lib.design import best_size, size_grid
-from lib.files import replacing
+from lib.cost.algorithm import cost_per_hour, required_machines
+from lib.design.roi_choice import best_size
+from lib.design.size_grids import size_grid
+from lib.design.size_search import Goal, Requests, search
+from lib.infra import machine, sweep
+from lib.infra.files import replacing
 from lib.laws import BNSL
+from lib.models.flop_count import matrix_flops
 from lib.run import root
-from lib.serving.timing import timed
-from lib.sizes import matrix_flops
+from lib.serving.load.service_time import timed
+from lib.serving.queueing import load_at_limit
 
 BASE, SOLVED = [3328, 1024, 256, 256, 256, 1], [16128, 1024, 512, 512, 512, 1]
 SOLVED_LIFT = 0.0085                   # section 5.1
@@ -138,7 +140,7 @@ def replay(table, seed, *, roi_min=1.0, share=0.05, **options):
       seed: of the repeats drawn, the first sizes and the search's draws.
       roi_min: None for revenue less cost.
       share: of the sizes that may be measured.
-      options: of `lib.cost.search.search`.
+      options: of `lib.design.size_search.search`.
 
     Returns: dict of chosen and optimum (size parameters), measurements, share measured,
       regret (of the goal's value, relative to the optimum's), revenue_gap (relative; of

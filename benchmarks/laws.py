@@ -14,8 +14,9 @@ import pandas as pd
 from scipy.optimize import OptimizeWarning, curve_fit
 from tqdm import tqdm
 
-from lib.laws import BNSL, BasinHoppingBNSL, bnsl, predict_next_size
-from lib.revenue import lifts_by_reference
+from lib.laws import BNSL, BasinHoppingBNSL, predict_next_size
+from lib.laws.curve import bnsl
+from lib.validation.revenue_model import lifts_by_reference
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data" / "scaling_curves"

@@ -14,9 +14,13 @@ import numpy as np
 from tqdm import trange
 
 from benchmarks.metrics import row
-from lib import impressions, machine, simulation, training
+from lib import simulation, training
+from lib.infra import machine
+from lib.logs import reader
+from lib.logs.features import Features
 from lib.losses import ARFLoss
-from lib.models import Scorer, flops
+from lib.models.flop_count import flops
+from lib.models.scorer import Scorer
 
 BATCH, PASSES = 64, 7
 HIDDEN = {"small": [32, 8, 8, 8, 1], "larger": [1024, 256, 256, 256, 1]}
@@ -28,9 +32,9 @@ LEARNING_RATE, EPSILON = 0.01, 1e-8
 def write_log(path):
     """Simulate the log of the longest pass; returns its features."""
     world = simulation.World(simulation.world_parameters("small"))
-    impressions.write_logs(path, simulation.sample_logs(
+    reader.write_logs(path, simulation.sample_logs(
         simulation.deploy(simulation.match(world)), BATCH * max(STEPS.values()), seed=0))
-    return impressions.Features(features=world.features)
+    return Features(features=world.features)
 
 
 def compiled_trainee(scorer, loss):
@@ -45,7 +49,7 @@ def one_step_a_call(trainee, log, steps):
     """The other side: a pass in which Keras is handed each step by itself; TrainingReport."""
     trainee.optimizer.reset()
     losses, samples, seconds = [], [], []
-    for batch in impressions.stream(log, trainee.scorer.features, BATCH, window=BATCH * 64,
+    for batch in reader.stream(log, trainee.scorer.features, BATCH, window=BATCH * 64,
                                     stop=steps * BATCH):
         begin = time.perf_counter()
         losses.append(np.ravel(trainee.train_on_batch(

@@ -1,8 +1,8 @@
 """The small log as fixtures: its features, its file, its first impressions."""
 import pytest
-from small_log import FEATURES, make_log
 
-from lib import impressions
+from lib.logs import reader
+from tests.small_log import FEATURES, make_log
 
 
 @pytest.fixture(scope="session")
@@ -13,10 +13,10 @@ def features():
 @pytest.fixture(scope="session")
 def log(tmp_path_factory):
     path = tmp_path_factory.mktemp("log") / "log.parquet"
-    impressions.write_logs(path, [make_log()])
+    reader.write_logs(path, [make_log()])
     return path
 
 
 @pytest.fixture(scope="session")
 def batch(log, features):
-    return impressions.read(log, features, stop=32)
+    return reader.read(log, features, stop=32)

@@ -2,9 +2,9 @@
 import numpy as np
 import pyarrow as pa
 
-from lib import impressions
+from lib.logs.features import Features
 
-FEATURES = impressions.Features(features=[
+FEATURES = Features(features=[
     {"name": "user_id", "side": "user", "kind": "sparse", "buckets": 50, "width": 4},
     {"name": "recent", "side": "user", "kind": "multi_valued", "buckets": 9, "width": 2,
      "length": 3},

@@ -1,24 +1,23 @@
 """What a size costs to serve: Algorithm 1, and models of a request's time that need a few
 measured sizes instead of all of them.
 
-    algorithm     QPS -> machines -> money
-    load          a request's time -> the load at which a latency limit holds
-    device        what processors can do at most: T4, one core, this machine
-    roofline      a request's time from a device's figures, operator by operator
-    published     the roofline of a T4 held against published results
-    residual      what measured times differ by from the roofline's
-    service_time  a request's time from a few measured sizes: roofline and residual
-    search        the best size of a grid from a few measurements
-    why           from FLOPs to cost, step by step
-    table         a reader's own table of costs
+    algorithm         QPS -> machines -> money
+    device            what processors can do at most: T4, one core, this machine
+    roofline          a request's time from a device's figures, operator by operator
+    published         the roofline of a T4 held against published results
+    gaussian_process  what measured times differ by from the roofline's
+    service_time      a request's time from a few measured sizes: roofline and residual
+    training_cost     Algorithm 1 on the training step
 """
-from lib.cost.algorithm import cost_per_hour, machines_interval, priced, required_machines
-from lib.cost.device import T4, Device, this_machine
-from lib.cost.load import load_at_limit
-from lib.cost.roofline import Roofline
-from lib.cost.service_time import ServiceTimeModel
-from lib.cost.table import CostRow, load_costs
 
-__all__ = ["T4", "CostRow", "Device", "Roofline", "ServiceTimeModel", "cost_per_hour",
-           "load_at_limit", "load_costs", "machines_interval", "priced", "required_machines",
-           "this_machine"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "algorithm": ["cost_per_hour", "machines_interval", "priced", "required_machines"],
+        "device": ["Device", "T4", "this_machine"],
+        "roofline": ["Roofline"],
+        "service_time": ["ServiceTimeModel"],
+    },
+)

@@ -73,7 +73,7 @@ def priced(rows, base, machines_base, price_per_hour, *, whole=False, rate="qps"
     """Algorithm 1 over measured sizes: the costs table of DESIGN.md.
 
     Args:
-      rows: measured sizes, list of dicts as of `lib.serving.load_test.measure_size` or a
+      rows: measured sizes, list of dicts as of `lib.serving.load.load_tests.measure_size` or a
         DataFrame; one family on one machine under one latency limit.
       base: size parameters of the base model, one of the rows.
       machines_base: machines that serve it now.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.machine import matrix_product_peak, memory_bandwidth
+from lib.infra.machine import matrix_product_peak, memory_bandwidth
 
 
 @dataclasses.dataclass(frozen=True)

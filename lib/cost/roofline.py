@@ -32,7 +32,7 @@ class Operators(NamedTuple):
 
 def request_operators(size_parameters, form, candidates, user_width=None, *, requests=1,
                       bytes_per_value=4, fused=False):
-    """The operators of a graph of `lib.serving.export`, for sizes [..., layers + 1].
+    """The operators of a graph of `lib.serving.graphs.export`, for sizes [..., layers + 1].
 
     Args:
       form: "naive", "first_layer_optimised" or "twin_tower".

@@ -10,9 +10,9 @@ import pandas as pd
 from scipy import special
 
 from lib.cost.device import CPU_CORE
-from lib.cost.load import load_at_limit
-from lib.cost.residual import Residual, features_of
+from lib.cost.gaussian_process import Residual, features_of
 from lib.cost.roofline import Roofline
+from lib.serving.queueing import load_at_limit
 
 LEAST_ROWS = 3
 

@@ -2,14 +2,18 @@
 
 BNSL and PowerLaw take one factor, JointPowerLaw two; BasinHoppingBNSL is the paper's own
 recipe, for comparison, and `predict_next_size` holds them all against sizes they have
-not seen. How the fit works is told in `lib.laws.average`.
+not seen. How the fit works is told in `lib.laws.bayesian_average`.
 """
-from lib.laws.average import Prior
-from lib.laws.basin_hopping import BasinHoppingBNSL
-from lib.laws.curve import bnsl, log_bnsl
-from lib.laws.held_out import predict_next_size
-from lib.laws.joint import JointPowerLaw
-from lib.laws.law import BNSL, PowerLaw
 
-__all__ = ["BNSL", "BasinHoppingBNSL", "JointPowerLaw", "PowerLaw", "Prior", "bnsl", "log_bnsl",
-           "predict_next_size"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "basin_hopping": ["BasinHoppingBNSL"],
+        "bayesian_average": ["Prior"],
+        "bnsl": ["BNSL", "PowerLaw"],
+        "joint": ["JointPowerLaw"],
+        "next_size": ["predict_next_size"],
+    },
+)

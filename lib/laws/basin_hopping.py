@@ -7,9 +7,9 @@ start at the power law with breaks of size 0 spread over the points, and wide bo
 import numpy as np
 from scipy.optimize import basinhopping
 
+from lib.laws.bnsl import PowerLaw
 from lib.laws.curve import bnsl
-from lib.laws.law import PowerLaw
-from lib.laws.points import check_points
+from lib.laws.observations import check_points
 
 
 class BasinHoppingBNSL:

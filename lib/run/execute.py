@@ -16,7 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
 from lib import run
-from lib.files import replacing
+from lib.infra.files import replacing
 from lib.run.resume import forget, is_finished, remember, stamp
 from lib.run.scorecard import write_scorecard
 

@@ -5,7 +5,7 @@ import json
 import time
 
 from lib import run
-from lib.files import write_json
+from lib.infra.files import write_json
 
 
 def stamp(job):

@@ -2,7 +2,7 @@
 import json
 
 from lib import run
-from lib.files import replacing
+from lib.infra.files import replacing
 
 
 def write_scorecard(profile):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import onnx
 
-from lib.serving.export import naive, twin_tower
+from lib.serving.graphs.export import naive, twin_tower
 
 _OPSET = 18
 # What a SavedModel holds around its model: variables, function calls, saving and restoring.
@@ -37,7 +37,7 @@ def load(path):
       damaged, and for one that would run code, read or write files.
 
     >>> import tempfile
-    >>> from lib.serving.export import naive, random_weights
+    >>> from lib.serving.graphs.export import naive, random_weights
     >>> path = Path(tempfile.mkdtemp()) / "model.onnx"
     >>> onnx.save(naive(random_weights([6, 4, 1], seed=0)), path)
     >>> [value.name for value in load(path).graph.input]
@@ -70,7 +70,8 @@ def _load_onnx(path):
 def _load_keras(path):
     import keras
 
-    from lib.models import MLP, TwinTower
+    from lib.models.mlp_model import MLP
+    from lib.models.twin_tower_model import TwinTower
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True,
@@ -93,8 +94,8 @@ def _load_keras(path):
 
 def _own(model):
     """A model of `lib.models`, in the form that it is served in."""
-    from lib.deployment import layers
-    from lib.models import TwinTower
+    from lib.models.twin_tower_model import TwinTower
+    from lib.serving.numpy_scorer import layers
 
     if isinstance(model, TwinTower):
         return twin_tower(layers(model)[0])

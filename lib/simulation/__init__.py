@@ -7,12 +7,12 @@
 ['impression_id', 'timestamp', 'v', 'ecpm', 'exposed', 'stage']
 """
 
+from lib.simulation.ab_tests import ABTest, Arm, ab_test, run_arm, run_arms
 from lib.simulation.cascade import System, deploy, oracle_system
-from lib.simulation.experiments import ABTest, Arm, ab_test, run_arm, run_arms
+from lib.simulation.closed_loop import Round, closed_loop
 from lib.simulation.logs import sample_logs
 from lib.simulation.matching import Matched, match, oracle_matching
 from lib.simulation.parameters import WorldParameters, world_parameters
-from lib.simulation.rounds import Round, closed_loop
 from lib.simulation.world import World
 
 __all__ = [

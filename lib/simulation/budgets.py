@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from lib.simulation.cascade import oracle_system, visit
-from lib.simulation.noise import normal, visit_keys
+from lib.simulation.keyed_random import normal, visit_keys
 
 ROUNDS = 6  # a throttled advertiser's demand goes to others, who may then need throttling
 LEAST_PACE = 0.02

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from lib.simulation.noise import normal, uniform, visit_keys
+from lib.simulation.keyed_random import normal, uniform, visit_keys
 from lib.simulation.truth import BLOCK_USERS
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from lib.simulation.cascade import best, visit
-from lib.simulation.noise import integers, uniform, visit_keys
+from lib.simulation.keyed_random import integers, uniform, visit_keys
 
 STAGES = ("matching", "pre_ranking", "ranking", "mix_ranking")  # by how far an ad got
 START = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lib.simulation.budgets import paced
 from lib.simulation.cascade import blocks, checked_scores, fuse
-from lib.simulation.noise import uniform, visit_keys
+from lib.simulation.keyed_random import uniform, visit_keys
 from lib.simulation.truth import BLOCK_USERS
 
 EVERY_VISIT = 0  # visit number in the key of what is drawn once per user

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from lib.simulation.noise import normal, visit_keys
+from lib.simulation.keyed_random import normal, visit_keys
 
 BLOCK_USERS = 256  # user x ad matrices are made for this many users at a time
 

@@ -31,7 +31,7 @@ def build(name, model, threads=1, precision="fp32", **options):
     Raises: ValueError for an unknown engine or precision; `EngineUnavailable` where its
       library or device is not there.
 
-    >>> from lib.serving.export import naive, random_weights
+    >>> from lib.serving.graphs.export import naive, random_weights
     >>> build("onnxruntime", naive(random_weights([6, 4, 1], seed=0)), threads=2).threads
     2
     """

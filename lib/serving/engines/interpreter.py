@@ -16,7 +16,7 @@ class Program:
 
     Raises: ValueError where the graph has an operator that is not here.
 
-    >>> from lib.serving.export import first_layer_optimised, random_weights
+    >>> from lib.serving.graphs.export import first_layer_optimised, random_weights
     >>> program = Program(first_layer_optimised(random_weights([6, 4, 1], seed=0)))
     >>> inputs = {"user": np.ones((1, 3), "f"), "ad_parts": np.ones((5, 4), "f")}
     >>> program(np, program.weights, inputs).shape

@@ -8,7 +8,7 @@ class OnnxRuntime(GraphEngine):
     """ONNX Runtime on the CPU, in single precision.
 
     >>> import numpy as np
-    >>> from lib.serving.export import naive, random_weights
+    >>> from lib.serving.graphs.export import naive, random_weights
     >>> engine = OnnxRuntime(naive(random_weights([6, 4, 1], seed=0)))
     >>> engine.input_shapes
     {'user': (1, 3), 'ads': ('candidates', 3)}

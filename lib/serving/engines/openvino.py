@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from lib.machine import cores
+from lib.infra.machine import cores
 from lib.serving.engines.engine import GraphEngine, request_shapes
 
 _TYPES = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
@@ -25,7 +25,7 @@ class OpenVino(GraphEngine):
 
     Raises: ValueError, beside `GraphEngine`'s, for a precision that this processor lacks.
 
-    >>> from lib.serving.export import naive, random_weights
+    >>> from lib.serving.graphs.export import naive, random_weights
     >>> engine = OpenVino(naive(random_weights([6, 4, 1], seed=0)))
     >>> inputs = {"user": np.ones((1, 3), "f"), "ads": np.ones((5, 3), "f")}
     >>> engine.run(inputs).shape

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from lib.files import replacing
+from lib.infra.files import replacing
 from lib.serving.engines.engine import EngineUnavailable, GraphEngine, request_shapes
-from lib.serving.half import half
+from lib.serving.graphs.half_precision import half
 
 _THREAD_LOCAL = 1  # cudaStreamCaptureModeThreadLocal
 
@@ -24,7 +24,7 @@ class TensorRt(GraphEngine):
     """TensorRT: one engine a count of candidates, one CUDA graph a calling thread.
 
     The network is strongly typed: it computes in the types of its ONNX graph, which for
-    fp16 is that of `lib.serving.half`. fp32 is single precision in full, not TF32.
+    fp16 is that of `lib.serving.graphs.half_precision`. fp32 is single precision in full, not TF32.
 
     Args:
       threads: must be 1, the one that sends the requests: the device does the work.

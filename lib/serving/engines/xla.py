@@ -8,7 +8,7 @@ import onnx
 
 from lib.serving.engines.engine import EngineUnavailable, GraphEngine
 from lib.serving.engines.interpreter import Program
-from lib.serving.half import half
+from lib.serving.graphs.half_precision import half
 
 
 class TensorFlowXla(GraphEngine):
@@ -17,7 +17,7 @@ class TensorFlowXla(GraphEngine):
     TensorFlow starts at the first request, for its threads are a process's: an engine of
     another number in the same process is refused then. A load test has its own process.
 
-    >>> from lib.serving.export import naive, random_weights
+    >>> from lib.serving.graphs.export import naive, random_weights
     >>> TensorFlowXla(naive(random_weights([6, 4, 1], seed=0))).input_shapes
     {'user': (1, 3), 'ads': ('candidates', 3)}
     """
@@ -72,7 +72,7 @@ class JaxXla(GraphEngine):
 
     Weights lie on the device. Inputs are sent with each request, unless they were placed
     there by `to_device`; scores come back as NumPy. fp32 is single precision in full, not
-    TF32; fp16 is the graph of `lib.serving.half`.
+    TF32; fp16 is the graph of `lib.serving.graphs.half_precision`.
 
     Args:
       threads: must be 1, the one that sends the requests: the device does the work.

@@ -1,0 +1,245 @@
+"""The best size of a grid from a few measurements instead of all of them.
+
+Revenue of every size is known (law and G); its cost is known only where it was measured,
+and elsewhere by `ServiceTimeModel`, within its uncertainty. The search measures, one at a
+time, the size whose measurement promises most: the expected gain of revenue (or profit)
+over the best size measured so far, over joint draws of all costs. Only a measured size is
+ever recommended; one whose ROI is in doubt, or the base, may be measured once more.
+"""
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from lib.cost.algorithm import cost_per_hour, required_machines
+from lib.cost.device import CPU_CORE
+from lib.cost.roofline import Roofline
+from lib.cost.service_time import LEAST_ROWS, ServiceTimeModel
+from lib.design.roi_choice import check_money, meets_roi
+from lib.serving.queueing import load_at_limit, time_at_load
+
+
+class Goal(NamedTuple):
+    """What the best size is: most revenue at an incremental ROI, or most profit.
+
+    Revenue and cost count from the base (see `lib.design`), per hour, in one currency.
+    """
+    revenue: np.ndarray          # [sizes] or [draws, sizes], beyond the base's
+    base: int                    # index of the base
+    machines_base: float         # that serve it now
+    price_per_hour: float        # of one machine
+    roi_min: float | None = 1.0  # None: revenue less cost is maximised, without a limit
+
+    def cost(self, qps):
+        """Cost beyond the base's of [..., sizes] QPS; inf where it is 0."""
+        machines = required_machines(qps[..., [self.base]], self.machines_base, qps)
+        return cost_per_hour(machines - self.machines_base, self.price_per_hour)
+
+    def value(self, qps):
+        """What each size is worth, [..., sizes]; -inf where it cannot be chosen."""
+        revenue, cost = check_money("Goal", self.revenue, self.cost(qps), self.roi_min or 0.0)
+        if self.roi_min is None:
+            return revenue - cost
+        return np.where(meets_roi(revenue, cost, self.roi_min), revenue, -np.inf)
+
+
+class Requests(NamedTuple):
+    """The requests under which sizes are measured, the same for all of them."""
+    candidates: int
+    latency_limit_ms: float
+    form: str = "first_layer_optimised"
+    workers: int = 1
+    user_width: int | None = None
+
+
+class Found(NamedTuple):
+    """The result of a search."""
+    best: int               # index of the size
+    confidence: float       # that no other size is worth more by over `tolerance`
+    expected_gain: float    # of the next measurement, in the goal's currency
+    enough: bool            # the asked confidence was reached within the budget
+    rows: list              # measured rows, in order; enough to go on later
+    model: ServiceTimeModel
+
+
+def search(sizes, goal, measure, requests, *, budget, initial=4, confidence=0.95, tolerance=0.005,
+           device=CPU_CORE, draws=256, seed=0, rows=(), progress=True):
+    """Find the best size in as few measurements as it takes.
+
+    Args:
+      sizes: [sizes, layers + 1] size parameters, up to a few thousand.
+      goal: `Goal`, over the same sizes.
+      measure: size parameters (list) -> dict with qps, or with service_ms (and no qps, or NaN)
+        if the load that queueing theory gives for it will do; a qps of 0, neither of the two,
+        or an error raised is a size that cannot be served. Through `lib.infra.sweep` every
+        measurement is kept.
+      requests: `Requests`.
+      budget: most measurements in all, `initial` and the given rows included.
+      initial: measurements before the first choice: the base and sizes apart from each other.
+      confidence, tolerance: the search ends when no size is worth `tolerance` (relative)
+        more than the best measured one in this share of draws.
+      device: prior of `ServiceTimeModel`.
+      rows: measured before, such as those of an interrupted search.
+      seed: of the first sizes and of the draws.
+
+    Returns: `Found`.
+    Raises: ValueError for a bad argument, or where the base cannot be served or fewer than
+      three sizes can.
+    """
+    sizes = np.asarray(sizes)
+    _check(sizes, goal, budget, initial, confidence)
+    state = _State(sizes, requests, rows)
+    with tqdm(total=budget, initial=len(state.rows), desc="sizes measured", leave=False,
+              disable=not progress) as bar:
+        def measured(index):
+            state.add(index, measure)
+            bar.update()
+
+        _begin(state, goal.base, measured, device, initial, budget, seed)
+        while True:
+            model, qps = state.posterior(device, draws, seed)
+            best, gain, sure = _outlook(goal, qps, list(state.loads), tolerance)
+            enough = sure >= confidence or gain.max() <= 0
+            if enough or len(state.rows) >= budget:
+                return Found(best, sure, float(gain.max()), enough, state.rows, model)
+            promising = int(gain.argmax())
+            # A doubt about the best size's ROI is one about the base's load as well.
+            if promising == best and state.times(best) > state.times(goal.base):
+                promising = goal.base
+            measured(promising)
+
+
+def _begin(state, base, measured, device, initial, budget, seed):
+    """Measure what a first model needs."""
+    for index in first_sizes(state.sizes, base, state.requests, device, initial, seed):
+        if index not in state.loads and len(state.rows) < budget:
+            measured(index)
+    if base in state.failed():
+        raise ValueError(f"search: the base {state.sizes[base].tolist()} must be served; its row "
+                         f"says {state.row(base)}")
+    for index in np.random.default_rng(seed).permutation(len(state.sizes)).tolist():
+        if len(state.served()) >= LEAST_ROWS or len(state.rows) >= budget:
+            break
+        if index not in state.loads:
+            measured(index)
+    if len(state.served()) < LEAST_ROWS:
+        raise ValueError(f"search: {LEAST_ROWS} sizes must be served for a model of the others; "
+                         f"of {len(state.rows)} measured, {len(state.served())} were")
+
+
+def first_sizes(sizes, base, requests, device, count, seed, tries=64):
+    """The base and `count` - 1 sizes that tell the kinds of work apart.
+
+    Of `tries` random designs the one whose shares of work (by the device's own figures)
+    span most, by determinant.
+    """
+    times = Roofline(device).times(sizes, requests.form, requests.candidates,
+                                   user_width=requests.user_width)
+    shares = np.log(times[:, times.min(axis=0) > 0])
+    rng = np.random.default_rng(seed)
+    others = np.setdiff1d(np.arange(len(sizes)), [base])
+    designs = [np.append(base, rng.choice(others, min(count, len(sizes)) - 1, replace=False))
+               for _ in range(tries)]
+
+    def spanned(design):
+        apart = shares[design] - shares[design].mean(axis=0)
+        return np.linalg.slogdet(apart @ apart.T + 1e-3 * np.eye(len(design)))[1]
+
+    return [int(i) for i in max(designs, key=spanned)]
+
+
+class _State:
+    """Rows measured so far, and what they make known of all sizes."""
+
+    def __init__(self, sizes, requests, rows):
+        self.sizes, self.requests = sizes, requests
+        self._index = {tuple(size): i for i, size in enumerate(sizes.tolist())}
+        self.rows, self.loads = [], {}  # loads: index -> QPS of its measurements
+        for row in rows:
+            size = tuple(row["size_parameters"])
+            if size not in self._index:
+                raise ValueError(f"search: rows hold the size {list(size)}, which is not among "
+                                 "the sizes")
+            self._keep(self._index[size], dict(row))
+
+    def add(self, index, measure):
+        size = self.sizes[index].tolist()
+        try:
+            row = dict(measure(size))
+        except Exception as error:  # whatever a size did to the engine, the others go on
+            row = {"qps": 0.0, "failure": f"{type(error).__name__}: {error}"}
+        self._keep(index, {**row, "size_parameters": size})
+
+    def _keep(self, index, row):
+        service_ms = row.get("service_ms", np.nan)
+        if np.isnan(row.get("qps", np.nan)) and service_ms > 0:
+            row["qps"] = float(load_at_limit(service_ms, self.requests.latency_limit_ms,
+                                             workers=self.requests.workers))
+        self.rows.append(row)
+        self.loads.setdefault(index, []).append(float(np.nan_to_num(row.get("qps", 0.0))))
+
+    def failed(self):
+        """Indices of the sizes that could not be served when measured."""
+        return [i for i, loads in self.loads.items() if min(loads) <= 0]
+
+    def served(self):
+        """Indices of the other measured sizes."""
+        return [i for i, loads in self.loads.items() if min(loads) > 0]
+
+    def times(self, index):
+        """How often a size was measured."""
+        return len(self.loads.get(index, ()))
+
+    def row(self, index):
+        return next((row for row in self.rows if row["size_parameters"]
+                     == self.sizes[index].tolist()), "nothing")
+
+    def posterior(self, device, draws, seed):
+        """The model, and joint draws of all sizes' QPS [draws, sizes]; 0 for what failed."""
+        index, loads = zip(*((i, qps) for i in self.served() for qps in self.loads[i]),
+                           strict=True)
+        to = self.requests
+        # The time that explains the measured load: a search decides by loads.
+        table = pd.DataFrame({
+            "size_parameters": self.sizes[list(index)].tolist(), "form": to.form,
+            "candidates": to.candidates, "user_width": to.user_width,
+            "service_ms": time_at_load(loads, to.latency_limit_ms,
+                                       workers=to.workers)})
+        model = ServiceTimeModel(device).fit(table)
+        qps = model.sample_qps(self.sizes, to.form, to.candidates, to.latency_limit_ms,
+                               workers=to.workers, user_width=to.user_width, draws=draws,
+                               seed=seed)
+        qps[:, self.failed()] = 0.0
+        return model, qps
+
+
+def _outlook(goal, qps, known, tolerance):
+    """Best measured size; expected gain of measuring each size; confidence in the best."""
+    value = goal.value(qps)
+    # A size is worth what it is worth in the middle draw: -inf where it fails in most.
+    middle = np.median(value[:, known], axis=0)
+    best = int(known[middle.argmax()]) if middle.max() > -np.inf else goal.base
+    standing = max(float(middle.max()), 0.0)
+    above = np.maximum(value - standing, 0.0)
+    above[:, best] = 0.0
+    gain = above.mean(axis=0)
+    fails = value[:, best] == -np.inf
+    gain[best] = standing * fails.mean()  # what choosing it would lose
+    beaten = (above > tolerance * abs(standing)).any(axis=1)
+    return best, gain, float(1 - (beaten | fails).mean())
+
+
+def _check(sizes, goal, budget, initial, confidence):
+    revenue = np.asarray(goal.revenue)
+    if sizes.ndim != 2 or revenue.shape[-1] != len(sizes):
+        raise ValueError("search: sizes must be [sizes, layers + 1] and revenue [..., sizes]; "
+                         f"got {sizes.shape} and {revenue.shape}")
+    if not 0 <= goal.base < len(sizes):
+        raise ValueError(f"search: base must be an index of the {len(sizes)} sizes; "
+                         f"got {goal.base}")
+    if not 3 <= initial <= budget:
+        raise ValueError(f"search: initial must be at least 3 and at most the budget; "
+                         f"got initial = {initial}, budget = {budget}")
+    if not 0 < confidence <= 1:
+        raise ValueError(f"search: confidence must lie in 0 .. 1; got {confidence}")

@@ -1,0 +1,123 @@
+"""A study carried out: one row a training, one row a model."""
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib.experiments import converged_system
+from lib.experiments.study.plan import Variant, fields
+from lib.experiments.study.tasks import build_world, try_model
+from lib.infra import sweep
+from lib.infra.files import fingerprint
+
+
+def run(worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, m=2, k=2,
+        n_jobs=None):
+    """Every variant in every world, `len(seeds)` trainings each.
+
+    What a variant does not say is as its base: size, data, learning rate, batches. All are
+    measured on the impressions of the log behind those that the base has trained on.
+
+    Args:
+      worlds: list of dicts of `expand_worlds` or `expand_dials`, or {"world": NAME, "system":
+        FOLDER} for what `converged_system.build` left in a folder.
+      variants: list of dicts, each `Variant` fields that differ from the base, and ABOUT;
+        `data_share` is the share of the base's impressions that a variant trains on.
+      folder: of the sweeps.
+      seeds: added to a variant's own, one training each.
+      cuts: the m at which R/R* and Recall are measured; `m` is among them.
+      visits: of every user in each arm.
+      base: arguments of `converged_system.build` beside folder, world, seed and world_changes; for
+        worlds that are not there yet.
+      stale: radians that the truth has turned since the stale log; 0: no such log.
+      m, k: of losses and metrics.
+      n_jobs: tasks at a time.
+
+    Returns: (built, models): a row a world (gap to the oracle, last change of the loop), and a
+      row a training: world, dial, value, model, set, kind, seed, metrics and their standard
+      errors (of the difference to the base on the same impressions), lifts by billing.
+    Raises: ValueError for a variant or world that is not one, before anything is run.
+    """
+    if m not in cuts:
+        raise ValueError(f"study: m = {m} must be among the cuts {cuts}")
+    bases = [converged_system.load(w["system"]).parameters if "system" in w else base for w in worlds]
+    for line in variants:
+        spec = Variant(logs="", features="", **fields(line, bases[0], m, k))
+        if spec.log == "stale" and not stale:
+            raise ValueError(f"study: {spec.model!r} trains on the stale log; stale is 0")
+    tasks = [_world_task(world, base, stale) for world in worlds]
+    built = sweep.run(build_world, tasks, f"{folder}/worlds", n_jobs=n_jobs)
+    labels, tasks = [], []
+    for world, its_base, made in zip(worlds, bases, built, strict=True):
+        for line in variants:
+            plain = fields(line, its_base, m, k)
+            for seed in seeds:
+                variant = plain | {"seed": plain.get("seed", 0) + seed}
+                tasks.append({"system": made["system"], "stale": made["stale"],
+                              "logs_sha256": made["logs_sha256"], "variant": variant,
+                              "cuts": list(cuts), "visits": visits})
+                labels.append(_labels(world) | {"set": line.get("set", "primary"),
+                                                "kind": line.get("kind", "")})
+    rows = sweep.run(try_model, tasks, f"{folder}/models", n_jobs=n_jobs)
+    return (pd.DataFrame([_labels(w) | made for w, made in zip(worlds, built, strict=True)]),
+            pd.DataFrame([label | row for label, row in zip(labels, rows, strict=True)]))
+
+
+def read(trainings):
+    """(built, models) of an earlier `run`, from its tables.
+
+    Args:
+      trainings: CSV file of `models`; `built` is worlds.csv beside it.
+
+    Raises: ValueError for a missing file or column, naming it.
+    """
+    trainings = Path(trainings)
+    need = {"world", "dial", "value"}
+    built = _csv(trainings.with_name("worlds.csv"), need | {"oracle_gap", "change"})
+    models = _csv(trainings, need | {"model", "set", "kind", "seed", "r_over_r_star",
+                                     "revenue_lift", "revenue_lift_se"})
+    return built, models
+
+
+def _csv(path, need):
+    if not path.is_file():
+        raise ValueError(f"{path}: not found; expected a table that an earlier study wrote")
+    texts = ["dial", "set", "kind"]  # also where no row has any
+    table = pd.read_csv(path, dtype=dict.fromkeys(texts, "str"))
+    if missing := sorted(need - set(table)):
+        raise ValueError(f"{path}: column {missing[0]!r} is missing; got {', '.join(table)}")
+    return table.fillna(dict.fromkeys(texts, ""))
+
+
+def _labels(world):
+    return {"world": world["world"], "dial": world.get("dial", ""),
+            "value": world.get("value", np.nan)}
+
+
+def _world_task(world, base, stale):
+    if "system" in world:
+        system = converged_system.load(world["system"])
+        return {"system": world["system"], "logs_sha256": fingerprint(system.logs), "stale": stale}
+    return {"build": {**base, "world": world["preset"], "seed": world["seed"],
+                      "world_changes": world["changes"]}, "stale": stale}
+
+
+def average(models):
+    """One row a world and model: means over training seeds.
+
+    Standard errors are averaged, not divided: trainings share test impressions, users and luck.
+    `trainings` counts them, and NAME_spread is the standard deviation between them.
+
+    >>> table = pd.DataFrame({"world": "A", "dial": "", "value": np.nan, "set": "primary",
+    ...                       "kind": "size", "model": "wide", "seed": [0, 1],
+    ...                       "ndcg": [0.8, 0.9]})
+    >>> average(table)[["model", "trainings", "ndcg", "ndcg_spread"]].round(3).values.tolist()
+    [['wide', 2, 0.85, 0.071]]
+    """
+    keys = ["world", "dial", "value", "set", "kind", "model"]
+    numbers = [name for name in models.select_dtypes("number") if name not in (*keys, "seed")]
+    groups = models.groupby(keys, sort=False, dropna=False)
+    spread = groups[[name for name in numbers if not name.endswith("_se")]].std(ddof=1)
+    kept = [name for name in ("family", "size_parameters") if name in models]
+    return pd.concat([groups.size().rename("trainings"), groups[kept].first(),
+                      groups[numbers].mean(), spread.add_suffix("_spread")], axis=1).reset_index()

@@ -1,0 +1,378 @@
+"""Laws of one factor, such as R/R* on FLOPs: broken neural scaling law and power law.
+
+Both rise or fall towards an asymptote. Errors count relative to y (in log y), and
+predictions average over many plausible curves (`average`), so that what the points do
+not settle, above all the asymptote, widens the interval instead of being guessed.
+"""
+from dataclasses import asdict, replace
+
+import numpy as np
+from scipy.special import ndtr
+
+from lib.laws.bayesian_average import Grid, Members, Prior
+from lib.laws.curve import bnsl
+from lib.laws.observations import check_points, gather_points
+from lib.laws.variable_projection import Projection, refine, refined
+
+# Factor on the interval's half widths (in log y), so that 90 % intervals hold 90 % of the
+# held-out points of the even-numbered vision curves: the laws of an average are a little
+# too much alike beyond the data.
+WIDEN = 1.1
+
+
+class BNSL:
+    """Broken neural scaling law, y = a + b x^{-c0} prod_i (1 + (x/d_i)^{1/f_i})^{-c_i f_i} (Eq 6).
+
+    Args:
+      breaks: number of breaks (the paper's t), or "auto": the average over 0, 1 and 2,
+        as far as the number of sizes allows.
+      direction: "falling" (losses, errors), "rising" (R/R*), or "auto", by rank correlation.
+      bound: a value that y cannot pass, such as 1 for R/R*; None is 0 for a falling law
+        and no bound for a rising one.
+      monotone: keep only curves without a turn, as cost and ROI need them.
+      prior: `Prior` of the average.
+
+    Attributes after `fit`:
+      params_: most plausible single curve, the names of Eq 6: a, b, c0, c, d, f.
+      r_squared_, mean_deviation_, max_deviation_: of the averaged prediction at the
+        points, deviations in units of y, as the paper reports them.
+      residuals_: y minus prediction, in the order given.
+      noise_: standard deviation of log y around the law.
+      break_weights_: {number of breaks: its share of the average}.
+
+    >>> flops = np.geomspace(1e6, 1e8, 9)
+    >>> law = BNSL().fit(flops, 0.9 - 0.1 * (flops / 1e6) ** -0.4)
+    >>> float(law.predict(1e9).round(3))
+    0.894
+    >>> mean, low, high = law.predict(1e9, interval=0.9)
+    >>> bool(low < mean < high), round(law.params_["c0"], 3)
+    (True, 0.4)
+    """
+
+    def __init__(self, breaks="auto", *, direction="auto", bound=None, monotone=False, prior=None):
+        self.breaks, self.direction = breaks, direction
+        self.bound, self.monotone, self.prior = bound, monotone, prior
+
+    def get_params(self, deep=True):
+        """Settings by name, as scikit-learn has it."""
+        return {"breaks": self.breaks, "direction": self.direction, "bound": self.bound,
+                "monotone": self.monotone, "prior": self.prior}
+
+    def set_params(self, **settings):
+        """Changes settings by name; returns self."""
+        for name, value in settings.items():
+            if name not in self.get_params():
+                raise ValueError(f"{type(self).__name__}: unknown setting {name!r}; "
+                                 f"there are {', '.join(self.get_params())}")
+            setattr(self, name, value)
+        return self
+
+    def fit(self, x, y, groups=None):
+        """Fits the average of laws to measurements.
+
+        Args:
+          x: scaling factor of every measurement, > 0, [measurements].
+          y: metric of every measurement, > 0, [measurements].
+          groups: the size each measurement repeats (several seeds); by default, its x.
+
+        Returns: self.
+        Raises: ValueError for non-finite or non-positive values, fewer than 3 sizes or 3
+          more than breaks, constant y, a bound that y passes.
+        """
+        name = type(self).__name__
+        breaks, prior = self._check_settings(), self._prior()
+        least = 3 + (0 if breaks == "auto" else breaks)
+        x, y, groups = check_points(x, y, groups, name=f"{name}.fit", least=least)
+        points = gather_points(x, y, groups, direction=self.direction, bound=self.bound,
+                               error_ratio=prior.error_ratio,
+                               error_length=prior.error_length, name=f"{name}.fit")
+        sizes = len(points.u)
+        counts = range(min(2, (sizes - 3) // 3) + 1) if breaks == "auto" else [breaks]
+        grid = Grid(points, prior)
+        members = grid.members({b: grid.log_evidence(b) for b in counts})
+        if roughness(points) < 0.1 * members.weight @ members.noise:
+            counts = range(4) if breaks == "auto" else [breaks]
+            members = exact_members(points, grid, members, counts)
+        if self.monotone:
+            kept = members.monotone()
+            if not kept.any():
+                raise ValueError(f"{name}.fit: no monotone law fits; y turns along x")
+            members = members.take(kept)
+        self.points_, self.members_, self._params = points, members, None
+        self.x_, self.y_, self.groups_ = x, y, groups
+        self.noise_ = float(np.sqrt(points.single) * (members.weight @ members.noise))
+        used = np.count_nonzero(members.theta[:, 2:], axis=1)
+        self.break_weights_ = {int(b): float(members.weight[used == b].sum())
+                               for b in np.unique(used)}
+        return self
+
+    def _prior(self):
+        return self.prior or Prior()
+
+    def _check_settings(self):
+        name = type(self).__name__
+        whole = isinstance(self.breaks, (int, np.integer)) and not isinstance(self.breaks, bool)
+        if self.breaks != "auto" and not (whole and 0 <= self.breaks <= 6):
+            raise ValueError(f'{name}: breaks must be "auto" or 0..6; got {self.breaks!r}')
+        if self.direction not in ("auto", "falling", "rising"):
+            raise ValueError(f'{name}: direction must be "auto", "falling" or "rising"; '
+                             f"got {self.direction!r}")
+        return self.breaks
+
+    def predict(self, x, interval=None):
+        """Averaged law at x.
+
+        Args:
+          x: scaling factor, > 0, any shape.
+          interval: probability that an interval should cover a *new measurement* at x,
+            noise included, such as 0.9.
+
+        Returns: y of x's shape; with `interval`, a tuple (mean, low, high).
+        Raises: ValueError for x that is not finite and > 0, or an interval outside (0, 1).
+        """
+        u = self._locate(x)
+        log_y, sd = self.members_.log_y(u, self.points_.sign)
+        centre = self.members_.weight @ log_y
+        mean = self._in_units(centre, x)
+        if interval is None:
+            return mean
+        if not 0 < interval < 1:
+            raise ValueError(f"{type(self).__name__}.predict: interval must lie between 0 and 1; "
+                             f"got {interval}")
+        sd = np.hypot(sd, np.sqrt(self.points_.single) * self.members_.noise[:, None])
+        low, high = (mixture_quantile(q, log_y, sd, self.members_.weight)
+                     for q in ((1 - interval) / 2, (1 + interval) / 2))
+        return (mean, self._in_units(centre + WIDEN * (low - centre), x),
+                self._in_units(centre + WIDEN * (high - centre), x))
+
+    def sample(self, x, draws=200, seed=0):
+        """Plausible laws (without noise) at x, [draws, *x.shape], to carry doubt onwards."""
+        rng, members = np.random.default_rng(seed), self.members_
+        rows = rng.choice(len(members), size=draws, p=members.weight)
+        spread, axes = np.linalg.eigh(members.cov[rows])
+        normal = np.sqrt(np.maximum(spread, 0.0)) * rng.standard_normal(spread.shape)
+        theta = members.theta[rows] + (axes @ normal[:, :, None])[:, :, 0]
+        u, sign = self._locate(x), self.points_.sign
+        drawn, _ = replace(members.take(rows), theta=theta).log_y(u, sign)
+        centre = members.weight @ members.log_y(u, sign)[0]
+        drawn = np.exp(centre + WIDEN * (drawn - centre)) * self.points_.unit
+        return drawn.reshape(draws, *np.shape(x))
+
+    def gain(self, x, base, interval=0.9, draws=1000, seed=0):
+        """y at x minus y at base, both without noise, as (mean, low, high).
+
+        Narrower than two intervals held against each other: what moves the whole law
+        moves both ends.
+        """
+        at = np.append(np.ravel(x), base)
+        drawn, mean = self.sample(at, draws, seed), self.predict(at)
+        low, high = np.quantile(drawn[:, :-1] - drawn[:, -1:],
+                                [(1 - interval) / 2, (1 + interval) / 2], axis=0)
+        return tuple(v.reshape(np.shape(x))[()] for v in (mean[:-1] - mean[-1], low, high))
+
+    def bootstrap(self, x, refits=200, seed=0):
+        """The single best curve refitted to resampled sizes, at x: [refits, *x.shape].
+
+        The usual bootstrap, for comparison: its spread is too narrow beyond the data.
+        """
+        rng, points = np.random.default_rng(seed), self.points_
+        best, breaks = self._best_member()
+        n = len(points.u)
+        counts = rng.multinomial(n, np.full(n, 1 / n), size=refits)
+        problem = Projection(points, self._prior(), breaks, points.count * counts)
+        start = np.repeat(problem.pack(best), refits, axis=0)
+        p, theta, noise = refine(problem, start, np.repeat(best.noise, refits), steps=3)
+        asymptote, _, place, sharpness = problem.unpack(p)
+        laws = Members(np.full(refits, 1 / refits), asymptote, place, sharpness, theta,
+                       np.zeros((refits, 2 + breaks, 2 + breaks)), noise)
+        log_y, _ = laws.log_y(self._locate(x), points.sign)
+        return (np.exp(log_y) * points.unit).reshape(refits, *np.shape(x))
+
+    @property
+    def params_(self):
+        return self._eq6()
+
+    @property
+    def residuals_(self):
+        return self.y_ - self.predict(self.x_)
+
+    @property
+    def r_squared_(self):
+        return 1 - float(np.sum(self.residuals_**2) / np.sum((self.y_ - self.y_.mean()) ** 2))
+
+    @property
+    def mean_deviation_(self):
+        return float(np.abs(self.residuals_).mean())
+
+    @property
+    def max_deviation_(self):
+        return float(np.abs(self.residuals_).max())
+
+    def curve(self, x):
+        """The most plausible single curve, Eq 6 with `params_`, at x."""
+        return bnsl(np.asarray(x, dtype=float), **self._eq6())
+
+    def _eq6(self):
+        if self._params is None:  # found when first asked for: predictions do not need it
+            best, breaks = self._best_member()
+            self._params = eq6_params(best, breaks, self.points_)
+        return self._params
+
+    def _best_member(self):
+        members, points = self.members_, self.points_
+        best = members.take([int(np.argmax(members.weight))])
+        breaks = int(np.count_nonzero(best.theta[0, 2:]))
+        if len(points.u) > 3 + 3 * breaks:
+            best = refined(points, self._prior(), best, breaks, steps=30)
+        return best, breaks
+
+    def _locate(self, x):
+        x = np.asarray(x, dtype=float)
+        if not np.all(np.isfinite(x) & (x > 0)):
+            raise ValueError(f"{type(self).__name__}.predict: x must be finite and > 0; got "
+                             f"{x[~(np.isfinite(x) & (x > 0))].flat[0]}")
+        return np.log(x).ravel() - np.log(self.points_.largest_x)
+
+    def _in_units(self, log_y, x):
+        return (np.exp(log_y) * self.points_.unit).reshape(np.shape(x))[()]
+
+    def summary(self):
+        """A few lines to print: the curve, how it fits, what is sure and what is not."""
+        p, points = self._eq6(), self.points_
+        word = "falls" if points.sign > 0 else "rises"
+        ahead = 2 * points.largest_x
+        mean, low, high = self.predict(ahead, interval=0.9)
+        shares = ", ".join(f"{b}: {w:.0%}" for b, w in self.break_weights_.items())
+        breaks = "".join(f"\n  break at x = {d:.4g}: slope changes by {-c:+.3f}, sharpness {f:.3g}"
+                         for c, d, f in zip(p["c"], p["d"], p["f"], strict=True))
+        return (f"{type(self).__name__}: y {word} towards a = {p['a']:.5g}, b = {p['b']:.4g}, "
+                f"c0 = {p['c0']:.4f}{breaks}\n"
+                f"  {len(self.y_)} measurements of {len(points.u)} sizes, "
+                f"R2 = {self.r_squared_:.4f}, deviation mean {self.mean_deviation_:.3g}, "
+                f"max {self.max_deviation_:.3g}\n"
+                f"  number of breaks in the average: {shares}\n"
+                f"  at x = {ahead:.4g}, twice the largest: {mean:.5g} (90 %: {low:.5g} to "
+                f"{high:.5g})")
+
+    def to_dict(self):
+        """Settings and measurements, as JSON can hold them; `from_dict` fits again."""
+        settings = self.get_params()
+        settings["prior"] = self.prior and asdict(self.prior)
+        return {"law": type(self).__name__, "settings": settings, "x": self.x_.tolist(),
+                "y": self.y_.tolist(), "groups": self.groups_.tolist()}
+
+    @classmethod
+    def from_dict(cls, saved):
+        """The law that `to_dict` saved: fits are deterministic and take milliseconds."""
+        if saved["law"] != cls.__name__:
+            raise ValueError(f"{cls.__name__}.from_dict: got a {saved['law']}")
+        settings = dict(saved["settings"])
+        settings["prior"] = settings["prior"] and Prior(**settings["prior"])
+        return cls(**settings).fit(saved["x"], saved["y"], saved["groups"])
+
+    def __repr__(self):
+        shown = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items() if v is not None)
+        return f"{type(self).__name__}({shown})"
+
+
+class PowerLaw(BNSL):
+    """Power law with a constant, y = a x^{-b} + c, the form of the second paper.
+
+    A BNSL without breaks; a < 0 and b > 0 for a rising metric. Settings and attributes as
+    there, but `params_` holds a, b, c.
+
+    >>> x = np.geomspace(1e3, 1e6, 7)
+    >>> law = PowerLaw().fit(x, 3.0 * x**-0.25 + 0.5)
+    >>> {k: round(v, 4) for k, v in law.params_.items()}
+    {'a': 3.0, 'b': 0.25, 'c': 0.5}
+    """
+
+    def __init__(self, *, direction="auto", bound=None, prior=None):
+        super().__init__(breaks=0, direction=direction, bound=bound, prior=prior)
+
+    def get_params(self, deep=True):
+        return {"direction": self.direction, "bound": self.bound, "prior": self.prior}
+
+    def _prior(self):
+        return self.prior or Prior(asymptotes=30)  # without breaks, a finer grid costs nothing
+
+    @property
+    def params_(self):
+        p = self._eq6()
+        return {"a": p["b"], "b": p["c0"], "c": p["a"]}
+
+
+def eq6_params(member, breaks, points):
+    """Eq 6's parameters of one law, in the units of x and y, breaks from left to right."""
+    order = np.argsort(member.place[0, :breaks])
+    place, f = member.place[0, order], member.sharpness[0, order]
+    bend, origin = member.theta[0, 2 + order], np.log(points.largest_x)
+    c0 = bend.sum() - member.theta[0, 1]  # h_i bends to the left, Eq 6 to the right
+    log_b = member.theta[0, 0] + bend @ place + c0 * origin
+    return {"a": float(member.asymptote[0] * points.unit),
+            "b": float(points.sign * np.exp(log_b) * points.unit), "c0": float(c0),
+            "c": (-bend).tolist(), "d": np.exp(place + origin).tolist(), "f": f.tolist()}
+
+
+def roughness(points):
+    """Standard deviation of log y around cubics through the neighbours; inf if too few."""
+    u, z = points.u, np.log(points.y)
+    n = len(u)
+    if n < 8:
+        return np.inf
+    middle = np.arange(2, n - 2)
+    around = middle[:, None] + np.array([-2, -1, 1, 2])
+    share = np.array([np.prod([(u[middle] - u[around[:, m]]) / (u[around[:, k]] - u[around[:, m]])
+                               for m in range(4) if m != k], axis=0) for k in range(4)]).T
+    error = (z[middle] - np.sum(share * z[around], axis=1)) / np.sqrt(1 + np.sum(share**2, axis=1))
+    return np.sqrt(np.mean(error**2))
+
+
+def exact_members(points, grid, members, counts, starts=100, steps=150):
+    """For curves without visible noise: the laws that follow the points exactly.
+
+    The grid's noise is then only its own coarseness. Where refined laws are several times
+    better, they take its place; else the average stays. Takes some tenths of a second.
+    """
+    found = []
+    for breaks in counts:
+        if len(points.u) > 4 + 3 * breaks:
+            near = grid.members({breaks: _best_of_each_way(grid.log_evidence(breaks))}, np.inf)
+            near = near.take(np.argsort(-near.weight)[:starts])
+            laws = refined(points, grid.prior, near, breaks, steps, doubt=1e-3)
+            found.append((breaks, laws))
+    if not found or min(laws.noise.min() for _, laws in found) > 0.2 * members.noise.min():
+        return members
+    most = max(breaks for breaks, _ in found)
+    laws = {k: np.concatenate([_pad(vars(part)[k], k, most) for _, part in found])
+            for k in vars(members)}
+    size = np.concatenate([np.full(len(part), 3 + 3 * breaks) for breaks, part in found])
+    log_weight = (-points.measurements * np.log(np.maximum(laws["noise"], 1e-10))
+                  - 0.5 * size * np.log(points.measurements))
+    laws["weight"] = np.exp(log_weight - log_weight.max())
+    return Members(**laws).take(np.flatnonzero(laws["weight"] > np.exp(-8.0)))
+
+
+def _best_of_each_way(log_evidence):
+    """Evidence of the best row for every way to place the breaks, -inf for all other rows."""
+    best = log_evidence.max(axis=1, keepdims=True)
+    return np.where(log_evidence == best, log_evidence, -np.inf)
+
+
+def _pad(values, name, most):
+    """Fields of laws with fewer breaks, filled up with bends of size 0."""
+    width = {"place": most, "sharpness": most, "theta": 2 + most, "cov": 2 + most}.get(name)
+    if width is None:
+        return values
+    fill = [(0, 0)] + [(0, width - size) for size in values.shape[1:]]
+    return np.pad(values, fill, constant_values=1.0 if name == "sharpness" else 0.0)
+
+
+def mixture_quantile(probability, centre, sd, weight):
+    """Quantile of a mixture of normals at every column: centre, sd [m, n], weight [m] -> [n]."""
+    low, high = (centre - 8 * sd).min(axis=0), (centre + 8 * sd).max(axis=0)
+    for _ in range(40):
+        middle = (low + high) / 2
+        below = weight @ ndtr((middle - centre) / sd) < probability
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return (low + high) / 2

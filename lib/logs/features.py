@@ -1,0 +1,113 @@
+"""What the features of a log are: a declaration in YAML, checked."""
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+import yaml
+
+from lib.infra.files import replacing
+
+LOG_COLUMNS = ("impression_id", "timestamp", "v", "ecpm")
+
+
+class LogError(ValueError):
+    """A log or features file that cannot be used: names file, column and row."""
+
+
+class Feature(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """One column of the log that a model may read.
+
+    kind:
+      sparse        an id, integer or string, folded into `buckets`; embedded in `width`
+      multi_valued  a list of ids, the first `length` kept, mean of their embeddings
+      dense         a number, or a list of `width` numbers, as it is
+      statistical   a number >= 0, as log(1 + x) (section 3.3)
+    """
+
+    name: str
+    side: Literal["user", "ad"]
+    kind: Literal["sparse", "multi_valued", "dense", "statistical"]
+    buckets: pydantic.PositiveInt | None = None
+    width: pydantic.PositiveInt = 1
+    length: pydantic.PositiveInt | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _fields_fit_kind(self):
+        embedded = self.kind in ("sparse", "multi_valued")
+        if embedded != (self.buckets is not None):
+            raise ValueError(f"buckets belong to sparse and multi_valued features; "
+                             f"{self.name} is {self.kind}, buckets = {self.buckets}")
+        if (self.kind == "multi_valued") != (self.length is not None):
+            raise ValueError(f"length belongs to multi_valued features; "
+                             f"{self.name} is {self.kind}, length = {self.length}")
+        if self.kind == "statistical" and self.width != 1:
+            raise ValueError(f"a statistical feature is one number; "
+                             f"{self.name} has width = {self.width}")
+        return self
+
+
+class Features(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """The declared features, in the order in which a model concatenates them.
+
+    >>> features = Features(features=[
+    ...     {"name": "user_id", "side": "user", "kind": "sparse", "buckets": 100, "width": 8},
+    ...     {"name": "bid", "side": "ad", "kind": "statistical"}])
+    >>> features.width("user"), features.width("ad")
+    (8, 1)
+    """
+
+    features: tuple[Feature, ...]
+
+    @pydantic.model_validator(mode="after")
+    def _names_are_unique_and_both_sides_present(self):
+        names = [feature.name for feature in self.features]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice or set(names) & {*LOG_COLUMNS, "exposed", "stage"}:
+            taken = twice or sorted(set(names) & {*LOG_COLUMNS, "exposed", "stage"})
+            raise ValueError(f"feature names must be unique and not a log column; got {taken}")
+        for side in ("user", "ad"):
+            if not self.side(side):
+                raise ValueError(f"at least one feature of side {side!r} is needed")
+        return self
+
+    def side(self, side):
+        """The features of 'user' or 'ad'."""
+        return [feature for feature in self.features if feature.side == side]
+
+    def width(self, side):
+        """Inputs that this side adds to the concatenated vector."""
+        return sum(feature.width for feature in self.side(side))
+
+    def without(self, names):
+        """The same declaration less the named features (an ablation)."""
+        unknown = set(names) - {feature.name for feature in self.features}
+        if unknown:
+            raise ValueError(f"features to leave out are not declared: {sorted(unknown)}")
+        return Features(features=[f for f in self.features if f.name not in names])
+
+
+def load_features(path):
+    """Features declared in the YAML file at `path`.
+
+    Raises LogError that names the file and the first field at fault.
+    """
+    try:
+        return Features.model_validate(yaml.safe_load(Path(path).read_text()))
+    except FileNotFoundError:
+        raise LogError(f"{path}: no such features file") from None
+    except yaml.YAMLError as error:
+        raise LogError(f"{path}: not readable as YAML: {error}") from None
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "features"
+        # Our own validators name what they found; their input is a whole declaration.
+        found = "" if first["type"] == "value_error" else f"; got {first['input']!r}"
+        raise LogError(f"{path}: {where}: {first['msg']}{found}") from None
+
+
+def save_features(path, features):
+    """Write a features file that `load_features` reads back."""
+    features = features if isinstance(features, Features) else Features(features=features)
+    with replacing(path) as temporary:
+        rows = [feature.model_dump(exclude_none=True) for feature in features.features]
+        temporary.write_text(yaml.safe_dump({"features": rows}, sort_keys=False))

@@ -1,0 +1,21 @@
+"""Models of one user-ad pair's score: size parameters -> model -> FLOPs.
+
+    size_parameters   what they must be, without Keras
+    flop_count        FLOPs of a size, of a model, of a graph
+    layers            batch norm, linear, PReLU; the split first layer
+    mlp_model, twin_tower_model
+    scorer            from a log's features to an impression's scores
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "flop_count": ["flops", "graph_flops", "matrix_flops"],
+        "mlp_model": ["MLP", "mlp"],
+        "scorer": ["Scorer"],
+        "size_parameters": ["check_size_parameters"],
+        "twin_tower_model": ["TwinTower", "twin_tower"],
+    },
+)

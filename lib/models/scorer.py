@@ -1,0 +1,93 @@
+"""From the features of a log to the scores of an impression's ads."""
+import keras
+import numpy as np
+from keras import layers, ops
+
+from lib.models.mlp_model import MLP
+from lib.models.size_parameters import check_size_parameters
+from lib.models.twin_tower_model import TwinTower
+
+
+class Scorer(keras.Model):
+    """Features -> embeddings -> a model of `family` -> scores of an impression's ads.
+
+    Args:
+      features: `lib.logs.reader.Features`; their widths give the input a_0.
+      hidden: [a_1, ..., a_L].
+      family: "mlp" or "twin_tower".
+      seed: of the initial weights.
+
+    Input: dict with "user" and "ad" (name -> encoded values, as
+    `lib.logs.reader.Impressions` holds them) and "mask" [B, n]. Output: [B, n].
+    """
+
+    def __init__(self, features, hidden, family="mlp", seed=0):
+        super().__init__(name=f"{family}_scorer")
+        self.supports_masking = True
+        self.features, self.family, self.seed = features, family, seed
+        sides = features.width("user"), features.width("ad")
+        self.size_parameters = check_size_parameters((sum(sides), *hidden), family)
+        self.head = {"mlp": MLP, "twin_tower": TwinTower}[family](
+            self.size_parameters, sides[0], seed)
+        # Features of one width share a table: one lookup a side instead of one a
+        # feature, which is most of a small model's step.
+        self.first_row, rows = {}, {}
+        for feature in features.features:
+            if feature.buckets:
+                self.first_row[feature.name] = rows.get(feature.width, 0)
+                # One row more for the empty places of a list.
+                rows[feature.width] = self.first_row[feature.name] + feature.buckets + 1
+        self.tables = {
+            width: layers.Embedding(
+                count, width, name=f"embed_{width}",
+                embeddings_initializer=keras.initializers.RandomNormal(stddev=0.05, seed=seed + i))
+            for i, (width, count) in enumerate(rows.items(), 1000)}
+        self(_dummy_features(features))
+
+    def embed(self, side, values):
+        """Values of one side's features -> its input vector, [..., width of the side]."""
+        declared = self.features.side(side)
+        parts = []
+        for width, table in self.tables.items():
+            shared = [f for f in declared if f.buckets and f.width == width]
+            if shared:
+                parts += self._embedded(table, shared, values)
+        for feature in declared:
+            if not feature.buckets:
+                value = ops.convert_to_tensor(values[feature.name])
+                parts.append(value if feature.width > 1 else value[..., None])
+        return ops.concatenate(parts, axis=-1)
+
+    def _embedded(self, table, features, values):
+        """Embeddings of the features that share a table, a list of [..., width]."""
+        ids = [ops.convert_to_tensor(values[f.name]) for f in features]
+        ids = [x if f.length else x[..., None] for f, x in zip(features, ids)]
+        rows = ops.concatenate([x + self.first_row[f.name] for f, x in zip(features, ids)], axis=-1)
+        # Split, not sliced: a slice's gradient is an array of the whole's size, for each slice.
+        vectors, ends = table(rows), np.cumsum([x.shape[-1] for x in ids[:-1]], dtype=int).tolist()
+        parts = ops.split(vectors, ends, axis=-2) if ends else [vectors]
+        return [_mean(part, x > 0) if f.length else ops.squeeze(part, axis=-2)
+                for f, x, part in zip(features, ids, parts)]
+
+    def call(self, inputs, training=False):
+        pair = [self.embed("user", inputs["user"]), self.embed("ad", inputs["ad"])]
+        return self.head(pair, training=training, real=inputs.get("mask"))[..., 0]
+
+
+def _mean(vectors, real):
+    """Mean of the real ones of a list's vectors, [..., length, width]; 0 where there is none."""
+    real = ops.cast(real, vectors.dtype)[..., None]
+    return ops.sum(vectors * real, axis=-2) / ops.maximum(ops.sum(real, axis=-2), 1.0)
+
+
+def _dummy_features(features):
+    def one(feature, *lead):
+        if feature.kind == "multi_valued":
+            return np.zeros((*lead, feature.length), np.int32)
+        if feature.kind == "sparse":
+            return np.zeros(lead, np.int32)
+        return np.zeros((*lead, feature.width) if feature.width > 1 else lead, np.float32)
+
+    return {"user": {f.name: one(f, 1) for f in features.side("user")},
+            "ad": {f.name: one(f, 1, 1) for f in features.side("ad")},
+            "mask": np.ones((1, 1), bool)}

@@ -1,0 +1,114 @@
+"""A trained scorer as the ad system calls it: Keras-free, first layer cached.
+
+What stays of a model after export: the ads' parts of the first layer (or the ads'
+vectors of a twin tower), computed once, and the folded upper layers in NumPy.
+"""
+import numpy as np
+from keras import ops
+
+from lib.logs.encoding import encode
+from lib.serving.graphs.export import Layer, ad_parts, forward
+
+_BLOCK = 1 << 21  # numbers of the widest intermediate array held at a time
+
+
+def deploy(scorer, users, ads):
+    """The deployed form of a `lib.models.Scorer`: PreRanking or Matching by its family.
+
+    Args:
+      users, ads: raw feature values of all users and all ads, name -> [users, ...] and
+        [ads, ...], as in a log; lists of ids as [rows, longest] with -1 for none.
+    """
+    user_inputs = _embedded(scorer, "user", users)
+    ad_inputs = _embedded(scorer, "ad", ads)
+    return {"mlp": PreRanking, "twin_tower": Matching}[scorer.family](
+        scorer.head, user_inputs, ad_inputs)
+
+
+class PreRanking:
+    """`(users [B], ads [B, C]) -> scores [B, C]`: an MLP over any user-ad pairs."""
+
+    def __init__(self, head, user_inputs, ad_inputs):
+        first, *self.upper = layers(head)
+        width = user_inputs.shape[1]
+        kernel, bias = first.folded()
+        self.alpha = first.alpha
+        self.user_parts = user_inputs @ kernel[:width] + bias
+        self.ad_parts = ad_parts([first], ad_inputs, width)
+        self.upper = [Layer(*layer.folded(), layer.alpha) for layer in self.upper]
+
+    def __call__(self, users, ads):
+        users, ads = np.asarray(users), np.asarray(ads)
+        out = np.empty(ads.shape, np.float32)
+        step = max(1, _BLOCK // (ads.shape[1] * len(self.alpha)))
+        for low in range(0, len(users), step):
+            part = slice(low, low + step)
+            x = self.ad_parts[ads[part]]
+            x += self.user_parts[users[part], None]
+            x = _prelu(x, self.alpha)
+            out[part] = forward(self.upper, x)[..., 0]
+        return out
+
+
+def _prelu(x, alpha):
+    # The maximum is the faster form, and the same function for slopes up to 1.
+    return np.maximum(x, alpha * x, out=x) if alpha.max() <= 1 else np.where(x >= 0, x, alpha * x)
+
+
+class Matching:
+    """`(users [B]) -> scores [B, ads]`: a twin tower over the whole inventory."""
+
+    def __init__(self, head, user_inputs, ad_inputs):
+        user_layers, ad_layers = layers(head)
+        self.user_vectors = forward(user_layers, user_inputs).astype(np.float32)
+        self.ad_vectors = forward(ad_layers, ad_inputs).astype(np.float32)
+
+    def __call__(self, users):
+        return self.user_vectors[users] @ self.ad_vectors.T
+
+
+def layers(head):
+    """Trained weights as `lib.serving.graphs.export` takes them.
+
+    Returns: a list of `Layer` for an MLP, whose first layer is that of the
+    concatenated (user, ad) input; two lists, user tower and ad tower, for a twin tower.
+    """
+    if hasattr(head, "user_tower"):
+        return tuple([*(_layer(hidden) for hidden in tower[:-1]), _linear(tower[-1])]
+                     for tower in (head.user_tower, head.ad_tower))
+    hidden = [_layer(layer) for layer in head.hidden]
+    if head.user_width:
+        first, alpha = head.first, _array(head.first_activation.alpha)
+        hidden = [_split_layer(first, alpha), *hidden]
+    return [*hidden, _linear(head.score)]
+
+
+def _array(variable):
+    return variable.numpy()
+
+
+def _norm(layer):
+    return [_array(v) for v in (layer.gamma, layer.beta, layer.moving_mean,
+                                layer.moving_variance)]
+
+
+def _layer(hidden):
+    return Layer(_array(hidden.linear.kernel), _array(hidden.linear.bias),
+                 _array(hidden.activation.alpha), *_norm(hidden.norm), hidden.norm.epsilon)
+
+
+def _linear(dense):
+    return Layer(_array(dense.kernel), _array(dense.bias))
+
+
+def _split_layer(first, alpha):
+    kernel = np.concatenate([_array(first.user_linear.kernel), _array(first.ad_linear.kernel)])
+    norm = [np.concatenate(pair)
+            for pair in zip(_norm(first.user_norm), _norm(first.ad_norm), strict=True)]
+    return Layer(kernel, _array(first.user_linear.bias), alpha, *norm, first.user_norm.epsilon)
+
+
+def _embedded(scorer, side, values):
+    encoded = {feature.name: encode(feature, values[feature.name])
+               for feature in scorer.features.side(side)}
+    return ops.convert_to_numpy(scorer.embed(side, encoded))

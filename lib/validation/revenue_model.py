@@ -1,0 +1,214 @@
+"""G: from an offline metric to revenue lift (section 4.1), with what is not known of it."""
+import numpy as np
+from scipy import stats
+
+from lib.validation.errors_in_variables import line_posterior
+
+
+class LinearLift:
+    """Revenue lift as a linear function of an offline metric.
+
+    lift = slope x metric + intercept, least squares over models that were tested
+    against the base; the paper's G. Lines are drawn from Student's t of least squares,
+    whose scatter holds that of the models and the noise of their tests: of its 90 %
+    intervals 89 to 91 % held the truth with 5 to 40 simulated models, where refits on
+    resampled models held it 80 to 88 % of the time. R² has no such distribution; its
+    interval is the bootstrap's, too narrow for few models.
+
+    Where the standard errors of metrics and lifts are given, the lines come from a model of
+    both (`lib.validation.errors_in_variables`): it does not flatten the slope by the metric's sampling
+    error, and weighs a test by its noise. `r_squared_true_` then holds draws of what R²
+    would be without errors of either.
+
+    Args:
+      draws: of the line, and bootstrap refits; seed: of both.
+
+    >>> g = LinearLift().fit([0.80, 0.82, 0.84, 0.86], [0.0, 0.01, 0.02, 0.03])
+    >>> round(float(g.predict(0.85)), 4), round(g.r_squared_, 3)
+    (0.025, 1.0)
+    """
+
+    def __init__(self, draws=1000, seed=0):
+        self.draws, self.seed = draws, seed
+
+    def fit(self, metric, lift, metric_error=None, lift_error=None):
+        """Fit to [models] metrics and revenue lifts (fractions); needs 3 or more.
+
+        Args:
+          metric_error, lift_error: their standard errors, [models], both or none; with them 4
+            or more models. Of metrics measured on the same impressions only what differs
+            between models counts: give the errors of the differences to the base.
+        """
+        metric, lift = np.asarray(metric, float), np.asarray(lift, float)
+        _check(metric, lift)
+        rng = np.random.default_rng(self.seed)
+        if metric_error is None and lift_error is None:
+            self.slope_, self.intercept_ = _line(metric, lift)
+            self.lines_ = self._draw_lines(metric, lift - self.predict(metric), rng)
+        else:
+            errors = _checked_errors(metric, metric_error=metric_error, lift_error=lift_error)
+            self.lines_, self.scatter_, self.r_squared_true_ = line_posterior(
+                metric, lift, *errors, self.draws, rng)
+            self.slope_, height = np.median(self.lines_ @ [[1, metric.mean()], [0, 1]], axis=0)
+            self.intercept_ = height - self.slope_ * metric.mean()
+        residual = lift - self.predict(metric)
+        self.r_squared_ = float(1 - residual @ residual / np.square(lift - lift.mean()).sum())
+        self.mean_deviation_ = float(np.abs(residual).mean())
+        self.max_deviation_ = float(np.abs(residual).max())
+        self.spearman_ = float(stats.spearmanr(metric, lift).statistic)
+        self.r_squared_draws_ = self._bootstrapped_r_squared(metric, lift, rng)
+        return self
+
+    def _draw_lines(self, metric, residual, rng):
+        """Slopes and intercepts [draws, 2] from the t distribution of least squares."""
+        freedom = len(metric) - 2
+        inputs = np.stack([metric, np.ones_like(metric)], axis=1)
+        covariance = np.linalg.inv(inputs.T @ inputs) * (residual @ residual) / freedom
+        return stats.multivariate_t([self.slope_, self.intercept_], covariance, df=freedom,
+                                    allow_singular=True).rvs(self.draws, random_state=rng)
+
+    def _bootstrapped_r_squared(self, metric, lift, rng):
+        rows = rng.integers(len(metric), size=(self.draws, len(metric)))
+        # A resample of one repeated model has no slope.
+        rows = rows[np.ptp(metric[rows], axis=1) > 0]
+        slope, intercept = _line(metric[rows], lift[rows])
+        residual = lift[rows] - slope[:, None] * metric[rows] - intercept[:, None]
+        total = np.square(lift[rows] - lift[rows].mean(axis=1, keepdims=True)).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return 1 - np.square(residual).sum(axis=1) / total
+
+    def predict(self, metric, interval=None):
+        """Lift at a metric; with `interval` (such as 0.9) a tuple (mean, low, high)."""
+        mean = self.slope_ * np.asarray(metric, float) + self.intercept_
+        if interval is None:
+            return mean
+        tail = (1 - interval) / 2
+        bounds = np.quantile(self.sample(np.ravel(metric)), [tail, 1 - tail], axis=0)
+        return mean, *bounds.reshape(2, *mean.shape)
+
+    def sample(self, metric):
+        """Lift by every line drawn: a metric [...] of at most one axis -> [draws, ...].
+
+        A metric [n, ...] of more axes holds n draws of an uncertain metric: each goes
+        through a line of its own, -> [n, ...].
+        """
+        metric, lines, axes = np.asarray(metric, float), self.lines_, np.ndim(metric)
+        if axes > 1:
+            lines, axes = lines[np.arange(len(metric)) % len(lines)], axes - 1
+        slope, intercept = (x.reshape(-1, *[1] * axes) for x in lines.T)
+        return slope * metric + intercept
+
+    def over_base(self, law, x, base, draws, seed=0):
+        """Lifts of sizes over the base: this line of a law's metric at x less that at base.
+
+        Every draw takes one law and one line and asks both for the size and for the base, so
+        that what they have in common cancels.
+
+        Args:
+          law: fitted (`lib.laws.BNSL`) to the metric over the same unit as x.
+          x: FLOPs of the sizes, [sizes]; base: of the base.
+
+        Returns: lifts [sizes] and draws of them [draws, sizes].
+        """
+        x = np.asarray(x, float)
+        drawn = law.sample(np.append(x, base), draws, seed)
+        slopes = np.resize(self.lines_[:, 0], draws)
+        return (self.slope_ * (law.predict(x) - law.predict(float(base))),
+                slopes[:, None] * (drawn[:, :-1] - drawn[:, -1:]))
+
+    def slope_interval(self, interval=0.9):
+        """(low, high) of the slope over the lines drawn."""
+        tail = (1 - interval) / 2
+        return tuple(np.quantile(self.lines_[:, 0], [tail, 1 - tail]))
+
+    def r_squared_interval(self, interval=0.9):
+        """(low, high) of R² over bootstrap refits."""
+        tail = (1 - interval) / 2
+        return tuple(np.nanquantile(self.r_squared_draws_, [tail, 1 - tail]))
+
+
+def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000, seed=0):
+    """Revenue lifts of sizes by G(law(FLOPs)), where one test identifies G.
+
+    Of a linear G only the slope matters for lifts against the base, and one measured lift
+    gives it: lift = lift of the reference x (law at the size - law at the base) /
+    (law at the reference - law at the base). The test's own error is not in the interval.
+
+    Args:
+      law: a fitted law of the metric over FLOPs (`lib.laws.BNSL`).
+      tests: DataFrame with columns model, flops, revenue_lift (fraction, measured).
+      base, reference: models of `tests`: the one lifts count from, and the one that
+        identifies G.
+      interval: probability of the intervals; draws, seed: of the laws that give them.
+
+    Returns: DataFrame, `tests` with metric_gain (over the base, by the law), by_law, low, high.
+    Raises: ValueError for a missing column, a model that is not in `tests` or is there twice,
+      or a reference without a lift.
+
+    >>> import pandas as pd
+    >>> from lib.laws import PowerLaw
+    >>> flops = np.geomspace(1.0, 64.0, 7)
+    >>> law = PowerLaw().fit(flops, 0.9 - 0.1 / flops)
+    >>> tests = pd.DataFrame({"model": ["base", "new", "reference"], "flops": [1.0, 2.0, 4.0],
+    ...                       "revenue_lift": [0.0, np.nan, 0.03]})
+    >>> lifts_by_reference(law, tests, "base", "reference").by_law.round(3).tolist()
+    [0.0, 0.02, 0.03]
+    """
+    missing = [name for name in ("model", "flops", "revenue_lift") if name not in tests]
+    if missing:
+        raise ValueError(f"lifts_by_reference: column {missing[0]} is missing; "
+                         f"got {', '.join(map(str, tests.columns))}")
+    at = {}
+    for role, model in (("base", base), ("reference", reference)):
+        found = np.flatnonzero(tests.model == model)
+        if len(found) != 1:
+            raise ValueError(f"lifts_by_reference: {role} {model!r} must be one of the models "
+                             f"{', '.join(map(str, tests.model))}; found {len(found)}")
+        at[role] = found[0]
+    lift = float(tests.revenue_lift.iloc[at["reference"]])
+    if not np.isfinite(lift) or lift == 0:
+        raise ValueError(f"lifts_by_reference: the reference {reference!r} needs a measured "
+                         f"revenue_lift other than 0; got {lift}")
+
+    def lifts(metric):
+        gain = metric - metric[..., at["base"], None]
+        return lift * gain / gain[..., at["reference"], None]
+
+    flops = tests.flops.to_numpy(float)
+    metric = law.predict(flops)
+    tail = (1 - interval) / 2
+    low, high = np.quantile(lifts(law.sample(flops, draws, seed)), [tail, 1 - tail], axis=0)
+    return tests.assign(metric_gain=metric - metric[at["base"]], by_law=lifts(metric), low=low,
+                        high=high)
+
+
+def _check(metric, lift):
+    if metric.shape != lift.shape or metric.ndim != 1 or len(metric) < 3:
+        raise ValueError("LinearLift: needs metric and lift of 3 or more models; got shapes "
+                         f"{metric.shape} and {lift.shape}")
+    if not (np.isfinite(metric).all() and np.isfinite(lift).all()):
+        raise ValueError("LinearLift: metric and lift must be finite")
+    for name, values in {"metric": metric, "lift": lift}.items():
+        if np.ptp(values) == 0:
+            raise ValueError(f"LinearLift: all models have the same {name}, {values[0]}")
+
+
+def _checked_errors(metric, **errors):
+    """Both errors as arrays; refuses one without the other, and what is no error."""
+    if len(metric) < 4:
+        raise ValueError(f"LinearLift: with errors it needs 4 or more models; got {len(metric)}")
+    for name, error in errors.items():
+        if error is None:
+            raise ValueError(f"LinearLift: {name} is missing; give both errors or none")
+        error = np.asarray(error, float)
+        if error.shape != metric.shape or not (np.isfinite(error) & (error >= 0)).all():
+            raise ValueError(f"LinearLift: {name} must be {len(metric)} finite numbers >= 0; got "
+                             f"{error.tolist()}")
+        yield error
+
+
+def _line(x, y):
+    """Slope and intercept of least squares along the last axis."""
+    mean_x, mean_y = x.mean(axis=-1, keepdims=True), y.mean(axis=-1, keepdims=True)
+    slope = ((x - mean_x) * (y - mean_y)).sum(axis=-1) / np.square(x - mean_x).sum(axis=-1)
+    return slope, mean_y[..., 0] - slope * mean_x[..., 0]

@@ -1,0 +1,90 @@
+"""The simulated system with its trained base, on a tiny world."""
+import numpy as np
+import pytest
+
+from lib import training
+from lib.experiments import converged_system
+from lib.logs import reader
+from lib.logs.features import load_features
+from lib.models.scorer import Scorer
+
+TINY = {"world": "small", "world_changes": {"users": 200, "ads": 600}, "seed": 0,
+        "hidden": [8, 1], "rounds": 2, "impressions_per_round": 512, "log_impressions": 600,
+        "train_impressions": 512, "learning_rate": 0.1, "batch_impressions": 128,
+        "test_users": 100, "test_visits": 1}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    return converged_system.build(tmp_path_factory.mktemp("system"), **TINY)
+
+
+def forbid(*_, **__):
+    raise RuntimeError("the system is being rebuilt")
+
+
+def test_what_is_built(system):
+    assert {file.name for file in system.folder.iterdir()} == {
+        "logs.parquet", "features.yaml", "rounds.csv", "base.npz", "parameters.json"}
+    features = load_features(system.features)
+    assert reader.check(system.logs, features).impressions == 600
+    rounds = system.rounds
+    assert rounds["round"].tolist() == [0, 1]
+    assert rounds.impressions.tolist() == [512, 1024]
+    assert (rounds.oracle_gap < 0).all()  # nothing beats the oracle
+    assert rounds.change.isna().tolist() == [True, False]
+
+
+def test_the_base_is_the_model_trained_on_the_log(system):
+    features = load_features(system.features)
+    test = reader.read(system.logs, features, start=512)
+    scorer = training.load_weights(system.folder / "base.npz", Scorer(features, [8, 1]))
+    learnt = training.evaluate(scorer, test, 2, 2)["opa"]
+    assert learnt.value > 0.5 + 3 * learnt.standard_error
+    base = system.base()
+    users, ads = np.array([0, 7, 199]), np.array([[0, 5], [599, 5], [1, 2]])
+    np.testing.assert_array_equal(base(users, ads), system.deployed(scorer)(users, ads))
+
+
+def test_a_built_system_is_not_built_again(system, monkeypatch):
+    monkeypatch.setattr(converged_system.simulation, "closed_loop", forbid)
+    again = converged_system.build(system.folder, **TINY)
+    loaded = converged_system.load(system.folder)
+    for other in (again, loaded):
+        assert (other.folder, other.parameters) == (system.folder, system.parameters)
+        assert other.world.parameters == system.world.parameters
+        np.testing.assert_array_equal(other.base()([3], [[1, 2]]), system.base()([3], [[1, 2]]))
+    for change in ({"seed": 1}, {"hidden": [4, 1]}, {"world_changes": {"users": 200}}):
+        with pytest.raises(RuntimeError, match="being rebuilt"):
+            converged_system.build(system.folder.parent / "other", **{**TINY, **change})
+
+
+def test_a_system_that_is_half_rebuilt_is_none(system, tmp_path, monkeypatch):
+    for file in system.folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert converged_system.load(tmp_path).rounds.equals(system.rounds)
+    monkeypatch.setattr(converged_system.simulation, "closed_loop", forbid)
+    with pytest.raises(RuntimeError, match="being rebuilt"):
+        converged_system.build(tmp_path, **{**TINY, "seed": 1})
+    with pytest.raises(ValueError, match="no simulated system here"):
+        converged_system.load(tmp_path)
+
+
+def test_a_changed_log_is_built_again(system, tmp_path, monkeypatch):
+    for file in system.folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "logs.parquet").write_bytes(b"another log")
+    monkeypatch.setattr(converged_system.simulation, "closed_loop", forbid)
+    with pytest.raises(RuntimeError, match="being rebuilt"):
+        converged_system.build(tmp_path, **TINY)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path}: no simulated system here; run notebook"):
+        converged_system.load(tmp_path)
+
+
+def test_a_log_that_cannot_train_the_base_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="must not exceed log_impressions = 600; got 601"):
+        converged_system.build(tmp_path, **{**TINY, "train_impressions": 601})
+    assert list(tmp_path.iterdir()) == []

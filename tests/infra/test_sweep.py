@@ -1,0 +1,96 @@
+"""Sweeps: nothing is done twice, nothing finished is lost."""
+import json
+
+import numpy as np
+import pytest
+
+from lib.infra import sweep
+
+MADE = []  # tasks carried out in this process
+
+
+def draw(task, path):
+    """A task that counts its calls and leaves a file of its own."""
+    MADE.append(task["seed"])
+    if task["seed"] == task.get("stop_at"):
+        raise KeyboardInterrupt
+    if task["seed"] in task.get("bad", []):
+        raise ValueError(f"seed {task['seed']} is bad")
+    path.with_suffix(".txt").write_text(str(task["seed"]))
+    return {"seed": task["seed"], "sum": float(np.random.default_rng(task["seed"]).random(9).sum())}
+
+
+def tasks(*seeds, **values):
+    return [{"seed": seed, **values} for seed in seeds]
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    MADE.clear()
+
+
+def run(given, folder, **options):
+    return sweep.run(draw, given, folder, **{"n_jobs": 1, "progress": False, **options})
+
+
+def test_finished_tasks_are_not_done_again(tmp_path):
+    first = run(tasks(3, 1), tmp_path)
+    assert [row["seed"] for row in first] == [3, 1]
+    again = run(tasks(1, 2, 3, 1), tmp_path)
+    assert [row["seed"] for row in again] == [1, 2, 3, 1]
+    assert MADE == [3, 1, 2]
+    assert again[2] == first[0]
+    place = sweep.place(draw, {"seed": 3}, tmp_path)
+    assert place.with_suffix(".txt").read_text() == "3"
+    assert json.loads(place.with_suffix(".json").read_text()) == {
+        "task": {"seed": 3}, "result": first[0]}
+
+
+def test_an_interrupted_sweep_goes_on(tmp_path):
+    given = tasks(0, 1, 2, stop_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        run(given, tmp_path)
+    assert MADE == [0, 1, 2]
+    with pytest.raises(KeyboardInterrupt):
+        run(given, tmp_path)
+    assert MADE == [0, 1, 2, 2]
+
+
+def test_one_or_two_at_a_time_give_the_same(tmp_path):
+    given = tasks(*range(6))
+    assert run(given, tmp_path / "one") == run(given, tmp_path / "two", n_jobs=2)
+    names = [{file.name for file in (tmp_path / name).iterdir()} for name in ("one", "two")]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_failed_task_does_not_take_others_with_it(tmp_path, n_jobs):
+    given = tasks(0, 1, 2, 3, bad=[1, 2])
+    with pytest.raises(ValueError, match=r"seed [12] is bad") as error:
+        run(given, tmp_path, n_jobs=n_jobs)
+    assert "in the task {'seed':" in error.value.__notes__[0]
+    assert "line" in error.value.__notes__[0]  # where it was raised
+    kept = [json.loads(file.read_text())["result"]["seed"] for file in tmp_path.glob("*.json")]
+    assert sorted(kept) == [0, 3]
+
+
+def hand_back(task, path):
+    return {"undefined": float("nan")} if task["plain"] else {"path": path}
+
+
+def test_a_result_that_is_not_plain_is_refused_and_not_kept(tmp_path):
+    row, = sweep.run(hand_back, [{"plain": True}], tmp_path / "plain", n_jobs=1, progress=False)
+    assert np.isnan(row["undefined"])
+    with pytest.raises(TypeError, match="PosixPath is not JSON serializable"):
+        sweep.run(hand_back, [{"plain": False}], tmp_path / "not", n_jobs=1, progress=False)
+    assert list((tmp_path / "not").iterdir()) == []
+
+
+def test_other_values_and_functions_are_other_tasks():
+    keys = [
+        sweep.key(draw, {"seed": 1}),
+        sweep.key(draw, {"seed": 2}),
+        sweep.key(hand_back, {"seed": 1}),
+    ]
+    assert len(set(keys)) == 3
+    assert sweep.key(draw, {"a": 1, "b": 2}) == sweep.key(draw, {"b": 2, "a": 1})
