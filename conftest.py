@@ -2,6 +2,10 @@
 import os
 import tempfile
 
+from lib.infra.settings import configure
+
+configure()  # before a test imports TensorFlow
+
 
 def pytest_configure(config):
     if config.getoption("nbval", default=False):

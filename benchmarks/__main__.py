@@ -6,7 +6,8 @@ import sys
 import benchmarks
 from lib.infra import machine
 from lib.infra.files import write_json
-from lib.run import root
+from lib.infra.settings import configure
+from lib.run.places import root
 
 
 def names():
@@ -19,6 +20,7 @@ def main(arguments):
     unknown = sorted(set(arguments) - set(names()))
     if unknown:
         raise SystemExit(f"benchmarks: no benchmark {unknown[0]!r}; there are {', '.join(names())}")
+    configure()
     for name in arguments or names():
         rows = importlib.import_module(f"benchmarks.{name}").main()
         path = root() / "outputs" / "bench" / f"{name}.json"

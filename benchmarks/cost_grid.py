@@ -21,7 +21,7 @@ from lib.infra import machine, sweep
 from lib.infra.files import replacing
 from lib.laws import BNSL
 from lib.models.flop_count import matrix_flops
-from lib.run import root
+from lib.run.places import root
 from lib.serving.load.service_time import timed
 from lib.serving.queueing import load_at_limit
 

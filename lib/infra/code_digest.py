@@ -33,6 +33,8 @@ def code_digest(function):
     >>> code_digest(code_digest) == code_digest(code_modules)  # of one module
     True
     """
+    if "<" in getattr(function, "__qualname__", ""):
+        raise ValueError(f"code_digest: a function must stand at a module's head; got {function}")
     files = _closure(function.__module__)
     libraries = sorted({top for _, file in files for top in _tops(file) if not _origin(top)})
     described = [
@@ -68,7 +70,7 @@ def _closure(module):
             continue
         found[name] = file
         waiting += [name.rpartition(".")[0]] if "." in name else []
-        waiting += _imported_modules(name, file)
+        waiting += imported_modules(name)
     return sorted(found.items())
 
 
@@ -101,9 +103,13 @@ def _file(module):
     return None
 
 
-def _imported_modules(module, file):
-    """Modules whose source counts that a file imports; of a package taken as such, all."""
-    modules = []
+def imported_modules(module):
+    """Modules, installed libraries apart, that one imports; of a package taken as such, all.
+
+    >>> imported_modules("lib.infra.files")
+    []
+    """
+    modules, file = [], _file(module)
     for source, names in _imports(file):
         if source.startswith("."):
             source = _absolute(source, module, file)

@@ -5,7 +5,9 @@ the task and of the code that carries it out (`lib.infra.code_digest`), written 
 all: whatever interrupts a sweep, what is finished is never done again, and another seed,
 another log or other code is another task.
 """
+import functools
 import hashlib
+import importlib
 import json
 import traceback
 from pathlib import Path
@@ -15,6 +17,7 @@ from tqdm import tqdm
 
 from lib.infra.code_digest import code_digest
 from lib.infra.files import write_json
+from lib.infra.settings import configure
 
 
 def run(function, tasks, folder, *, n_jobs=None, backend="loky", progress=True):
@@ -40,7 +43,8 @@ def run(function, tasks, folder, *, n_jobs=None, backend="loky", progress=True):
     waiting = {k: task for k, task in zip(keys, tasks, strict=True)
                if not (folder / f"{k}.json").exists()}
     if waiting:
-        jobs = (joblib.delayed(_carry_out)(function, task, folder, k)
+        jobs = (joblib.delayed(_carry_out)(
+            function.__module__, function.__qualname__, task, folder, k)
                 for k, task in waiting.items())
         threads = {"inner_max_num_threads": 1} if backend == "loky" else {}
         with joblib.parallel_config(backend, n_jobs=n_jobs or joblib.cpu_count(), **threads):
@@ -69,9 +73,12 @@ def key(function, task):
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _carry_out(function, task, folder, name):
+def _carry_out(module, function, task, folder, name):
+    # By name, so that a worker has its settings before the function's module starts TensorFlow.
+    configure()
     # An error is handed back, not raised: joblib would end the tasks beside it.
     try:
+        function = functools.reduce(getattr, function.split("."), importlib.import_module(module))
         result = function(task, folder / name)
         write_json(folder / f"{name}.json", {"task": task, "result": result}, allow_nan=True)
     except Exception as error:

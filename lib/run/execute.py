@@ -15,8 +15,9 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
-from lib import run
 from lib.infra.files import replacing
+from lib.infra.settings import configure
+from lib.run import places
 from lib.run.resume import forget, is_finished, remember, stamp
 from lib.run.scorecard import write_scorecard
 
@@ -44,6 +45,7 @@ def run_all(jobs, *, force=False):
 
     Raises NotebookError when a notebook fails. The scorecard is written all the same.
     """
+    configure()  # kernels inherit it
     try:
         for job in jobs:
             if not force and is_finished(job):
@@ -77,8 +79,8 @@ def execute(job):
 
 def _papermill(job, unfinished):
     # A relative path, since papermill fills in every {...} that it finds in a path.
-    target = str(unfinished.relative_to(run.root()))
-    with contextlib.chdir(run.root()):
+    target = str(unfinished.relative_to(places.root()))
+    with contextlib.chdir(places.root()):
         try:
             return papermill.execute_notebook(
                 copy.deepcopy(job.notebook), target, parameters=job.given,
@@ -114,7 +116,7 @@ def tidied(executed, source):
 def _without_places(output):
     """Shorten this machine's paths in an output's texts (a warning's, as a rule)."""
     def shorten(text):
-        for place in (run.root(), run.REPOSITORY, Path(sys.prefix)):
+        for place in (places.root(), places.REPOSITORY, Path(sys.prefix)):
             text = text.replace(f"{place}{os.sep}", "")
         return re.sub(r"\S*ipykernel_\d+\S(\d+)\.py", r"cell_\1.py", text)
 

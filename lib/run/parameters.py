@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from lib.run import shown
+from lib.run.places import shown
 
 HINTS = {  # by pydantic's name of the error, where YAML read something else than was meant
     "float_type": "(in YAML write 1.0e-3, not 1e-3)",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 
-from lib import run
+from lib.run import places
 from lib.run.parameters import check_parameters, declared, read_parameters
 
 
@@ -21,7 +21,7 @@ class Job:
 
     @property
     def folder(self):
-        return run.root() / "outputs" / self.profile
+        return places.root() / "outputs" / self.profile
 
     @property
     def executed(self):
@@ -29,7 +29,7 @@ class Job:
 
     @property
     def output(self):
-        return run.root() / self.values["output"]
+        return places.root() / self.values["output"]
 
 
 def plan(names=(), profile="quick", overrides=None):
@@ -46,7 +46,7 @@ def plan(names=(), profile="quick", overrides=None):
     Raises ValueError or TypeError for anything that a notebook does not declare.
     """
     overrides = dict(overrides or {})
-    notebooks = {path.stem: path for path in sorted((run.REPOSITORY / "notebooks").glob("*.ipynb"))}
+    notebooks = {path.stem: path for path in sorted((places.REPOSITORY / "notebooks").glob("*.ipynb"))}
     files = _profile_files(profile, notebooks)
     chosen = [_chosen(name, notebooks, files, profile) for name in names] or list(files)
     jobs = [_job(notebooks[stem], files[stem], overrides, tuple(files)[:place])
@@ -66,7 +66,7 @@ def plan(names=(), profile="quick", overrides=None):
 
 def _profile_files(profile, notebooks):
     """{stem: YAML file} of a profile, in the order of the notebooks."""
-    folder = run.REPOSITORY / "params" / profile
+    folder = places.REPOSITORY / "params" / profile
     profiles = sorted(path.name for path in folder.parent.glob("*/"))
     if profile not in profiles:
         raise ValueError(f"--profile {profile}: not found; params/ has {', '.join(profiles)}")
@@ -75,7 +75,7 @@ def _profile_files(profile, notebooks):
         raise ValueError(f"params/{profile}: expected NOTEBOOK.yaml files; found none")
     for file in files:
         if file.suffix == ".yml" or file.stem not in notebooks:
-            raise ValueError(f"{run.shown(file)}: belongs to no notebook; expected one of "
+            raise ValueError(f"{places.shown(file)}: belongs to no notebook; expected one of "
                              f"{', '.join(f'{stem}.yaml' for stem in notebooks)}")
     return {file.stem: file for file in files}
 
@@ -94,13 +94,13 @@ def _chosen(name, notebooks, files, profile):
 
 
 def _job(path, file, overrides, after):
-    notebook, source = read_notebook(path), run.shown(path)
+    notebook, source = read_notebook(path), places.shown(path)
     defaults = declared(notebook, source=source)
     if type(defaults.get("output")) is not str:
         raise ValueError(f"{source}: expected a parameter 'output', the folder of its results")
     profile = file.parent.name
     given = {"output": f"outputs/{profile}/{path.stem}", **read_parameters(file)}
-    values = check_parameters(given, defaults, source=run.shown(file))
+    values = check_parameters(given, defaults, source=places.shown(file))
     mine = {name: value for name, value in overrides.items() if name in defaults}
     values |= check_parameters(mine, {name: defaults[name] for name in mine}, source="-p")
     given = {name: value for name, value in values.items() if name in given or name in mine}
@@ -112,7 +112,7 @@ def read_notebook(path):
     try:
         notebook = nbformat.read(path, as_version=4)
     except (ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{run.shown(path)}: not a notebook: {error}") from None
+        raise ValueError(f"{places.shown(path)}: not a notebook: {error}") from None
     notebook.nbformat_minor = max(notebook.nbformat_minor, 5)
     for place, cell in enumerate(notebook.cells):
         cell.setdefault("id", f"cell-{place}")

@@ -4,8 +4,8 @@ import hashlib
 import json
 import time
 
-from lib import run
 from lib.infra.files import write_json
+from lib.run import places
 
 
 def stamp(job):
@@ -15,8 +15,8 @@ def stamp(job):
     the packages, and which run of each earlier notebook of the profile it follows.
     """
     code = [cell.source for cell in job.notebook.cells if cell.cell_type == "code"]
-    sources = [path.read_text() for path in sorted((run.REPOSITORY / "lib").rglob("*.py"))]
-    lock = (run.REPOSITORY / "requirements.lock").read_text()
+    sources = [path.read_text() for path in sorted((places.REPOSITORY / "lib").rglob("*.py"))]
+    lock = (places.REPOSITORY / "requirements.lock").read_text()
     earlier = [_record(job.folder, stem).get("run") for stem in job.after]
     everything = json.dumps([code, job.values, sources, lock, earlier, list(_input_files(job))])
     return hashlib.sha256(everything.encode()).hexdigest()
@@ -28,7 +28,7 @@ def _input_files(job):
     For a folder, of the files in it; what the notebook itself writes is left out.
     """
     texts = _texts([value for name, value in job.values.items() if name != "output"])
-    for path in sorted({run.root() / text for text in texts if text}):
+    for path in sorted({places.root() / text for text in texts if text}):
         if path.is_relative_to(job.output):
             continue
         with contextlib.suppress(OSError):  # a text too long for a file's name

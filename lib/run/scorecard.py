@@ -1,13 +1,13 @@
 """The scorecard: what the notebooks of a profile claim, in one table."""
 import json
 
-from lib import run
 from lib.infra.files import replacing
+from lib.run import places
 
 
 def write_scorecard(profile):
     """Gather the claims of all notebooks of a profile in outputs/PROFILE/scorecard.md."""
-    folder = run.root() / "outputs" / profile
+    folder = places.root() / "outputs" / profile
     lines = ["# Scorecard", "", f"What the notebooks claim in the profile `{profile}`.", "",
              "| notebook | claim | value | interval | published | source | verdict |",
              "| --- | --- | --- | --- | --- | --- | --- |"]

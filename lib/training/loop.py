@@ -18,6 +18,7 @@ from tqdm import tqdm
 from lib import metrics
 from lib.infra import machine
 from lib.infra.files import replacing
+from lib.infra.settings import configure
 from lib.logs import reader
 from lib.models.flop_count import flops
 
@@ -270,6 +271,7 @@ class Learner:
 
 def set_up_backend():
     """Make TensorFlow deterministic; returns the threads that its operations use."""
+    configure()
     if keras.backend.backend() != "tensorflow":
         return machine.cores()
     import tensorflow as tf

@@ -11,15 +11,15 @@ import papermill
 import pytest
 import yaml
 
-from lib import run
 from lib.__main__ import main
+from lib.run import places
 from lib.run.execute import KERNELSPEC, NotebookError, execute, run_all
 from lib.run.parameters import check_parameters, declared, read_parameters
 from lib.run.plan import plan
 from lib.run.resume import is_finished, remember, stamp
 from lib.run.scorecard import write_scorecard
 
-NOTEBOOKS = sorted((run.REPOSITORY / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((places.REPOSITORY / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def repository(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "lib/laws.py").write_text("SLOPE = 0.3\n")
     (tmp_path / "requirements.lock").write_text("numpy==2.4.6\n")
-    monkeypatch.setattr(run, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(places, "REPOSITORY", tmp_path)
     monkeypatch.delenv("RETRIEVAL_SCALING_ROOT", raising=False)
     return tmp_path
 
@@ -321,7 +321,7 @@ def test_interrupt_leaves_no_result_and_no_kernel(repository):
     add_notebook(repository, "00_logs", "output = ''",
                  "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\n"
                  "time.sleep(60)")
-    command = ("import pathlib, sys; from lib import run; run.REPOSITORY = pathlib.Path.cwd()\n"
+    command = ("import pathlib, sys; from lib.run import places; places.REPOSITORY = pathlib.Path.cwd()\n"
                "from lib.__main__ import main; sys.exit main ['run']")
     # Started in the background of a shell, the tests would hand on an ignored SIGINT.
     process = subprocess.Popen([sys.executable, "-c", command], cwd=repository,
@@ -355,7 +355,7 @@ def test_root_can_be_redirected(repository, tmp_path, monkeypatch):
     elsewhere.mkdir()
     monkeypatch.setenv("RETRIEVAL_SCALING_ROOT", str(elsewhere))
     add_notebook(repository, "00_logs", "output = ''",
-                 "from lib.run import at_root nimport os nos.chdir '/'  nat_root   n"
+                 "from lib.run.places import at_root nimport os nos.chdir '/'  nat_root   n"
                  "print(os.path.basename(os.getcwd()))")
     run_all(plan())
     executed = nbformat.read(elsewhere / "outputs/quick/00_logs.ipynb", as_version=4)

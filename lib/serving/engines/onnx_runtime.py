@@ -1,6 +1,5 @@
 """ONNX Runtime on the CPU: the default engine."""
-import onnxruntime
-
+from lib.infra.settings import configure
 from lib.serving.engines.engine import GraphEngine
 
 
@@ -16,10 +15,14 @@ class OnnxRuntime(GraphEngine):
     >>> engine.run(inputs).shape
     (5, 1)
     """
-    name, library = "onnxruntime", f"onnxruntime {onnxruntime.__version__}"
+    name = "onnxruntime"
 
     def __init__(self, model, threads=1, precision="fp32"):
         super().__init__(model, threads, precision)
+        configure()
+        import onnxruntime
+
+        self.library = f"onnxruntime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         # Idle threads that spin would take the processor from the other requests.

@@ -2,8 +2,8 @@
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
-from onnxruntime.transformers.onnx_model import OnnxModel
+
+from lib.infra.settings import configure
 
 _LARGEST, _SMALLEST = np.finfo(np.float16).max, np.finfo(np.float16).smallest_subnormal
 
@@ -28,6 +28,10 @@ def half(model, half_inputs=False):
     >>> {value.type.tensor_type.elem_type for value in graph.input} == {onnx.TensorProto.FLOAT16}
     True
     """
+    configure()
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
     for weight in model.graph.initializer:
         array = numpy_helper.to_array(weight)
         if array.dtype == np.float32 and not np.abs(array).max(initial=0) <= _LARGEST:

@@ -1,0 +1,16 @@
+"""The notebook runner, strict and resumable, over papermill.
+
+A profile is a folder params/PROFILE of YAML files, one per notebook and named
+like it. Before the first kernel starts, every parameter of the run is checked
+against the notebook's cell tagged `parameters`. The executed notebook goes to
+outputs/PROFILE/NOTEBOOK.ipynb; its tables and figures go to the folder that its
+parameter `output` names, outputs/PROFILE/NOTEBOOK unless set otherwise. A
+notebook that finished is run again only if something it depends on changed.
+
+    parameters   what a notebook declares, what a run gives
+    plan         which notebooks run, with which parameters
+    resume       what a finished notebook depended on
+    execute      run notebooks, keep what is reproducible of them
+    places       where relative paths start
+    scorecard    the claims of all notebooks in one table
+"""
