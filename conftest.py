@@ -1,4 +1,5 @@
 """The notebooks' regression test runs beside the committed outputs, not over them."""
+
 import os
 import tempfile
 

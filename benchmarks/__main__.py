@@ -1,4 +1,5 @@
 """python -m benchmarks [NAME ...]: run benchmarks, all by default, and keep their figures."""
+
 import importlib
 import pkgutil
 import sys
@@ -12,8 +13,11 @@ from lib.run.places import root
 
 def names():
     """The benchmarks there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__)
-                  if not module.name.startswith("_"))
+    return sorted(
+        module.name
+        for module in pkgutil.iter_modules(benchmarks.__path__)
+        if not module.name.startswith("_")
+    )
 
 
 def main(arguments):
@@ -27,8 +31,10 @@ def main(arguments):
         write_json(path, {"machine": machine.facts(), "rows": rows})
         missed = [row["figure"] for row in rows if row["met"] is False]
         targets = sum(row["met"] is not None for row in rows)  # other rows are for context
-        print(f"{name}: {targets - len(missed)} of {targets} targets met"
-              + (f"; missed: {', '.join(missed)}" if missed else ""))
+        print(
+            f"{name}: {targets - len(missed)} of {targets} targets met"
+            + (f"; missed: {', '.join(missed)}" if missed else "")
+        )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ learn from the log of 4,000 of them after a short closed loop. The test is timed
 Matching, scoring of both models, visits. The other side is an unpaired test of the same size,
 whose variance follows from the same arms: users and luck of its arms would be independent.
 """
+
 import time
 import tracemalloc
 from pathlib import Path
@@ -39,18 +40,35 @@ def models(world, folder):
     def train(scorer, tables=None):
         if tables is not None:
             reader.write_logs(log, tables)
-        training.train(scorer, log, loss=ARFLoss(2, 2), stop=reader.count(log, features),
-                       learning_rate=0.03, batch_impressions=64, progress=False)
-        return numpy_scorer.deploy(scorer, everyone, ads)
+        training.train(
+            scorer,
+            log,
+            loss=ARFLoss(2, 2),
+            stop=reader.count(log, features),
+            learning_rate=0.03,
+            batch_impressions=64,
+            progress=False,
+        )
+        return numpy_scorer.compile_scorer(scorer, everyone, ads)
 
     learner = Scorer(features, SIZES[0], "mlp", 0)
     loop = simulation.closed_loop(
-        world, lambda tables, *_: train(learner, tables), rounds=ROUNDS, seed=0, visits=1,
-        impressions_per_round=IMPRESSIONS, users=LEARNERS,
-        matched=simulation.match(world, users=np.arange(LEARNERS)))
+        world,
+        lambda tables, *_: train(learner, tables),
+        rounds=ROUNDS,
+        seed=0,
+        visits=1,
+        impressions_per_round=IMPRESSIONS,
+        users=LEARNERS,
+        matched=simulation.match(world, users=np.arange(LEARNERS)),
+    )
     *_, last = loop
-    reader.write_logs(log, simulation.sample_logs(
-        last.system, 3 * IMPRESSIONS, seed=0, first_impression=last.next_impression))
+    reader.write_logs(
+        log,
+        simulation.sample_logs(
+            last.system, 3 * IMPRESSIONS, seed=0, first_impression=last.next_impression
+        ),
+    )
     return [train(Scorer(features, size, "mlp", 0)) for size in SIZES]
 
 
@@ -78,8 +96,9 @@ def main():
     seconds, tests, ratios = [], [], []
     for seed in range(REPEATS):
         started = time.perf_counter()
-        base, variant = simulation.run_arms(world, pair, visits=VISITS, seed=seed,
-                                            n_jobs=min(2, cores()))
+        base, variant = simulation.run_arms(
+            world, pair, visits=VISITS, seed=seed, n_jobs=min(2, cores())
+        )
         tests.append(simulation.ab_test(base, variant))
         seconds.append(time.perf_counter() - started)
         ratios.append(unpaired_variance(base, variant) / tests[-1].revenue_lift_se ** 2)
@@ -87,15 +106,42 @@ def main():
     half = [1.96 * 100 * test.revenue_lift_se for test in tests]
     memory = [peak_memory(world, pair, users) for users in (2048, 8192)]
     rows = [
-        row(f"paired A/B, {USERS} users x {VISITS} visits, scoring included", "s",
-            np.median(seconds), 120, "lower", low=min(seconds), high=max(seconds)),
-        row("half width of the 95 % interval of its lift", "% of revenue", np.median(half),
-            100 * RESOLVED, "lower", low=min(half), high=max(half)),
-        row("variance of an unpaired test of the same size over the paired one's", "times",
-            np.median(ratios), 50, "higher", baseline=1, name="unpaired", low=min(ratios),
-            high=max(ratios)),
-        row("peak memory of 8,192 users over that of 2,048", "times", memory[1] / memory[0], 1.2,
-            "lower"),
+        row(
+            f"paired A/B, {USERS} users x {VISITS} visits, scoring included",
+            "s",
+            np.median(seconds),
+            120,
+            "lower",
+            low=min(seconds),
+            high=max(seconds),
+        ),
+        row(
+            "half width of the 95 % interval of its lift",
+            "% of revenue",
+            np.median(half),
+            100 * RESOLVED,
+            "lower",
+            low=min(half),
+            high=max(half),
+        ),
+        row(
+            "variance of an unpaired test of the same size over the paired one's",
+            "times",
+            np.median(ratios),
+            50,
+            "higher",
+            baseline=1,
+            name="unpaired",
+            low=min(ratios),
+            high=max(ratios),
+        ),
+        row(
+            "peak memory of 8,192 users over that of 2,048",
+            "times",
+            memory[1] / memory[0],
+            1.2,
+            "lower",
+        ),
     ]
     columns = ["figure", "unit", "ours", "low", "high", "target", "met"]
     print(pd.DataFrame(rows)[columns].to_string(index=False, float_format="{:.4f}".format))

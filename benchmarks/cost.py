@@ -4,6 +4,7 @@ The base model of the paper answers requests of 1,500 candidates. Engines and fo
 turns, so that whatever else the machine does meets all of them; ratios are of one turn.
 `cost_grid` holds the searches that need few measurements.
 """
+
 import time
 
 import numpy as np
@@ -26,8 +27,10 @@ TURNS, RUNS = 9, 6
 
 def requests(layers, ads, user):
     """The same request as either form takes it."""
-    return {"naive": {"user": user, "ads": ads},
-            "optimised": {"user": user, "ad_parts": export.ad_parts(layers, ads).astype("f")}}
+    return {
+        "naive": {"user": user, "ads": ads},
+        "optimised": {"user": user, "ad_parts": export.ad_parts(layers, ads).astype("f")},
+    }
 
 
 def in_turn(threads):
@@ -35,8 +38,11 @@ def in_turn(threads):
     layers, rng = export.random_weights(BASE, 0), np.random.default_rng(0)
     ads = rng.standard_normal((CANDIDATES, BASE[0] // 2), np.float32)
     given = requests(layers, ads, rng.standard_normal((1, BASE[0] // 2), np.float32))
-    running = {(name, form): engines.build(name, graph(layers), threads=threads)
-               for name in ENGINES for form, graph in FORMS.items()}
+    running = {
+        (name, form): engines.build(name, graph(layers), threads=threads)
+        for name in ENGINES
+        for form, graph in FORMS.items()
+    }
     scores = {key: engine.run(given[key[1]]) for key, engine in running.items()}
     times, peaks = {key: [] for key in running}, []
     for _ in tqdm(range(TURNS), desc=f"turns, {threads} threads", leave=False):
@@ -67,26 +73,57 @@ def engine_rows():
         # A process each: TensorFlow keeps the number of threads that it started with.
         times, peaks, apart = in_child("engines in turn", in_turn, threads)
         done = CANDIDATES * matrix_flops(BASE) / 1e9  # GFLOP of a naive request
-        table = pd.DataFrame([{
-            "engine": name, "naive ms": np.median(times[name, "naive"]),
-            "optimised ms": np.median(times[name, "optimised"]),
-            "ratio": np.median(times[name, "naive"] / times[name, "optimised"]),
-            "share of peak": np.median(1e12 * done / times[name, "naive"] / peaks)}
-            for name in ENGINES])
-        print(f"\n{threads} threads, {CANDIDATES} candidates, peak {np.median(peaks) / 1e9:.0f} "
-              f"GFLOP/s, scores apart by {apart:.1e}:\n{table.round(3).to_string(index=False)}")
+        table = pd.DataFrame(
+            [
+                {
+                    "engine": name,
+                    "naive ms": np.median(times[name, "naive"]),
+                    "optimised ms": np.median(times[name, "optimised"]),
+                    "ratio": np.median(times[name, "naive"] / times[name, "optimised"]),
+                    "share of peak": np.median(1e12 * done / times[name, "naive"] / peaks),
+                }
+                for name in ENGINES
+            ]
+        )
+        print(
+            f"\n{threads} threads, {CANDIDATES} candidates, peak {np.median(peaks) / 1e9:.0f} "
+            f"GFLOP/s, scores apart by {apart:.1e}:\n{table.round(3).to_string(index=False)}"
+        )
         ratios = {name: times[name, "naive"] / times[name, "optimised"] for name in ENGINES}
         fastest = min(ENGINES, key=lambda name: np.median(times[name, "optimised"]))
-        rows.append(row(f"first-layer optimised against naive, {fastest}, {threads} threads",
-                        "ratio", ratios[fastest], 4.5, "higher", baseline=3.6,
-                        name="ONNX Runtime, known"))
+        rows.append(
+            row(
+                f"first-layer optimised against naive, {fastest}, {threads} threads",
+                "ratio",
+                ratios[fastest],
+                4.5,
+                "higher",
+                baseline=3.6,
+                name="ONNX Runtime, known",
+            )
+        )
         shares = {name: 1e12 * done / times[name, "naive"] / peaks for name in ENGINES}
         most = max(ENGINES, key=lambda name: np.median(shares[name]))
-        rows.append(row(f"share of the matrix-product peak, naive, {most}, {threads} threads",
-                        "share", shares[most], 0.95, "higher",
-                        baseline=np.median(shares["onnxruntime"]), name="ONNX Runtime, this run"))
-        rows.append(row(f"scores of all engines and forms apart, {threads} threads",
-                        "share of the largest", [apart], 1e-4, "lower"))
+        rows.append(
+            row(
+                f"share of the matrix-product peak, naive, {most}, {threads} threads",
+                "share",
+                shares[most],
+                0.95,
+                "higher",
+                baseline=np.median(shares["onnxruntime"]),
+                name="ONNX Runtime, this run",
+            )
+        )
+        rows.append(
+            row(
+                f"scores of all engines and forms apart, {threads} threads",
+                "share of the largest",
+                [apart],
+                1e-4,
+                "lower",
+            )
+        )
     return rows
 
 
@@ -95,24 +132,73 @@ def load_rows(times=5):
     found, seconds = [], []
     for seed in tqdm(range(times), desc="load tests of the base", leave=False):
         start = time.perf_counter()
-        found.append(load_tests.measure_size(
-            BASE, candidates=CANDIDATES, latency_limit_ms=LATENCY_LIMIT_MS, seed=seed,
-            engine="openvino", workers=machine.cores(), max_seconds=50.0))
+        found.append(
+            load_tests.measure_size(
+                BASE,
+                candidates=CANDIDATES,
+                latency_limit_ms=LATENCY_LIMIT_MS,
+                seed=seed,
+                engine="openvino",
+                workers=machine.cores(),
+                max_seconds=50.0,
+            )
+        )
         seconds.append(time.perf_counter() - start)
     table = pd.DataFrame(found)
-    print("\n", table[["qps", "qps_low", "qps_high", "p50_ms", "p95_ms", "p99_ms",
-                       "offline_qps", "repeats", "memory_mb"]].round(2).to_string())
-    held = [(low <= other) & (other <= high) for other, low, high
-            in zip((np.delete(table.qps.to_numpy(), i) for i in range(times)),
-                   table.qps_low, table.qps_high, strict=True)]
+    print(
+        "\n",
+        table[
+            [
+                "qps",
+                "qps_low",
+                "qps_high",
+                "p50_ms",
+                "p95_ms",
+                "p99_ms",
+                "offline_qps",
+                "repeats",
+                "memory_mb",
+            ]
+        ]
+        .round(2)
+        .to_string(),
+    )
+    held = [
+        (low <= other) & (other <= high)
+        for other, low, high in zip(
+            (np.delete(table.qps.to_numpy(), i) for i in range(times)),
+            table.qps_low,
+            table.qps_high,
+            strict=True,
+        )
+    ]
     spread = np.abs(table.qps / table.qps.median() - 1)
     # Of all pairs: a test has only four others, the median of their shares says little.
-    return [row("QPS of the base at p99: other load tests inside the interval", "share",
-                [np.mean(held)], 0.9, "higher"),
-            row("QPS of the base at p99: median deviation from the median", "share", spread, 0.10,
-                "lower"),
-            row("the base with guarantee", "s", seconds, 60.0, "lower", baseline=1800.0,
-                name="the paper, on a GPU")]
+    return [
+        row(
+            "QPS of the base at p99: other load tests inside the interval",
+            "share",
+            [np.mean(held)],
+            0.9,
+            "higher",
+        ),
+        row(
+            "QPS of the base at p99: median deviation from the median",
+            "share",
+            spread,
+            0.10,
+            "lower",
+        ),
+        row(
+            "the base with guarantee",
+            "s",
+            seconds,
+            60.0,
+            "lower",
+            baseline=1800.0,
+            name="the paper, on a GPU",
+        ),
+    ]
 
 
 def model_rows(sizes=8, draws=20):
@@ -123,27 +209,49 @@ def model_rows(sizes=8, draws=20):
     for seed in range(draws):
         known = np.random.default_rng(seed).permutation(len(table)) < sizes
         model = ServiceTimeModel().fit(table[known])
-        predicted = np.array([float(model.predict(np.array(one.size_parameters), one.form,
-                                                  one.candidates))
-                              for one in table[~known].itertuples()])
+        predicted = np.array(
+            [
+                float(model.predict(np.array(one.size_parameters), one.form, one.candidates))
+                for one in table[~known].itertuples()
+            ]
+        )
         errors.append(np.median(np.abs(predicted / table.service_ms[~known] - 1)))
-    return [row(f"service time of sizes not fitted to, fitted to {sizes}: median error", "share",
-                errors, 0.10, "lower")]
+    return [
+        row(
+            f"service time of sizes not fitted to, fitted to {sizes}: median error",
+            "share",
+            errors,
+            0.10,
+            "lower",
+        )
+    ]
 
 
 def row(figure, unit, values, target, better, *, baseline=None, name=""):
     """One line of the report: the median of the values and their extremes."""
     value = float(np.median(values))
     met = value <= target if better == "lower" else value >= target
-    return {"figure": figure, "unit": unit, "ours": value, "low": float(np.min(values)),
-            "high": float(np.max(values)),
-            "baseline": None if baseline is None else float(baseline), "baseline_name": name,
-            "target": target, "better": better, "met": bool(met)}
+    return {
+        "figure": figure,
+        "unit": unit,
+        "ours": value,
+        "low": float(np.min(values)),
+        "high": float(np.max(values)),
+        "baseline": None if baseline is None else float(baseline),
+        "baseline_name": name,
+        "target": target,
+        "better": better,
+        "met": bool(met),
+    }
 
 
 def main():
     """Prints the tables, returns the rows of the report."""
     rows = [*engine_rows(), *load_rows(), *model_rows()]
-    print("\n", pd.DataFrame(rows)[["figure", "ours", "low", "high", "target", "met"]].round(4)
-          .to_string(index=False))
+    print(
+        "\n",
+        pd.DataFrame(rows)[["figure", "ours", "low", "high", "target", "met"]]
+        .round(4)
+        .to_string(index=False),
+    )
     return rows

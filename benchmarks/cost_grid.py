@@ -6,6 +6,7 @@
 A replay knows the revenue of every size, draws each measurement it asks for from that
 size's repeats, and is held against the optimum that the whole table gives.
 """
+
 import argparse
 import json
 
@@ -22,11 +23,11 @@ from lib.infra.files import replacing
 from lib.laws import BNSL
 from lib.models.flop_count import matrix_flops
 from lib.run.places import root
-from lib.serving.load.service_time import timed
+from lib.serving.load.service_time import service_time_task
 from lib.serving.queueing import load_at_limit
 
 BASE, SOLVED = [3328, 1024, 256, 256, 256, 1], [16128, 1024, 512, 512, 512, 1]
-SOLVED_LIFT = 0.0085                   # section 5.1
+SOLVED_LIFT = 0.0085  # section 5.1
 MACHINES_BASE, PRICE_PER_HOUR, REVENUE_PER_HOUR = 100.0, 1.0, 10_000.0
 REQUESTS = Requests(candidates=300, latency_limit_ms=100.0, workers=2)
 REPEATS = 3
@@ -50,17 +51,28 @@ def sub_grid(count):
 
 def measure(sizes, engine):
     """Time all sizes `REPEATS` times, apart in time; keep the table."""
-    known = {"candidates": REQUESTS.candidates, "latency_limit_ms": REQUESTS.latency_limit_ms,
-             "workers": REQUESTS.workers, "form": REQUESTS.form, "engine": engine, "seed": 0,
-             "on": machine.facts()}
-    tasks = [{**known, "size_parameters": size, "repeat": repeat} for repeat in range(REPEATS)
-             for size in np.random.default_rng(repeat).permutation(sizes).tolist()]
-    rows = sweep.run(timed, tasks, root() / "outputs" / "bench" / "cache" / "cost_grid",
-                     n_jobs=1)
+    known = {
+        "candidates": REQUESTS.candidates,
+        "latency_limit_ms": REQUESTS.latency_limit_ms,
+        "workers": REQUESTS.workers,
+        "form": REQUESTS.form,
+        "engine": engine,
+        "seed": 0,
+        "on": machine.facts(),
+    }
+    tasks = [
+        {**known, "size_parameters": size, "repeat": repeat}
+        for repeat in range(REPEATS)
+        for size in np.random.default_rng(repeat).permutation(sizes).tolist()
+    ]
+    rows = sweep.run(
+        service_time_task, tasks, root() / "outputs" / "bench" / "cache" / "cost_grid", n_jobs=1
+    )
     kept = pd.DataFrame(rows).dropna(axis="columns", how="all")
     with replacing(table_path()) as temporary:
         kept.assign(size_parameters=[json.dumps(size) for size in kept["size_parameters"]]).to_csv(
-            temporary, index=False)
+            temporary, index=False
+        )
 
 
 def measured_sizes(path=None):
@@ -70,8 +82,9 @@ def measured_sizes(path=None):
     """
     path = path or table_path()
     if not path.exists():
-        raise SystemExit(f"benchmarks cost_grid: {path} is not there; "
-                         "python -m benchmarks.cost_grid measures it")
+        raise SystemExit(
+            f"benchmarks cost_grid: {path} is not there; python -m benchmarks.cost_grid measures it"
+        )
     table = read_table(path)
     key = table["size_parameters"].map(str)
     first = table[table["repeat"] == 0].set_index(key[table["repeat"] == 0])
@@ -99,8 +112,12 @@ def revenue_beyond_base(flops, revenue_per_hour=REVENUE_PER_HOUR):
     law = BNSL(bound=1.0).fit(points["flops"], points["r_over_r_star"])
     base, solved = matrix_flops(BASE), matrix_flops(SOLVED)
     gain = law.predict(np.asarray(flops, float)) - law.predict(float(base))
-    return revenue_per_hour * SOLVED_LIFT * gain / (law.predict(float(solved))
-                                                    - law.predict(float(base)))
+    return (
+        revenue_per_hour
+        * SOLVED_LIFT
+        * gain
+        / (law.predict(float(solved)) - law.predict(float(base)))
+    )
 
 
 class Measured:
@@ -150,27 +167,38 @@ def replay(table, seed, *, roi_min=1.0, share=0.05, **options):
     known = Measured(table)
     goal, rng = known.goal(roi_min), np.random.default_rng(seed)
     by_size = dict(zip(map(tuple, known.sizes.tolist()), known.repeats, strict=True))
-    found = search(known.sizes, goal, lambda size: {"qps": rng.choice(by_size[tuple(size)])},
-                   REQUESTS,
-                   budget=max(4, int(share * len(known.sizes))), seed=seed, progress=False,
-                   **options)
+    found = search(
+        known.sizes,
+        goal,
+        lambda size: {"qps": rng.choice(by_size[tuple(size)])},
+        REQUESTS,
+        budget=max(4, int(share * len(known.sizes))),
+        seed=seed,
+        progress=False,
+        **options,
+    )
     cost, value = known.cost(), goal.value(known.qps)
-    optimum = (int(value.argmax()) if roi_min is None
-               else best_size(goal.revenue, cost, roi_min))
+    optimum = int(value.argmax()) if roi_min is None else best_size(goal.revenue, cost, roi_min)
     best = found.best
-    return {"chosen": known.sizes[best].tolist(), "optimum": known.sizes[optimum].tolist(),
-            "measurements": len(found.rows), "share": len(found.rows) / len(known.sizes),
-            "regret": float(1 - value[best] / value[optimum]),
-            "revenue_gap": float(1 - goal.revenue[best] / goal.revenue[optimum]),
-            "meets_roi": bool(roi_min is None or np.isfinite(value[best])),
-            "roi": float(goal.revenue[best] / cost[best]) if cost[best] > 0 else np.inf,
-            "confidence": found.confidence, "enough": found.enough}
+    return {
+        "chosen": known.sizes[best].tolist(),
+        "optimum": known.sizes[optimum].tolist(),
+        "measurements": len(found.rows),
+        "share": len(found.rows) / len(known.sizes),
+        "regret": float(1 - value[best] / value[optimum]),
+        "revenue_gap": float(1 - goal.revenue[best] / goal.revenue[optimum]),
+        "meets_roi": bool(roi_min is None or np.isfinite(value[best])),
+        "roi": float(goal.revenue[best] / cost[best]) if cost[best] > 0 else np.inf,
+        "confidence": found.confidence,
+        "enough": found.enough,
+    }
 
 
 def replays(table, count=20, **options):
     """`replay` by seeds 0 .. count - 1, a DataFrame."""
-    return pd.DataFrame([replay(table, seed, **options)
-                         for seed in tqdm(range(count), desc="replays", leave=False)])
+    return pd.DataFrame(
+        [replay(table, seed, **options) for seed in tqdm(range(count), desc="replays", leave=False)]
+    )
 
 
 def main():
@@ -181,18 +209,35 @@ def main():
         done = replays(table, roi_min=roi_min)
         print(f"\n{name}:\n{done.round(4).to_string()}")
         gap = done["revenue_gap" if roi_min else "regret"].where(done["meets_roi"], np.inf)
-        rows.append(_row(f"{name}: replays within 1 % of the optimum", "share",
-                         float((gap <= 0.01).mean()), 1.0, "higher"))
-        rows.append(_row(f"{name}: measured", "share of sizes", float(done["share"].max()), 0.05,
-                         "lower"))
+        rows.append(
+            _row(
+                f"{name}: replays within 1 % of the optimum",
+                "share",
+                float((gap <= 0.01).mean()),
+                1.0,
+                "higher",
+            )
+        )
+        rows.append(
+            _row(f"{name}: measured", "share of sizes", float(done["share"].max()), 0.05, "lower")
+        )
     return rows
 
 
 def _row(figure, unit, value, target, better):
     met = value <= target if better == "lower" else value >= target
-    return {"figure": figure, "unit": unit, "ours": value, "low": None, "high": None,
-            "baseline": None, "baseline_name": "", "target": target, "better": better,
-            "met": bool(met)}
+    return {
+        "figure": figure,
+        "unit": unit,
+        "ours": value,
+        "low": None,
+        "high": None,
+        "baseline": None,
+        "baseline_name": "",
+        "target": target,
+        "better": better,
+        "met": bool(met),
+    }
 
 
 if __name__ == "__main__":

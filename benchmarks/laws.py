@@ -4,6 +4,7 @@ Reads ../shared/data/scaling_curves (its README names sources and licences). Tas
 numbered from 0 in sorted order within their domain: the even ones served to choose the
 prior of `lib.laws` and the widening of its intervals, the odd ones to nothing at all.
 """
+
 import warnings
 from pathlib import Path
 from time import perf_counter
@@ -21,12 +22,18 @@ from lib.validation.revenue_model import lifts_by_reference
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data" / "scaling_curves"
 PAPER = ROOT / "params" / "paper"  # the published points and lifts
-DOMAINS = {"IC": "vision", "BB": "BIG-Bench", "LM": "language model", "NMT": "translation",
-           "DD": "double descent"}
+DOMAINS = {
+    "IC": "vision",
+    "BB": "BIG-Bench",
+    "LM": "language model",
+    "NMT": "translation",
+    "DD": "double descent",
+}
 
 
 class Task(NamedTuple):
     """A curve: points to fit, held-out points beyond them."""
+
     domain: str
     name: str
     even: bool
@@ -39,19 +46,31 @@ class Task(NamedTuple):
 def read_tasks(folder=DATA):
     """All curves of the three files, without repeated rows."""
     if not folder.is_dir():
-        raise SystemExit(f"benchmarks laws: public curves not found at {folder}; the "
-                         "README of this project says where they come from")
-    tables = [pd.read_csv(folder / f"{name}.csv").rename(columns={"Seen Examples": "X"})
-              for name in ("vision", "language", "double_descent")]
+        raise SystemExit(
+            f"benchmarks laws: public curves not found at {folder}; the "
+            "README of this project says where they come from"
+        )
+    tables = [
+        pd.read_csv(folder / f"{name}.csv").rename(columns={"Seen Examples": "X"})
+        for name in ("vision", "language", "double_descent")
+    ]
     table = pd.concat(tables).drop_duplicates().fillna({"Model": ""}).sort_values("X")
     tasks = []
     for domain, of_domain in table.groupby("Domain"):
         curves = of_domain.groupby(["Task", "Model"], sort=True)
         for number, ((task, model), rows) in enumerate(curves):
             fit, new = rows[rows.Training == 1], rows[rows.Training == 0]
-            tasks.append(Task(domain, f"{task}|{model}" if model else task, number % 2 == 0,
-                              fit.X.to_numpy(float), fit.Loss.to_numpy(),
-                              new.X.to_numpy(float), new.Loss.to_numpy()))
+            tasks.append(
+                Task(
+                    domain,
+                    f"{task}|{model}" if model else task,
+                    number % 2 == 0,
+                    fit.X.to_numpy(float),
+                    fit.Loss.to_numpy(),
+                    new.X.to_numpy(float),
+                    new.Loss.to_numpy(),
+                )
+            )
     return tasks
 
 
@@ -70,9 +89,14 @@ def ours(task):
     drawn = law.bootstrap(task.x_new, refits=200, seed=0)
     drawn *= np.exp(np.random.default_rng(0).normal(0.0, law.noise_, drawn.shape))
     low_raw, high_raw = np.quantile(drawn, [0.05, 0.95], axis=0)
-    return {"ours": rmsle(mean, task.y_new), "seconds": seconds, "covered": inside.mean(),
-            "half_width": float(np.mean(np.log(high / low)) / 2), "refit_seconds": refit_seconds,
-            "covered_raw": np.mean((low_raw <= task.y_new) & (task.y_new <= high_raw))}
+    return {
+        "ours": rmsle(mean, task.y_new),
+        "seconds": seconds,
+        "covered": inside.mean(),
+        "half_width": float(np.mean(np.log(high / low)) / 2),
+        "refit_seconds": refit_seconds,
+        "covered_raw": np.mean((low_raw <= task.y_new) & (task.y_new <= high_raw)),
+    }
 
 
 def best_of_three(work):
@@ -116,9 +140,18 @@ def measure(tasks):
     for task in tqdm(tasks, desc="curves", unit="curve"):
         started = perf_counter()
         hopped = basin_hopping(task)
-        rows.append({"domain": task.domain, "task": task.name, "even": task.even,
-                     "points": len(task.x), **ours(task), "curve_fit": scipy_curve_fit(task),
-                     "basin_hopping": hopped, "basin_seconds": perf_counter() - started})
+        rows.append(
+            {
+                "domain": task.domain,
+                "task": task.name,
+                "even": task.even,
+                "points": len(task.x),
+                **ours(task),
+                "curve_fit": scipy_curve_fit(task),
+                "basin_hopping": hopped,
+                "basin_seconds": perf_counter() - started,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -128,9 +161,14 @@ def noiseless(breaks, curves=20, seed=0):
     log_x = np.linspace(0.0, np.log(1e4), 50)
     while len(found) < curves:
         place = np.sort(rng.uniform(0.2, 0.85, breaks)) * log_x[-1]
-        law = {"a": rng.uniform(0.05, 0.3), "b": 1.0, "c0": rng.uniform(0.1, 0.5),
-               "c": rng.uniform(-0.4, 0.4, breaks), "d": np.exp(place),
-               "f": rng.uniform(0.1, 0.6, breaks)}
+        law = {
+            "a": rng.uniform(0.05, 0.3),
+            "b": 1.0,
+            "c0": rng.uniform(0.1, 0.5),
+            "c": rng.uniform(-0.4, 0.4, breaks),
+            "d": np.exp(place),
+            "f": rng.uniform(0.1, 0.6, breaks),
+        }
         if law["c0"] + law["c"].sum() < 0.1 or np.any(np.diff(place) < 1.0):
             continue  # falls at the end, and breaks apart enough to be told apart
         x, beyond = np.exp(log_x), np.exp(log_x[-1] + np.linspace(0.1, np.log(10.0), 10))
@@ -149,26 +187,63 @@ def figure_7(seeds=5):
     x, y = points.flops.to_numpy(float), points.r_over_r_star.to_numpy()
     shape = {"direction": "rising", "bound": 1.0}
     fits = [BasinHoppingBNSL(6, seed=seed).fit(x, y).r_squared_ for seed in range(seeds)]
-    held = pd.concat([predict_next_size(x, y, least=len(x) - 1, breaks=range(7), seed=seed, **shape)
-                      for seed in range(seeds)]).groupby("law", sort=False).error
-    print("Largest size of Figure 7 held out, error of R/R* (median, least, most of "
-          f"{seeds} seeds):\n{held.agg(['median', 'min', 'max']).round(4).to_string()}\n")
+    held = (
+        pd.concat(
+            [
+                predict_next_size(x, y, least=len(x) - 1, breaks=range(7), seed=seed, **shape)
+                for seed in range(seeds)
+            ]
+        )
+        .groupby("law", sort=False)
+        .error
+    )
+    print(
+        "Largest size of Figure 7 held out, error of R/R* (median, least, most of "
+        f"{seeds} seeds):\n{held.agg(['median', 'min', 'max']).round(4).to_string()}\n"
+    )
     error = held.median().abs()
     paper = error["basin-hopping, t = 6"]
-    rows = [row("Figure 7: R2 in sample, basin-hopping with t = 6", "R2", np.median(fits), 0.9955,
-                "higher", baseline=0.996, name="published", low=min(fits), high=max(fits)),
-            row("Figure 7: largest size held out, absolute error", "R/R*",
-                error["average of laws"], paper, "lower", baseline=paper,
-                name="basin-hopping, t = 6")]
+    rows = [
+        row(
+            "Figure 7: R2 in sample, basin-hopping with t = 6",
+            "R2",
+            np.median(fits),
+            0.9955,
+            "higher",
+            baseline=0.996,
+            name="published",
+            low=min(fits),
+            high=max(fits),
+        ),
+        row(
+            "Figure 7: largest size held out, absolute error",
+            "R/R*",
+            error["average of laws"],
+            paper,
+            "lower",
+            baseline=paper,
+            name="basin-hopping, t = 6",
+        ),
+    ]
     lifts = lifts_by_reference(BNSL(**shape).fit(x, y), tests, "base", "input 16128")
     for one in lifts[lifts.published_prediction > 0].itertuples():
-        print(f"lift of {one.model}: {one.by_law:.2%} (90 % of laws: {one.low:.2%} to "
-              f"{one.high:.2%}), published {one.published_prediction:.2%}, measured "
-              f"{one.revenue_lift:.2%}")
+        print(
+            f"lift of {one.model}: {one.by_law:.2%} (90 % of laws: {one.low:.2%} to "
+            f"{one.high:.2%}), published {one.published_prediction:.2%}, measured "
+            f"{one.revenue_lift:.2%}"
+        )
         published = 100 * abs(one.published_prediction - one.revenue_lift)
-        rows.append(row(f"lift of {one.model}: distance from measured", "% points",
-                        100 * abs(one.by_law - one.revenue_lift), published, "lower",
-                        baseline=published, name="published prediction"))
+        rows.append(
+            row(
+                f"lift of {one.model}: distance from measured",
+                "% points",
+                100 * abs(one.by_law - one.revenue_lift),
+                published,
+                "lower",
+                baseline=published,
+                name="published prediction",
+            )
+        )
     print()
     return rows
 
@@ -185,25 +260,45 @@ def row(figure, unit, value, target, better, *, baseline=None, name="", low=None
     met = bool(value <= target if better == "lower" else value >= target)
     numbers = {"ours": value, "low": low, "high": high, "baseline": baseline}
     numbers = {k: None if v is None else float(v) for k, v in numbers.items()}
-    return {"figure": figure, "unit": unit, **numbers, "baseline_name": name,
-            "target": float(target), "better": better, "met": met}
+    return {
+        "figure": figure,
+        "unit": unit,
+        **numbers,
+        "baseline_name": name,
+        "target": float(target),
+        "better": better,
+        "met": met,
+    }
 
 
 def mean_rows(table):
     """Mean errors by family, over all tasks and over the odd ones alone."""
-    families = [("vision", ["IC"], 0.0265, 0.0280, "NSL-PFN, published"),
-                ("BIG-Bench", ["BB"], 0.0080, 0.0100, "power law, re-run"),
-                ("language model", ["LM"], 0.0008, 0.0008, "basin-hopping, re-run"),
-                ("translation", ["NMT"], 0.0080, 0.0105, "basin-hopping, re-run"),
-                ("language, all 20", ["BB", "LM", "NMT"], 0.0060, 0.0090, "basin-hopping, re-run"),
-                ("double descent", ["DD"], 0.0335, 0.0335, "NSL-PFN, published")]
+    families = [
+        ("vision", ["IC"], 0.0265, 0.0280, "NSL-PFN, published"),
+        ("BIG-Bench", ["BB"], 0.0080, 0.0100, "power law, re-run"),
+        ("language model", ["LM"], 0.0008, 0.0008, "basin-hopping, re-run"),
+        ("translation", ["NMT"], 0.0080, 0.0105, "basin-hopping, re-run"),
+        ("language, all 20", ["BB", "LM", "NMT"], 0.0060, 0.0090, "basin-hopping, re-run"),
+        ("double descent", ["DD"], 0.0335, 0.0335, "NSL-PFN, published"),
+    ]
     rows = []
     for family, domains, target, baseline, name in families:
         of_family = table[table.domain.isin(domains)]
         for half, part in (("", of_family), (", odd tasks", of_family[~of_family.even])):
             low, high = spread(part.ours.to_numpy())
-            rows.append(row(f"{family}{half} ({len(part)}): mean RMSLE", "log y", part.ours.mean(),
-                            target, "lower", baseline=baseline, name=name, low=low, high=high))
+            rows.append(
+                row(
+                    f"{family}{half} ({len(part)}): mean RMSLE",
+                    "log y",
+                    part.ours.mean(),
+                    target,
+                    "lower",
+                    baseline=baseline,
+                    name=name,
+                    low=low,
+                    high=high,
+                )
+            )
     return rows
 
 
@@ -214,22 +309,49 @@ def task_rows(table, reference):
     for method in ("m4", "basinhopping"):
         wins = shared.ours <= shared[method] + 1e-9
         for half, part in (("", wins), (", odd tasks", wins[~shared.even])):
-            rows.append(row(f"tasks not above {method}{half} ({len(part)})", "share",
-                            part.mean(), 0.75, "higher"))
-    rows.append(row("worst task", "log y", shared.ours.max(), 0.5, "lower",
-                    baseline=shared.m4.max(), name="M4, re-run"))
+            rows.append(
+                row(
+                    f"tasks not above {method}{half} ({len(part)})",
+                    "share",
+                    part.mean(),
+                    0.75,
+                    "higher",
+                )
+            )
+    rows.append(
+        row(
+            "worst task",
+            "log y",
+            shared.ours.max(),
+            0.5,
+            "lower",
+            baseline=shared.m4.max(),
+            name="M4, re-run",
+        )
+    )
     return rows
 
 
 def coverage_rows(table):
     """Coverage of 90 % intervals, and how wide they are."""
     rows = []
-    for half, part in (("", table), (", odd tasks", table[~table.even]),
-                       (", odd vision tasks", table[~table.even & (table.domain == "IC")])):
+    for half, part in (
+        ("", table),
+        (", odd tasks", table[~table.even]),
+        (", odd vision tasks", table[~table.even & (table.domain == "IC")]),
+    ):
         low, high = spread(part.covered.to_numpy())
-        line = row(f"coverage of 90 % intervals{half} ({len(part)})", "share",
-                   part.covered.mean(), 0.85, "higher", baseline=part.covered_raw.mean(),
-                   name="raw bootstrap, this run", low=low, high=high)
+        line = row(
+            f"coverage of 90 % intervals{half} ({len(part)})",
+            "share",
+            part.covered.mean(),
+            0.85,
+            "higher",
+            baseline=part.covered_raw.mean(),
+            name="raw bootstrap, this run",
+            low=low,
+            high=high,
+        )
         line["met"] = bool(0.85 <= part.covered.mean() <= 0.95)
         rows.append(line)
     return rows
@@ -239,40 +361,89 @@ def time_rows(table):
     """Wall time of a fit and of 200 refits, vision tasks."""
     vision = table[table.domain == "IC"]
     fit, refits = 1e3 * vision.seconds, 1e3 * vision.refit_seconds
-    return [row("one fit, vision tasks, median", "ms", fit.median(), 5.0, "lower", baseline=6.5,
-                name="NumPy prototype", low=fit.quantile(0.05), high=fit.quantile(0.95)),
-            row("200 refits, vision tasks, median", "ms", refits.median(), 30.0, "lower",
-                baseline=17.0, name="NumPy prototype", low=refits.quantile(0.05),
-                high=refits.quantile(0.95))]
+    return [
+        row(
+            "one fit, vision tasks, median",
+            "ms",
+            fit.median(),
+            5.0,
+            "lower",
+            baseline=6.5,
+            name="NumPy prototype",
+            low=fit.quantile(0.05),
+            high=fit.quantile(0.95),
+        ),
+        row(
+            "200 refits, vision tasks, median",
+            "ms",
+            refits.median(),
+            30.0,
+            "lower",
+            baseline=17.0,
+            name="NumPy prototype",
+            low=refits.quantile(0.05),
+            high=refits.quantile(0.95),
+        ),
+    ]
 
 
 def noiseless_rows():
     """Exact curves with 1 to 3 breaks."""
     errors = {breaks: noiseless(breaks) for breaks in (1, 2, 3)}
-    return [row(f"exact curves, {breaks} break{'s' * (breaks > 1)}: share within 1e-4", "share",
-                np.mean(error <= 1e-4), 1.0, "higher") for breaks, error in errors.items()]
+    return [
+        row(
+            f"exact curves, {breaks} break{'s' * (breaks > 1)}: share within 1e-4",
+            "share",
+            np.mean(error <= 1e-4),
+            1.0,
+            "higher",
+        )
+        for breaks, error in errors.items()
+    ]
 
 
 def main():
     """Prints the tables, returns the rows of the report."""
     tasks = read_tasks()
-    reference = (pd.read_csv(DATA / "reference_rmsle.csv")
-                 .pivot(index=["domain", "task"], columns="method", values="rmsle").reset_index())
+    reference = (
+        pd.read_csv(DATA / "reference_rmsle.csv")
+        .pivot(index=["domain", "task"], columns="method", values="rmsle")
+        .reset_index()
+    )
     BNSL().fit([1.0, 2.0, 4.0, 8.0], [4.0, 3.0, 2.5, 2.2])  # warm up before timing
     table = measure(tasks)
     methods = ["ours", "curve_fit", "basin_hopping", "covered", "covered_raw", "half_width"]
     shown = table.groupby(["domain", "even"])[methods].mean()
     shown["failed curve_fit"] = table.curve_fit.isna().groupby([table.domain, table.even]).sum()
-    print("Means by domain; even tasks chose the prior, odd tasks did not (curve_fit: of the "
-          "tasks on which it converged):\n")
+    print(
+        "Means by domain; even tasks chose the prior, odd tasks did not (curve_fit: of the "
+        "tasks on which it converged):\n"
+    )
     print(shown.round(4).to_string(), "\n")
-    print("half width of the 90 % interval, median over tasks: "
-          f"{table.half_width.median():.4f} of log y (odd tasks: "
-          f"{table[~table.even].half_width.median():.4f})")
+    print(
+        "half width of the 90 % interval, median over tasks: "
+        f"{table.half_width.median():.4f} of log y (odd tasks: "
+        f"{table[~table.even].half_width.median():.4f})"
+    )
     print(f"basin-hopping, one break, 10 hops: {table.basin_seconds.mean():.2f} s a fit\n")
-    rows = [*time_rows(table), *mean_rows(table), *task_rows(table, reference),
-            *coverage_rows(table), *noiseless_rows(), *figure_7()]
-    columns = ["figure", "unit", "ours", "low", "high", "baseline", "baseline_name", "target",
-               "met"]
+    rows = [
+        *time_rows(table),
+        *mean_rows(table),
+        *task_rows(table, reference),
+        *coverage_rows(table),
+        *noiseless_rows(),
+        *figure_7(),
+    ]
+    columns = [
+        "figure",
+        "unit",
+        "ours",
+        "low",
+        "high",
+        "baseline",
+        "baseline_name",
+        "target",
+        "met",
+    ]
     print(pd.DataFrame(rows)[columns].to_string(index=False, float_format="{:.4f}".format))
     return rows

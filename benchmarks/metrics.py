@@ -4,6 +4,7 @@ Everything is timed in turn in one process, round by round, so that a busy momen
 machine falls on all alike; a figure is the median over rounds, its spread the lowest and
 highest, a ratio is taken within each round.
 """
+
 import tracemalloc
 from time import perf_counter
 
@@ -72,7 +73,7 @@ def keras_rs_ndcg(v, scores):
 def difference(scores, v, impressions=1000):
     """Largest difference from scikit-learn's NDCG: of single impressions, and of the mean."""
     ours = metrics.ndcg(scores, v, gain="linear")
-    each = [abs(ours[i] - ndcg_score(v[i:i + 1], scores[i:i + 1])) for i in range(impressions)]
+    each = [abs(ours[i] - ndcg_score(v[i : i + 1], scores[i : i + 1])) for i in range(impressions)]
     return max(*each, abs(ours.mean() - ndcg_score(v, scores, ignore_ties=True)))
 
 
@@ -94,10 +95,18 @@ def peak_memory(scores, v, ecpm, impressions):
 def row(figure, unit, values, *, target=None, baseline=None, name=""):
     """One line of the report, the lower the better: median and spread of `values`."""
     value, low, high = np.median(values), np.min(values), np.max(values)
-    return {"figure": figure, "unit": unit, "ours": float(value), "low": float(low),
-            "high": float(high), "baseline": None if baseline is None else float(baseline),
-            "baseline_name": name, "target": target, "better": "lower",
-            "met": None if target is None else bool(value <= target)}
+    return {
+        "figure": figure,
+        "unit": unit,
+        "ours": float(value),
+        "low": float(low),
+        "high": float(high),
+        "baseline": None if baseline is None else float(baseline),
+        "baseline_name": name,
+        "target": target,
+        "better": "lower",
+        "met": None if target is None else bool(value <= target),
+    }
 
 
 def time_rows(taken):
@@ -109,21 +118,39 @@ def time_rows(taken):
     rows = [
         row(f"all metrics together (evaluate), {lists}", "s", taken["all"], target=2.0),
         row("all metrics together, scores with ties", "s", taken["all, ties"], target=2.0),
-        row("R/R*, NDCG, Recall, OPA called one by one", "s", four, target=2.0)]
-    rows += [row(f"{name} alone", "s", taken[name]) for name in (
-        "r_over_r_star", "recall", "opa", "revenue_ndcg", "joint_recall")]
+        row("R/R*, NDCG, Recall, OPA called one by one", "s", four, target=2.0),
+    ]
+    rows += [
+        row(f"{name} alone", "s", taken[name])
+        for name in ("r_over_r_star", "recall", "opa", "revenue_ndcg", "joint_recall")
+    ]
     return [
         *rows,
         row(own, "s", taken["ndcg"], baseline=np.median(ignoring), name=theirs),
         row(f"{own}: time over {theirs}", "ratio", taken["ndcg"] / ignoring, target=1.0),
-        row(f"{own}: the same, scores with ties", "ratio",
-            taken["ndcg, ties"] / taken["scikit-learn, ties"], target=1.0),
-        row(f"{own}: time over scikit-learn, ties treated (from {TREATED:,} impressions)", "ratio",
-            taken["ndcg, ties"] / treating, target=1.0, baseline=np.median(treating),
-            name="scikit-learn, s"),
-        row(f"{own}: time over keras-rs, ties shuffled (from {OF_KERAS:,} impressions)", "ratio",
-            taken["ndcg"] / taken["keras-rs"], target=1.0, baseline=np.median(taken["keras-rs"]),
-            name="keras-rs, s")]
+        row(
+            f"{own}: the same, scores with ties",
+            "ratio",
+            taken["ndcg, ties"] / taken["scikit-learn, ties"],
+            target=1.0,
+        ),
+        row(
+            f"{own}: time over scikit-learn, ties treated (from {TREATED:,} impressions)",
+            "ratio",
+            taken["ndcg, ties"] / treating,
+            target=1.0,
+            baseline=np.median(treating),
+            name="scikit-learn, s",
+        ),
+        row(
+            f"{own}: time over keras-rs, ties shuffled (from {OF_KERAS:,} impressions)",
+            "ratio",
+            taken["ndcg"] / taken["keras-rs"],
+            target=1.0,
+            baseline=np.median(taken["keras-rs"]),
+            name="keras-rs, s",
+        ),
+    ]
 
 
 def memory_rows(taken, scores, v, ecpm):
@@ -134,13 +161,24 @@ def memory_rows(taken, scores, v, ecpm):
     read = taken["copy of one argument"] * 3 / 2  # a copy reads one argument and writes one
     print(f"memory bandwidth, copying: {2 * v.nbytes / np.median(read * 2 / 3) / 1e9:.1f} GB/s\n")
     return [
-        row("evaluate: peak memory beyond its arguments", "MiB", whole / 2**20,
-            baseline=3 * v.nbytes / 2**20, name="the arguments"),
+        row(
+            "evaluate: peak memory beyond its arguments",
+            "MiB",
+            whole / 2**20,
+            baseline=3 * v.nbytes / 2**20,
+            name="the arguments",
+        ),
         # Values of 7 kinds are returned to it, held twice while their blocks are joined.
-        row("evaluate: memory of a further impression", "bytes", further, target=120.0,
-            baseline=3 * 8 * ADS, name="its arguments"),
-        row("evaluate: time over that of reading its arguments once", "ratio",
-            taken["all"] / read)]
+        row(
+            "evaluate: memory of a further impression",
+            "bytes",
+            further,
+            target=120.0,
+            baseline=3 * 8 * ADS,
+            name="its arguments",
+        ),
+        row("evaluate: time over that of reading its arguments once", "ratio", taken["all"] / read),
+    ]
 
 
 def main():
@@ -148,15 +186,28 @@ def main():
     scores, tied, v, ecpm = data()
     metrics.evaluate(scores[:1000], v[:1000], ecpm[:1000], M, K)  # warm up before timing
     taken = seconds(scores, tied, v, ecpm)
-    rows = [*time_rows(taken), *memory_rows(taken, scores, v, ecpm),
-            row("NDCG, linear gain: largest difference from scikit-learn, no ties", "NDCG",
-                difference(scores, v), target=1e-12),
-            # It sums a hundred thousand lists in float32.
-            row("NDCG: difference of the mean from keras-rs, no ties", "NDCG",
-                difference_from_keras_rs(scores, v), target=1e-5)]
+    rows = [
+        *time_rows(taken),
+        *memory_rows(taken, scores, v, ecpm),
+        row(
+            "NDCG, linear gain: largest difference from scikit-learn, no ties",
+            "NDCG",
+            difference(scores, v),
+            target=1e-12,
+        ),
+        # It sums a hundred thousand lists in float32.
+        row(
+            "NDCG: difference of the mean from keras-rs, no ties",
+            "NDCG",
+            difference_from_keras_rs(scores, v),
+            target=1e-5,
+        ),
+    ]
     for line in rows:
         met = {True: "met", False: "MISSED", None: ""}[line["met"]]
         target = "" if line["target"] is None else f"<= {line['target']:g}"
-        print(f"{line['figure']:78} {line['ours']:10.4g} {line['unit']:6} "
-              f"({line['low']:.4g} to {line['high']:.4g}) {target:9} {met}")
+        print(
+            f"{line['figure']:78} {line['ours']:10.4g} {line['unit']:6} "
+            f"({line['low']:.4g} to {line['high']:.4g}) {target:9} {met}"
+        )
     return rows

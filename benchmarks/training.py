@@ -6,6 +6,7 @@ within each pass. A pass times all its steps but the first, which compiles in th
 and leaves out the reading of the log. The limit is the rate of a large matrix product on as
 many threads as a step uses.
 """
+
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,8 +33,14 @@ LEARNING_RATE, EPSILON = 0.01, 1e-8
 def write_log(path):
     """Simulate the log of the longest pass; returns its features."""
     world = simulation.World(simulation.world_parameters("small"))
-    reader.write_logs(path, simulation.sample_logs(
-        simulation.deploy(simulation.match(world)), BATCH * max(STEPS.values()), seed=0))
+    reader.write_logs(
+        path,
+        simulation.sample_logs(
+            simulation.install_pre_ranking(simulation.match(world)),
+            BATCH * max(STEPS.values()),
+            seed=0,
+        ),
+    )
     return Features(features=world.features)
 
 
@@ -49,17 +56,29 @@ def one_step_a_call(trainee, log, steps):
     """The other side: a pass in which Keras is handed each step by itself; TrainingReport."""
     trainee.optimizer.reset()
     losses, samples, seconds = [], [], []
-    for batch in reader.stream(log, trainee.scorer.features, BATCH, window=BATCH * 64,
-                                    stop=steps * BATCH):
+    for batch in reader.stream(
+        log, trainee.scorer.features, BATCH, window=BATCH * 64, stop=steps * BATCH
+    ):
         begin = time.perf_counter()
-        losses.append(np.ravel(trainee.train_on_batch(
-            training.as_inputs(batch), training.ranks(batch.v, batch.mask)))[0])
+        losses.append(
+            np.ravel(
+                trainee.train_on_batch(
+                    training.as_inputs(batch), training.ranks(batch.v, batch.mask)
+                )
+            )[0]
+        )
         samples.append(batch.mask.sum())
         seconds.append(time.perf_counter() - begin)
     return training.TrainingReport(
-        steps * BATCH, sum(samples), np.array(losses), (steps - 1) * BATCH, sum(samples[1:]),
-        sum(seconds[1:]), flops(trainee.scorer.head),
-        machine.matrix_product_peak(training.set_up_backend()))
+        steps * BATCH,
+        sum(samples),
+        np.array(losses),
+        (steps - 1) * BATCH,
+        sum(samples[1:]),
+        sum(seconds[1:]),
+        flops(trainee.scorer.head),
+        machine.matrix_product_peak(training.set_up_backend()),
+    )
 
 
 def passes(log, features, size):
@@ -72,9 +91,19 @@ def passes(log, features, size):
     trainee = compiled_trainee(*other)
     for _ in trange(PASSES, desc=f"passes, {size} model"):
         begin = time.perf_counter()
-        ours.append(training.train(
-            mine[0], log, loss=mine[1], stop=STEPS[size] * BATCH, batch_impressions=BATCH,
-            window=BATCH * 64, learning_rate=LEARNING_RATE, epsilon=EPSILON, progress=False))
+        ours.append(
+            training.train(
+                mine[0],
+                log,
+                loss=mine[1],
+                stop=STEPS[size] * BATCH,
+                batch_impressions=BATCH,
+                window=BATCH * 64,
+                learning_rate=LEARNING_RATE,
+                epsilon=EPSILON,
+                progress=False,
+            )
+        )
         seconds.append(time.perf_counter() - begin)
         theirs.append(one_step_a_call(trainee, log, STEPS[size]))
     for a, b in zip(mine[0].get_weights(), other[0].get_weights(), strict=True):
@@ -85,20 +114,47 @@ def passes(log, features, size):
 def rows_of(log, features, size, target):
     """The figures of one size; `target`: of our time over the alternative's."""
     ours, theirs, seconds = passes(log, features, size)
-    speed, their_speed = (np.array([report.impressions_per_second for report in reports])
-                          for reports in (ours, theirs))
-    share, their_share = (np.array([report.share_of_peak for report in reports])
-                          for reports in (ours, theirs))
+    speed, their_speed = (
+        np.array([report.impressions_per_second for report in reports])
+        for reports in (ours, theirs)
+    )
+    share, their_share = (
+        np.array([report.share_of_peak for report in reports]) for reports in (ours, theirs)
+    )
     model = f"{size} model"
     return [
-        row(f"{model}: time of a step over that of {ALTERNATIVE}", "ratio", their_speed / speed,
-            target=target, baseline=1, name=ALTERNATIVE),
-        row(f"{model}: impressions per second", "1/s", speed, baseline=np.median(their_speed),
-            name=ALTERNATIVE) | {"better": "higher"},
-        row(f"{model}: matrix products' share of the peak", "share", share,
-            baseline=np.median(their_share), name=ALTERNATIVE) | {"better": "higher"},
-        row(f"{model}: whole call of {STEPS[size]} steps, trained before", "s", seconds[1:],
-            baseline=seconds[0], name="the first call, which compiles")]
+        row(
+            f"{model}: time of a step over that of {ALTERNATIVE}",
+            "ratio",
+            their_speed / speed,
+            target=target,
+            baseline=1,
+            name=ALTERNATIVE,
+        ),
+        row(
+            f"{model}: impressions per second",
+            "1/s",
+            speed,
+            baseline=np.median(their_speed),
+            name=ALTERNATIVE,
+        )
+        | {"better": "higher"},
+        row(
+            f"{model}: matrix products' share of the peak",
+            "share",
+            share,
+            baseline=np.median(their_share),
+            name=ALTERNATIVE,
+        )
+        | {"better": "higher"},
+        row(
+            f"{model}: whole call of {STEPS[size]} steps, trained before",
+            "s",
+            seconds[1:],
+            baseline=seconds[0],
+            name="the first call, which compiles",
+        ),
+    ]
 
 
 def main():
@@ -106,11 +162,15 @@ def main():
     with TemporaryDirectory() as folder:
         log = Path(folder) / "log.parquet"
         features = write_log(log)
-        rows = [*rows_of(log, features, "small", target=0.6),
-                *rows_of(log, features, "larger", target=1.0)]
+        rows = [
+            *rows_of(log, features, "small", target=0.6),
+            *rows_of(log, features, "larger", target=1.0),
+        ]
     print(f"a step: {BATCH} impressions; hidden layers: {HIDDEN}")
     for line in rows:
         met = {True: "met", False: "MISSED", None: ""}[line["met"]]
-        print(f"{line['figure']:68} {line['ours']:9.4g} {line['unit']:5} ({line['low']:.4g} to "
-              f"{line['high']:.4g}); {line['baseline_name']}: {line['baseline']:.4g} {met}")
+        print(
+            f"{line['figure']:68} {line['ours']:9.4g} {line['unit']:5} ({line['low']:.4g} to "
+            f"{line['high']:.4g}); {line['baseline_name']}: {line['baseline']:.4g} {met}"
+        )
     return rows

@@ -1,4 +1,5 @@
 """The project's command: python -m lib run [NOTEBOOK ...] --profile P [-p NAME VALUE]."""
+
 import argparse
 import sys
 
@@ -26,14 +27,28 @@ def main(arguments=None):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m lib", description=run.__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m lib",
+        description=run.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command = parser.add_subparsers(required=True).add_parser("run", help="run notebooks")
-    command.add_argument("notebooks", nargs="*", metavar="NOTEBOOK",
-                         help="as 02, 02_bnsl_fitting or a path; all of the profile if left out")
+    command.add_argument(
+        "notebooks",
+        nargs="*",
+        metavar="NOTEBOOK",
+        help="as 02, 02_bnsl_fitting or a path; all of the profile if left out",
+    )
     command.add_argument("--profile", default="quick", help="a folder of params/ (quick)")
-    command.add_argument("-p", nargs=2, action="append", default=[], dest="parameters",
-                         metavar=("NAME", "VALUE"), help="set a parameter wherever it is declared")
+    command.add_argument(
+        "-p",
+        nargs=2,
+        action="append",
+        default=[],
+        dest="parameters",
+        metavar=("NAME", "VALUE"),
+        help="set a parameter wherever it is declared",
+    )
     command.add_argument("--force", action="store_true", help="run also what is up to date")
     return parser
 

@@ -4,6 +4,7 @@ The ARF loss (Eq 2-4; Wang et al. 2023, arXiv:2310.10462) and two classical ones
 to compare with. Ads lie on the last axis. Losses follow Keras' order,
 (y_true = v, y_pred = scores); an ad with v < 0 is padding and counts nowhere.
 """
+
 import math
 
 import keras
@@ -47,8 +48,9 @@ def log_neural_sort(scores, tau=1.0, real=None):
     place = ops.arange(1, scores.shape[-1] + 1, dtype=scores.dtype)
     gaps = ops.abs(scores[..., :, None] - scores[..., None, :]) * real[..., None, :]
     spread = ops.sum(gaps, axis=-1)
-    logits = ((count + 1 - 2 * place)[..., :, None] * scores[..., None, :]
-              - spread[..., None, :]) / tau
+    logits = (
+        (count + 1 - 2 * place)[..., :, None] * scores[..., None, :] - spread[..., None, :]
+    ) / tau
     logits = ops.where(real[..., None, :] > 0, logits, _NEVER)
     return ops.log_softmax(logits, axis=-1)
 
@@ -62,8 +64,8 @@ def relax_and_global(v, scores, *, m, k, tau):
     n = scores.shape[-1]
     exists = ops.cumsum(ops.ones_like(real), axis=-1) <= ops.sum(real, axis=-1, keepdims=True)
     row = ops.cast(exists, scores.dtype)[..., None]  # is there a place i in this list?
-    wanted = ops.sum((true * row)[..., :min(k, n), :], axis=-2)
-    kept = ops.where(row > 0, model, _NEVER)[..., :min(m, n), :]
+    wanted = ops.sum((true * row)[..., : min(k, n), :], axis=-2)
+    kept = ops.where(row > 0, model, _NEVER)[..., : min(m, n), :]
     log_kept = ops.logsumexp(kept, axis=-2) - math.log(m)
     # wanted is 0 on padding, where log_kept stands for minus infinity.
     relax = -ops.sum(wanted * ops.where(real > 0, log_kept, 0.0), axis=-1)
@@ -104,8 +106,13 @@ class ARFLoss(keras.losses.Loss):
         return relax + everywhere / (2 * alpha * alpha) + ops.log(ops.abs(alpha))
 
     def get_config(self):
-        return {"m": self.m, "k": self.k, "tau": self.tau, "alpha": self.initial_alpha,
-                "name": self.name}
+        return {
+            "m": self.m,
+            "k": self.k,
+            "tau": self.tau,
+            "alpha": self.initial_alpha,
+            "name": self.name,
+        }
 
 
 @keras.saving.register_keras_serializable("lib")
@@ -151,5 +158,6 @@ class PairwiseLogisticLoss(keras.losses.Loss):
 
 def _check_cuts(name, m, k, tau):
     if m < 1 or k < 1 or not tau > 0:
-        raise ValueError(f"{name}: m and k must be >= 1 and tau > 0; "
-                         f"got m = {m}, k = {k}, tau = {tau}")
+        raise ValueError(
+            f"{name}: m and k must be >= 1 and tau > 0; got m = {m}, k = {k}, tau = {tau}"
+        )

@@ -1,4 +1,5 @@
 """The small log as fixtures: its features, its file, its first impressions."""
+
 import pytest
 
 from lib.logs import reader

@@ -1,18 +1,27 @@
 """The small log that several tests read."""
+
 import numpy as np
 import pyarrow as pa
 
 from lib.logs.features import Features
 
-FEATURES = Features(features=[
-    {"name": "user_id", "side": "user", "kind": "sparse", "buckets": 50, "width": 4},
-    {"name": "recent", "side": "user", "kind": "multi_valued", "buckets": 9, "width": 2,
-     "length": 3},
-    {"name": "user_vector", "side": "user", "kind": "dense", "width": 3},
-    {"name": "ad_id", "side": "ad", "kind": "sparse", "buckets": 40, "width": 4},
-    {"name": "brand", "side": "ad", "kind": "sparse", "buckets": 8, "width": 2},
-    {"name": "bid", "side": "ad", "kind": "statistical"},
-])
+FEATURES = Features(
+    features=[
+        {"name": "user_id", "side": "user", "kind": "sparse", "buckets": 50, "width": 4},
+        {
+            "name": "recent",
+            "side": "user",
+            "kind": "multi_valued",
+            "buckets": 9,
+            "width": 2,
+            "length": 3,
+        },
+        {"name": "user_vector", "side": "user", "kind": "dense", "width": 3},
+        {"name": "ad_id", "side": "ad", "kind": "sparse", "buckets": 40, "width": 4},
+        {"name": "brand", "side": "ad", "kind": "sparse", "buckets": 8, "width": 2},
+        {"name": "bid", "side": "ad", "kind": "statistical"},
+    ]
+)
 
 
 def make_log(count=300, seed=0, fewest=3, most=7):
@@ -31,14 +40,17 @@ def make_log(count=300, seed=0, fewest=3, most=7):
         v[part] = np.argsort(np.argsort(merit[part]))
     recent = [list(range(u % 5)) for u in user]  # no, one, ... four ids; three are kept
     vector = (user[:, None] / np.array([1, 7, 31])).astype(np.float32)
-    return pa.table({
-        "impression_id": 1000 + owner, "v": v,
-        "timestamp": pa.array((owner * 10).astype("datetime64[s]"), pa.timestamp("s", "UTC")),
-        "ecpm": np.where(v >= 2, np.exp(merit), 0.0), "user_id": user.astype(np.int32),
-        "recent": pa.array(recent, pa.list_(pa.int32())),
-        "user_vector": pa.FixedSizeListArray.from_arrays(pa.array(vector.ravel()), 3),
-        "ad_id": ad.astype(np.int64),
-        "brand": pa.array([f"brand {a % 11}" for a in ad]).dictionary_encode(), "bid": bid,
-    })
-
-
+    return pa.table(
+        {
+            "impression_id": 1000 + owner,
+            "v": v,
+            "timestamp": pa.array((owner * 10).astype("datetime64[s]"), pa.timestamp("s", "UTC")),
+            "ecpm": np.where(v >= 2, np.exp(merit), 0.0),
+            "user_id": user.astype(np.int32),
+            "recent": pa.array(recent, pa.list_(pa.int32())),
+            "user_vector": pa.FixedSizeListArray.from_arrays(pa.array(vector.ravel()), 3),
+            "ad_id": ad.astype(np.int64),
+            "brand": pa.array([f"brand {a % 11}" for a in ad]).dictionary_encode(),
+            "bid": bid,
+        }
+    )

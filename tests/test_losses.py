@@ -1,4 +1,5 @@
 """Losses: Eq 2-4 in slow NumPy loops, gradients by finite differences, hard scores."""
+
 import keras
 import numpy as np
 import pytest
@@ -17,8 +18,13 @@ from lib.losses import (
 rng = np.random.default_rng(0)
 SCORES = rng.normal(size=(6, 5))
 V = rng.permuted(np.tile(np.arange(5.0), (6, 1)), axis=1)
-LOSSES = [ARFLoss(2, 2), ARFLoss(3, 2, tau=0.5, alpha=0.7), RelaxLoss(2, 3), SoftmaxLoss(),
-          PairwiseLogisticLoss()]
+LOSSES = [
+    ARFLoss(2, 2),
+    ARFLoss(3, 2, tau=0.5, alpha=0.7),
+    RelaxLoss(2, 3),
+    SoftmaxLoss(),
+    PairwiseLogisticLoss(),
+]
 
 
 def numbers(tensor):
@@ -43,8 +49,9 @@ def sort_by_loop(s, tau):
     """NeuralSort, Grover et al. 2019, eq. 5 with places from 1."""
     n, out = len(s), np.zeros((len(s), len(s)))
     for i in range(n):
-        logits = [((n + 1 - 2 * (i + 1)) * s[j] - sum(abs(s[j] - x) for x in s)) / tau
-                  for j in range(n)]
+        logits = [
+            ((n + 1 - 2 * (i + 1)) * s[j] - sum(abs(s[j] - x) for x in s)) / tau for j in range(n)
+        ]
         shares = [np.exp(x - max(logits)) for x in logits]
         out[i] = np.array(shares) / sum(shares)
     return out
@@ -63,23 +70,28 @@ def global_by_loop(v, s, tau):
 def loss_by_loop(loss, v, s):
     if isinstance(loss, ARFLoss):
         alpha = loss.initial_alpha
-        return (relax_by_loop(v, s, loss.m, loss.k, loss.tau)
-                + global_by_loop(v, s, loss.tau) / (2 * alpha**2) + np.log(abs(alpha)))
+        return (
+            relax_by_loop(v, s, loss.m, loss.k, loss.tau)
+            + global_by_loop(v, s, loss.tau) / (2 * alpha**2)
+            + np.log(abs(alpha))
+        )
     if isinstance(loss, RelaxLoss):
         return relax_by_loop(v, s, loss.m, loss.k, loss.tau)
     if isinstance(loss, SoftmaxLoss):
         shares, target = (np.exp(x) / sum(np.exp(x)) for x in (s, v))
         return -sum(target * np.log(shares))
-    pairs = [np.log(1 + np.exp(s[j] - s[i])) for i in range(len(s)) for j in range(len(s))
-             if v[i] > v[j]]
+    pairs = [
+        np.log(1 + np.exp(s[j] - s[i])) for i in range(len(s)) for j in range(len(s)) if v[i] > v[j]
+    ]
     return sum(pairs) / len(pairs)
 
 
 def test_neural_sort_by_hand():
     # Two ads, s = (1, 3): A 1 = (2, 2); logits of place 1 are s - 2, of place 2 -s - 2.
     a = 1 / (1 + np.exp(-2))
-    np.testing.assert_allclose(numbers(neural_sort([1.0, 3.0])), [[1 - a, a], [a, 1 - a]],
-                               rtol=1e-6)
+    np.testing.assert_allclose(
+        numbers(neural_sort([1.0, 3.0])), [[1 - a, a], [a, 1 - a]], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("tau", [0.3, 1.0, 4.0])
@@ -91,18 +103,25 @@ def test_neural_sort_equals_a_loop(tau):
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 def test_losses_equal_a_loop(loss):
     want = [loss_by_loop(loss, v, s) for v, s in zip(V, SCORES, strict=True)]
-    np.testing.assert_allclose(numbers(loss.call(V.astype("f"), SCORES.astype("f"))), want,
-                               rtol=2e-5)
+    np.testing.assert_allclose(
+        numbers(loss.call(V.astype("f"), SCORES.astype("f"))), want, rtol=2e-5
+    )
     assert numbers(loss(V, SCORES)) == pytest.approx(np.mean(want), rel=2e-5)
 
 
 @pytest.mark.parametrize(("m", "k"), [(1, 1), (2, 3), (5, 2), (9, 9)])
 def test_the_two_parts_equal_a_loop(m, k):
     relax, everywhere = relax_and_global(V, SCORES, m=m, k=k, tau=0.8)
-    np.testing.assert_allclose(numbers(relax), [
-        relax_by_loop(v, s, m, k, 0.8) for v, s in zip(V, SCORES, strict=True)], rtol=1e-6)
-    np.testing.assert_allclose(numbers(everywhere), [
-        global_by_loop(v, s, 0.8) for v, s in zip(V, SCORES, strict=True)], rtol=1e-6)
+    np.testing.assert_allclose(
+        numbers(relax),
+        [relax_by_loop(v, s, m, k, 0.8) for v, s in zip(V, SCORES, strict=True)],
+        rtol=1e-6,
+    )
+    np.testing.assert_allclose(
+        numbers(everywhere),
+        [global_by_loop(v, s, 0.8) for v, s in zip(V, SCORES, strict=True)],
+        rtol=1e-6,
+    )
 
 
 # ---- NeuralSort -----------------------------------------------------------
@@ -120,14 +139,16 @@ def test_a_low_temperature_gives_the_permutation():
     for tau in (1e-3, 1e-6):
         matrix = numbers(neural_sort(SCORES, tau=tau))
         np.testing.assert_allclose(matrix, np.eye(5)[order], atol=1e-6)
-    np.testing.assert_allclose(matrix @ SCORES[..., None], np.sort(SCORES)[..., ::-1, None],
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        matrix @ SCORES[..., None], np.sort(SCORES)[..., ::-1, None], atol=1e-6
+    )
 
 
 def test_permuting_the_ads_permutes_the_columns():
     turn = rng.permutation(5)
-    np.testing.assert_allclose(numbers(neural_sort(SCORES[:, turn])),
-                               numbers(neural_sort(SCORES))[..., turn], rtol=1e-6)
+    np.testing.assert_allclose(
+        numbers(neural_sort(SCORES[:, turn])), numbers(neural_sort(SCORES))[..., turn], rtol=1e-6
+    )
 
 
 # ---- padding --------------------------------------------------------------
@@ -141,8 +162,9 @@ def test_a_padded_list_has_the_loss_of_the_unpadded_one(loss, length):
     place = rng.permutation(8)[:length]  # padding anywhere
     padded_v, padded = np.full((6, 8), -1, "f"), rng.normal(0, 50, (6, 8)).astype("f")
     padded_v[:, place], padded[:, place] = v, scores
-    np.testing.assert_allclose(numbers(loss.call(padded_v, padded)),
-                               numbers(loss.call(v, scores)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        numbers(loss.call(padded_v, padded)), numbers(loss.call(v, scores)), rtol=1e-4, atol=1e-6
+    )
     _, by_scores, by_alpha = gradient(loss, v, scores)
     _, by_padded, padded_by_alpha = gradient(loss, padded_v, padded)
     np.testing.assert_allclose(by_padded[:, place], by_scores, rtol=1e-3, atol=1e-6)
@@ -164,8 +186,9 @@ def test_padded_columns_get_no_weight():
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 def test_gradients_equal_finite_differences(loss):
     value, got, _ = gradient(loss, V.astype("f"), SCORES.astype("f"))
-    assert value == pytest.approx(np.mean([loss_by_loop(loss, v, s) for v, s in
-                                           zip(V, SCORES, strict=True)]), rel=2e-5)
+    assert value == pytest.approx(
+        np.mean([loss_by_loop(loss, v, s) for v, s in zip(V, SCORES, strict=True)]), rel=2e-5
+    )
     step, want = 1e-5, np.zeros_like(SCORES)
     for i, j in np.ndindex(SCORES.shape):
         up, down = SCORES[i].copy(), SCORES[i].copy()
@@ -184,15 +207,28 @@ def test_gradient_of_alpha(alpha):
     assert by_alpha == pytest.approx(want, rel=1e-4)
 
 
-@pytest.mark.parametrize("scores", [
-    np.zeros((2, 7)), np.full((2, 7), 1e6), np.tile([0.0, 0, 1, 1, 1, 2, 2], (2, 1)),
-    1e6 * rng.normal(size=(2, 7)), 1e-30 * rng.normal(size=(2, 7)),
-    1e6 + rng.normal(size=(2, 7)), np.tile([-1e6, 0, 0, 1e-30, 1e-30, 5, 1e6], (2, 1)),
-], ids=["zero", "equal", "ties", "far", "near", "offset", "mixed"])
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.zeros((2, 7)),
+        np.full((2, 7), 1e6),
+        np.tile([0.0, 0, 1, 1, 1, 2, 2], (2, 1)),
+        1e6 * rng.normal(size=(2, 7)),
+        1e-30 * rng.normal(size=(2, 7)),
+        1e6 + rng.normal(size=(2, 7)),
+        np.tile([-1e6, 0, 0, 1e-30, 1e-30, 5, 1e6], (2, 1)),
+    ],
+    ids=["zero", "equal", "ties", "far", "near", "offset", "mixed"],
+)
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 def test_hard_scores_have_a_finite_loss_and_gradient(loss, scores):
-    for v in ([0, 1, 2, 3, 4, 5, 6], [0, 0, 0, 3, 3, 5, 5], [3] * 7, [0, 1, 2, -1, -1, -1, -1],
-              [-1] * 7):
+    for v in (
+        [0, 1, 2, 3, 4, 5, 6],
+        [0, 0, 0, 3, 3, 5, 5],
+        [3] * 7,
+        [0, 1, 2, -1, -1, -1, -1],
+        [-1] * 7,
+    ):
         value, *gradients = gradient(loss, np.tile(v, (2, 1)).astype("f"), scores.astype("f"))
         assert np.isfinite(value)
         assert all(np.isfinite(g).all() for g in gradients)
@@ -208,8 +244,7 @@ def test_losses_fall_along_their_gradient():
 def test_relax_prefers_the_true_top_and_ignores_the_rest():
     v = np.array([[9.0, 8, 1, 0]])
     loss, tau = RelaxLoss(m=2, k=2, tau=0.01), 0.01
-    good, swapped, wrong = (np.array([s], "f") for s in (
-        [4, 3, 2, 1], [3, 4, 1, 2], [4, 2, 3, 1]))
+    good, swapped, wrong = (np.array([s], "f") for s in ([4, 3, 2, 1], [3, 4, 1, 2], [4, 2, 3, 1]))
     right = numbers(loss(v, good))
     assert right == pytest.approx(2 * np.log(2), abs=1e-3)  # each of two at share 1 / m
     assert numbers(loss(v, swapped)) == pytest.approx(right, abs=1e-3)
@@ -227,14 +262,17 @@ def test_a_saved_loss_is_the_same(loss):
     assert numbers(again(V, SCORES)) == numbers(loss(V, SCORES))
 
 
-@pytest.mark.parametrize(("make", "match"), [
-    (lambda: ARFLoss(0, 2), "ARFLoss: m and k must be >= 1 .* m = 0"),
-    (lambda: RelaxLoss(2, 0), "RelaxLoss: m and k must be >= 1 .* k = 0"),
-    (lambda: ARFLoss(2, 2, tau=0), "tau > 0; got m = 2, k = 2, tau = 0"),
-    (lambda: RelaxLoss(2, 2, tau=float("nan")), "tau > 0"),
-    (lambda: ARFLoss(2, 2, alpha=0), "alpha must be a number other than 0"),
-    (lambda: neural_sort(SCORES, tau=-1), "tau must be > 0; got -1"),
-])
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: ARFLoss(0, 2), "ARFLoss: m and k must be >= 1 .* m = 0"),
+        (lambda: RelaxLoss(2, 0), "RelaxLoss: m and k must be >= 1 .* k = 0"),
+        (lambda: ARFLoss(2, 2, tau=0), "tau > 0; got m = 2, k = 2, tau = 0"),
+        (lambda: RelaxLoss(2, 2, tau=float("nan")), "tau > 0"),
+        (lambda: ARFLoss(2, 2, alpha=0), "alpha must be a number other than 0"),
+        (lambda: neural_sort(SCORES, tau=-1), "tau must be > 0; got -1"),
+    ],
+)
 def test_bad_parameters_are_refused(make, match):
     with pytest.raises(ValueError, match=match):
         make()

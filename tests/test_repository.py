@@ -1,4 +1,5 @@
 """The environment's three descriptions name the same packages; nothing machine-bound is kept."""
+
 import re
 import subprocess
 import tomllib
@@ -35,8 +36,9 @@ def test_lock_holds_every_package_and_only_names_versions_and_hashes():
     missing = {normalised(requirement)[0] for requirement in NEEDED} - set(versions)
     assert not missing
     for line in text.splitlines():
-        assert re.fullmatch(r"[a-z0-9._-]+==\S+( ; .*)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?",
-                            line), line
+        assert re.fullmatch(
+            r"[a-z0-9._-]+==\S+( ; .*)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line
+        ), line
 
 
 def test_lock_has_nothing_that_pyproject_no_longer_asks_for():
@@ -47,8 +49,9 @@ def test_lock_has_nothing_that_pyproject_no_longer_asks_for():
     asked = {normalised(requirement)[0] for requirement in NEEDED}
     for package in versions:
         try:
-            asked |= {normalised(re.split(r"[ (<>=!~;\[]", one)[0])[0]
-                      for one in requires(package) or []}
+            asked |= {
+                normalised(re.split(r"[ (<>=!~;\[]", one)[0])[0] for one in requires(package) or []
+            }
         except PackageNotFoundError:  # of another platform
             asked.add(package)
     assert set(versions) <= asked

@@ -4,6 +4,7 @@ Choosing one size per scenario under a common budget is a multiple-choice knapsa
 is solved to proven optimality with HiGHS, so that many scenarios cost no grid of all
 combinations.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +20,11 @@ _SCALE = 1e4  # largest coefficient in the solver's units
 
 class Allocation(NamedTuple):
     """One size per scenario."""
+
     choice: list[int]  # [scenarios] index of the chosen size
-    revenue: float     # sum over scenarios, the currency of the input per hour
-    cost: float        # likewise
-    gap: float         # proven: no combination earns more than revenue + gap
+    revenue: float  # sum over scenarios, the currency of the input per hour
+    cost: float  # likewise
+    gap: float  # proven: no combination earns more than revenue + gap
 
 
 def allocate(revenue, cost, budget, roi_min=1.0):
@@ -54,15 +56,18 @@ def allocate(revenue, cost, budget, roi_min=1.0):
     cheapest = sum(c[0] for c in cost)
     at_stake = max(sum(c[-1] - c[0] for c in cost), abs(budget))
     if cheapest > budget + _TOLERANCE * at_stake:
-        raise ValueError(f"allocate: budget = {budget:g} is below {cheapest:g}, the cheapest "
-                         "combination that meets roi_min")
+        raise ValueError(
+            f"allocate: budget = {budget:g} is below {cheapest:g}, the cheapest "
+            "combination that meets roi_min"
+        )
     picked, bound = _knapsack(revenue, cost, budget, slack=_TOLERANCE * at_stake)
     total = float(sum(r[i] for r, i in zip(revenue, picked, strict=True)))
     return Allocation(
         choice=[int(sizes[i]) for sizes, i in zip(kept, picked, strict=True)],
         revenue=total,
         cost=float(sum(c[i] for c, i in zip(cost, picked, strict=True))),
-        gap=max(0.0, bound - total))
+        gap=max(0.0, bound - total),
+    )
 
 
 def _undominated(scenario, revenue, cost, roi_min):
@@ -74,8 +79,10 @@ def _undominated(scenario, revenue, cost, roi_min):
     """
     feasible = np.flatnonzero(meets_roi(revenue, cost, roi_min))
     if not len(feasible):
-        raise ValueError(f"allocate: scenario {scenario}: no size reaches roi_min = {roi_min:g}; "
-                         + highest_roi(revenue, cost))
+        raise ValueError(
+            f"allocate: scenario {scenario}: no size reaches roi_min = {roi_min:g}; "
+            + highest_roi(revenue, cost)
+        )
     order = feasible[np.lexsort((-revenue[feasible], cost[feasible]))]
     best_before = np.maximum.accumulate(np.append(-np.inf, revenue[order][:-1]))
     return order[revenue[order] > best_before]
@@ -96,8 +103,13 @@ def _knapsack(revenue, cost, budget, *, slack):
     one_each = LinearConstraint(scenario == np.arange(len(cost))[:, None], 1, 1)
     limits = [one_each, LinearConstraint(extra / extra_unit, ub=spare / extra_unit)]
     while True:
-        result = milp(-gain / gain_unit, integrality=1, bounds=(0, 1), constraints=limits,
-                      options={"mip_rel_gap": 0.0})
+        result = milp(
+            -gain / gain_unit,
+            integrality=1,
+            bounds=(0, 1),
+            constraints=limits,
+            options={"mip_rel_gap": 0.0},
+        )
         if result.status != 0:
             raise RuntimeError(f"allocate: HiGHS did not finish: {result.message}")
         chosen = result.x > 0.5
@@ -115,18 +127,24 @@ def _check(revenue, cost, budget, roi_min):
     revenue = [np.asarray(r, float) for r in revenue]
     cost = [np.asarray(c, float) for c in cost]
     if not revenue or len(revenue) != len(cost):
-        raise ValueError("allocate: revenue and cost must hold one array per scenario; "
-                         f"got {len(revenue)} and {len(cost)}")
+        raise ValueError(
+            "allocate: revenue and cost must hold one array per scenario; "
+            f"got {len(revenue)} and {len(cost)}"
+        )
     roi_min = np.asarray(roi_min, float)
     if roi_min.shape not in ((), (len(revenue),)):
-        raise ValueError(f"allocate: roi_min must be one value, or one for each of the "
-                         f"{len(revenue)} scenarios; got shape {roi_min.shape}")
+        raise ValueError(
+            f"allocate: roi_min must be one value, or one for each of the "
+            f"{len(revenue)} scenarios; got shape {roi_min.shape}"
+        )
     if not np.isfinite(budget):
         raise ValueError(f"allocate: budget must be finite; got {budget}")
     roi_min = np.broadcast_to(roi_min, len(revenue))
     for i, (r, c, roi) in enumerate(zip(revenue, cost, roi_min, strict=True)):
         if r.shape != c.shape or r.ndim != 1:
-            raise ValueError(f"allocate: scenario {i}: revenue and cost must be [sizes]; "
-                             f"got shapes {r.shape} and {c.shape}")
+            raise ValueError(
+                f"allocate: scenario {i}: revenue and cost must be [sizes]; "
+                f"got shapes {r.shape} and {c.shape}"
+            )
         check_money(f"allocate: scenario {i}", r, c, roi)
     return list(zip(revenue, cost, roi_min, strict=True))

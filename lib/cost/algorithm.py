@@ -2,6 +2,7 @@
 
 Costs are machines times a price per machine and hour, in the currency of the price.
 """
+
 import numpy as np
 import pandas as pd
 
@@ -65,8 +66,19 @@ def cost_per_hour(machines, price_per_hour):
 
 
 # Where rows differ in one of these, the ratio of their QPS is not one of sizes.
-_SAME = ("machine", "engine", "library", "precision", "latency_limit_ms", "candidates", "form",
-         "threads", "workers", "batch_requests", "arrivals")
+_SAME = (
+    "machine",
+    "engine",
+    "library",
+    "precision",
+    "latency_limit_ms",
+    "candidates",
+    "form",
+    "threads",
+    "workers",
+    "batch_requests",
+    "arrivals",
+)
 
 
 def priced(rows, base, machines_base, price_per_hour, *, whole=False, rate="qps", mixed=()):
@@ -100,8 +112,9 @@ def priced(rows, base, machines_base, price_per_hour, *, whole=False, rate="qps"
     table = pd.DataFrame(rows).reset_index(drop=True)
     is_base = np.array([list(size) == list(base) for size in table["size_parameters"]])
     if is_base.sum() != 1:
-        raise ValueError(f"priced: one row must hold the base size {list(base)}; "
-                         f"found {is_base.sum()}")
+        raise ValueError(
+            f"priced: one row must hold the base size {list(base)}; found {is_base.sum()}"
+        )
     _check_circumstances(table, mixed)
     qps = [table[name].to_numpy(float) for name in (rate, f"{rate}_low", f"{rate}_high")]
     qps_base = [float(values[is_base][0]) for values in qps]
@@ -112,8 +125,12 @@ def priced(rows, base, machines_base, price_per_hour, *, whole=False, rate="qps"
     low[is_base] = high[is_base] = machines_base  # by definition, however it was measured
     if whole:
         machines, low, high = np.ceil([machines, low, high])
-    return table.assign(machines=machines, machines_low=low, machines_high=high,
-                        cost_per_hour=cost_per_hour(machines, price_per_hour))
+    return table.assign(
+        machines=machines,
+        machines_low=low,
+        machines_high=high,
+        cost_per_hour=cost_per_hour(machines, price_per_hour),
+    )
 
 
 def _check_circumstances(table, mixed):
@@ -122,6 +139,8 @@ def _check_circumstances(table, mixed):
             continue
         values = table[name].drop_duplicates().tolist()
         if len(values) > 1:
-            raise ValueError(f"priced: column {name} must be the same in all rows; found "
-                             f"{values[0]!r} and {values[1]!r}. Price them apart, or name the "
-                             f"column in `mixed`")
+            raise ValueError(
+                f"priced: column {name} must be the same in all rows; found "
+                f"{values[0]!r} and {values[1]!r}. Price them apart, or name the "
+                f"column in `mixed`"
+            )

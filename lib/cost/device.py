@@ -1,4 +1,5 @@
 """What a processor can do at most: the figures that the analytic model starts from."""
+
 import dataclasses
 import time
 from pathlib import Path
@@ -17,8 +18,9 @@ class Device:
     on the host's memory. `launch_ms`, `request_ms`: overhead of an operator, of a request.
     `fused`: an activation is applied while its product is written, and moves nothing itself.
     """
+
     name: str
-    flops: float               # of matrix products, FLOP/s
+    flops: float  # of matrix products, FLOP/s
     memory_bandwidth: float
     cache_bandwidth: float
     cache_bytes: float
@@ -33,15 +35,33 @@ class Device:
 # x16, 4 MB of L2, 2,560 cores of 1.59 GHz. Not of the data sheet: 12 GB/s of a PCIe transfer,
 # 1.3 TB/s of L2, 3 and 50 microseconds of a launch and of a request (typical; fitted where
 # measured).
-T4 = Device("T4, FP16", flops=65e12, memory_bandwidth=320e9, cache_bandwidth=1.3e12,
-            cache_bytes=4 * 2**20, transfer_bandwidth=12e9, launch_ms=0.003, request_ms=0.05,
-            bytes_per_value=2, fused=True)
+T4 = Device(
+    "T4, FP16",
+    flops=65e12,
+    memory_bandwidth=320e9,
+    cache_bandwidth=1.3e12,
+    cache_bytes=4 * 2**20,
+    transfer_bandwidth=12e9,
+    launch_ms=0.003,
+    request_ms=0.05,
+    bytes_per_value=2,
+    fused=True,
+)
 T4_INT8 = dataclasses.replace(T4, name="T4, INT8", flops=130e12, bytes_per_value=1)
 # One core of a server's processor, single precision: the form of a fit to rows of an unknown
 # machine, whose factors then say what the machine is.
-CPU_CORE = Device("one CPU core, FP32", flops=75e9, memory_bandwidth=12e9, cache_bandwidth=25e9,
-                  cache_bytes=32 * 2**20, transfer_bandwidth=np.inf, launch_ms=0.005,
-                  request_ms=0.02, bytes_per_value=4, fused=False)
+CPU_CORE = Device(
+    "one CPU core, FP32",
+    flops=75e9,
+    memory_bandwidth=12e9,
+    cache_bandwidth=25e9,
+    cache_bytes=32 * 2**20,
+    transfer_bandwidth=np.inf,
+    launch_ms=0.005,
+    request_ms=0.02,
+    bytes_per_value=4,
+    fused=False,
+)
 
 
 def this_machine(threads=1):
@@ -51,10 +71,13 @@ def this_machine(threads=1):
     system does not tell its size.
     """
     return dataclasses.replace(
-        CPU_CORE, name=f"this machine, {threads} threads, FP32",
-        flops=matrix_product_peak(threads), memory_bandwidth=memory_bandwidth(threads),
+        CPU_CORE,
+        name=f"this machine, {threads} threads, FP32",
+        flops=matrix_product_peak(threads),
+        memory_bandwidth=memory_bandwidth(threads),
         cache_bandwidth=threads * read_bandwidth(2**20),
-        cache_bytes=_last_cache_bytes() or CPU_CORE.cache_bytes)
+        cache_bytes=_last_cache_bytes() or CPU_CORE.cache_bytes,
+    )
 
 
 def _last_cache_bytes():

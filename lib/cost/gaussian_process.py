@@ -1,4 +1,5 @@
 """What measured times differ by from the analytic model's, as a smooth function of sizes."""
+
 import warnings
 
 import numpy as np
@@ -23,9 +24,11 @@ class Residual:
     @classmethod
     def chosen(cls, features, errors):
         """The process under which errors [rows] at features [rows, features] are likeliest."""
-        kernel = (ConstantKernel(0.02**2, "fixed") * DotProduct(3.0, "fixed")
-                  + ConstantKernel(0.05**2, (0.04**2, 0.3**2)) * RBF(2.0, (1.0, 8.0))
-                  + WhiteKernel(0.03**2, (0.01**2, 0.2**2)))
+        kernel = (
+            ConstantKernel(0.02**2, "fixed") * DotProduct(3.0, "fixed")
+            + ConstantKernel(0.05**2, (0.04**2, 0.3**2)) * RBF(2.0, (1.0, 8.0))
+            + WhiteKernel(0.03**2, (0.01**2, 0.2**2))
+        )
         centre = features.mean(axis=0)
         process = GaussianProcessRegressor(kernel, alpha=1e-10)
         with warnings.catch_warnings():

@@ -11,6 +11,7 @@ kind of work, are fitted to measured sizes; the form of the model stays the devi
                            with the ad parts, the layers above
     twin_tower             user's tower (matrix-vector), inner products    user
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -23,15 +24,24 @@ TERMS = ("request", "launch", "compute", "weights", "activations", "transfer")
 
 class Operators(NamedTuple):
     """What a request makes a device do; operators lie on the last axis, sizes before it."""
+
     names: list[str]
-    flops: np.ndarray        # [..., operators]
-    weights: np.ndarray      # [..., operators] bytes of weights read
+    flops: np.ndarray  # [..., operators]
+    weights: np.ndarray  # [..., operators] bytes of weights read
     activations: np.ndarray  # [..., operators] bytes of other values read and written
-    transfer: np.ndarray     # [...] bytes from the host
+    transfer: np.ndarray  # [...] bytes from the host
 
 
-def request_operators(size_parameters, form, candidates, user_width=None, *, requests=1,
-                      bytes_per_value=4, fused=False):
+def request_operators(
+    size_parameters,
+    form,
+    candidates,
+    user_width=None,
+    *,
+    requests=1,
+    bytes_per_value=4,
+    fused=False,
+):
     """The operators of a graph of `lib.serving.graphs.export`, for sizes [..., layers + 1].
 
     Args:
@@ -57,8 +67,14 @@ def request_operators(size_parameters, form, candidates, user_width=None, *, req
     found = []
 
     def product(name, count, inputs, units, hidden=True):
-        found.append((name, 2 * count * inputs * units, inputs * units,
-                      count * (inputs + units + hidden * passes * units)))
+        found.append(
+            (
+                name,
+                2 * count * inputs * units,
+                inputs * units,
+                count * (inputs + units + hidden * passes * units),
+            )
+        )
 
     if form == "naive":
         # Tile writes the user's vector for each ad, Concat reads both and writes.
@@ -74,21 +90,28 @@ def request_operators(size_parameters, form, candidates, user_width=None, *, req
         transfer = requests * user + rows * a[1]
     elif form == "twin_tower":
         for i in range(1, len(a)):
-            product(f"layer {i}", requests, user if i == 1 else a[i - 1], a[i],
-                    hidden=i < len(a) - 1)
-        found.append(("inner products", 2 * rows * a[-1], 0.0,
-                      rows + candidates * a[-1]))
+            product(
+                f"layer {i}", requests, user if i == 1 else a[i - 1], a[i], hidden=i < len(a) - 1
+            )
+        found.append(("inner products", 2 * rows * a[-1], 0.0, rows + candidates * a[-1]))
         transfer = requests * user
     else:
-        raise ValueError("request_operators: form must be 'naive', 'first_layer_optimised' or "
-                         f"'twin_tower'; got {form!r}")
+        raise ValueError(
+            "request_operators: form must be 'naive', 'first_layer_optimised' or "
+            f"'twin_tower'; got {form!r}"
+        )
     names, *work = zip(*found, strict=True)
     shape = np.broadcast_shapes(a[0].shape, rows.shape, np.shape(user))
     flops, weights, activations = (
-        np.stack([np.broadcast_to(x, shape) for x in column], axis=-1) for column in work)
-    return Operators(list(names), flops, bytes_per_value * weights,
-                     bytes_per_value * activations,
-                     bytes_per_value * np.broadcast_to(transfer, shape))
+        np.stack([np.broadcast_to(x, shape) for x in column], axis=-1) for column in work
+    )
+    return Operators(
+        list(names),
+        flops,
+        bytes_per_value * weights,
+        bytes_per_value * activations,
+        bytes_per_value * np.broadcast_to(transfer, shape),
+    )
 
 
 class Roofline:
@@ -143,15 +166,31 @@ class Roofline:
         request = factor["request"] * self.device.request_ms
         rows = [("transfer", 0.0, float(work.transfer), 0.0, transfer, 0.0, transfer, "transfer")]
         for name, flops, moved, by_compute, by_memory in zip(
-                work.names, work.flops, work.weights + work.activations, compute, memory,
-                strict=True):
+            work.names, work.flops, work.weights + work.activations, compute, memory, strict=True
+        ):
             longer = max(by_compute, by_memory)
-            bound = ("overhead" if launch > longer else
-                     "compute" if by_compute >= by_memory else "memory")
+            bound = (
+                "overhead"
+                if launch > longer
+                else "compute"
+                if by_compute >= by_memory
+                else "memory"
+            )
             rows.append((name, flops, moved, by_compute, by_memory, launch, launch + longer, bound))
         rows.append(("request", 0.0, 0.0, 0.0, 0.0, request, request, "overhead"))
-        return pd.DataFrame(rows, columns=["operator", "flops", "bytes", "compute_ms", "memory_ms",
-                                           "overhead_ms", "ms", "bound_by"])
+        return pd.DataFrame(
+            rows,
+            columns=[
+                "operator",
+                "flops",
+                "bytes",
+                "compute_ms",
+                "memory_ms",
+                "overhead_ms",
+                "ms",
+                "bound_by",
+            ],
+        )
 
     def fit(self, rows, *, prior=1.0):
         """A model whose factors fit measured rows in *relative* error.
@@ -178,9 +217,13 @@ class Roofline:
             relative = _binding(work, factors) / service_ms[:, None]
             error = np.abs(relative @ factors - 1)
             weight = np.sqrt(_ROW_ERROR / np.maximum(error, _ROW_ERROR))
-            before, (factors, _) = factors, nnls(
-                np.vstack([weight[:, None] * relative, pull * np.eye(len(TERMS))]),
-                np.concatenate([weight, np.full(len(TERMS), pull * scale)]))
+            before, (factors, _) = (
+                factors,
+                nnls(
+                    np.vstack([weight[:, None] * relative, pull * np.eye(len(TERMS))]),
+                    np.concatenate([weight, np.full(len(TERMS), pull * scale)]),
+                ),
+            )
             if np.allclose(factors, before, rtol=1e-3):
                 break
         return Roofline(self.device, dict(zip(TERMS, factors.tolist(), strict=True)))
@@ -189,18 +232,32 @@ class Roofline:
         return np.array([self.factors[name] for name in TERMS])
 
     def _operators(self, size_parameters, form, candidates, user_width, requests=1):
-        return request_operators(size_parameters, form, candidates, user_width, requests=requests,
-                                 bytes_per_value=self.device.bytes_per_value,
-                                 fused=self.device.fused)
+        return request_operators(
+            size_parameters,
+            form,
+            candidates,
+            user_width,
+            requests=requests,
+            bytes_per_value=self.device.bytes_per_value,
+            fused=self.device.fused,
+        )
 
     def _work(self, *request):
         return nominal(self._operators(*request), self.device)
 
     def nominal_of(self, rows):
         """Nominal times of a table's rows, which may differ in form and number of layers."""
-        return stacked([self._work(row["size_parameters"], row["form"], row["candidates"],
-                                   _given(row.get("user_width")))
-                        for row in rows.to_dict("records")])
+        return stacked(
+            [
+                self._work(
+                    row["size_parameters"],
+                    row["form"],
+                    row["candidates"],
+                    _given(row.get("user_width")),
+                )
+                for row in rows.to_dict("records")
+            ]
+        )
 
     def of_nominal(self, work):
         """Service time in ms of `Nominal` times, [...]."""
@@ -209,12 +266,13 @@ class Roofline:
 
 class Nominal(NamedTuple):
     """Times in ms by the device's own figures."""
-    compute: np.ndarray      # [..., operators]
-    weights: np.ndarray      # [..., operators]
+
+    compute: np.ndarray  # [..., operators]
+    weights: np.ndarray  # [..., operators]
     activations: np.ndarray  # [..., operators]
-    launch: np.ndarray       # [...] all operators together
-    request: np.ndarray      # [...]
-    transfer: np.ndarray     # [...]
+    launch: np.ndarray  # [...] all operators together
+    request: np.ndarray  # [...]
+    transfer: np.ndarray  # [...]
 
 
 _ROW_ERROR, _ROUNDS = 0.1, 30
@@ -226,27 +284,42 @@ def nominal(work, device):
     cached = np.minimum(1.0, device.cache_bytes / np.maximum(moved, 1.0))[..., None]
     ms_per_byte = 1e3 * (cached / device.cache_bandwidth + (1 - cached) / device.memory_bandwidth)
     ones = np.ones(work.transfer.shape)
-    return Nominal(1e3 * work.flops / device.flops, ms_per_byte * work.weights,
-                    ms_per_byte * work.activations, len(work.names) * device.launch_ms * ones,
-                    device.request_ms * ones, 1e3 * work.transfer / device.transfer_bandwidth)
+    return Nominal(
+        1e3 * work.flops / device.flops,
+        ms_per_byte * work.weights,
+        ms_per_byte * work.activations,
+        len(work.names) * device.launch_ms * ones,
+        device.request_ms * ones,
+        1e3 * work.transfer / device.transfer_bandwidth,
+    )
 
 
 def stacked(work):
     """`Nominal` of several requests, whose operators may differ in number, as one."""
     most = max(len(one.compute) for one in work)
-    return Nominal(*(np.stack([np.pad(x, (0, most - len(x))) if np.ndim(x) else x
-                               for x in column]) for column in zip(*work, strict=True)))
+    return Nominal(
+        *(
+            np.stack([np.pad(x, (0, most - len(x))) if np.ndim(x) else x for x in column])
+            for column in zip(*work, strict=True)
+        )
+    )
 
 
 def _binding(work, factors):
     """Nominal ms by `TERMS` of what binds under the factors, [..., terms]."""
     _, _, compute, weights, activations, _ = factors
-    by_compute = (compute * work.compute
-                  >= weights * work.weights + activations * work.activations)
-    return np.stack([work.request, work.launch, np.where(by_compute, work.compute, 0).sum(axis=-1),
-                     np.where(by_compute, 0, work.weights).sum(axis=-1),
-                     np.where(by_compute, 0, work.activations).sum(axis=-1), work.transfer],
-                    axis=-1)
+    by_compute = compute * work.compute >= weights * work.weights + activations * work.activations
+    return np.stack(
+        [
+            work.request,
+            work.launch,
+            np.where(by_compute, work.compute, 0).sum(axis=-1),
+            np.where(by_compute, 0, work.weights).sum(axis=-1),
+            np.where(by_compute, 0, work.activations).sum(axis=-1),
+            work.transfer,
+        ],
+        axis=-1,
+    )
 
 
 def _given(value):

@@ -3,6 +3,7 @@
 The analytic model (`lib.cost.roofline`) fitted to the measured sizes, times what a Gaussian
 process makes of its errors: a smooth function of the sizes' logarithms.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -55,8 +56,11 @@ class ServiceTimeModel:
         """
         table = pd.DataFrame(rows).reset_index(drop=True)
         _check_rows(table)
-        measured = _Rows(Roofline(self.device).nominal_of(table),
-                         table["service_ms"].to_numpy(float), _row_features(table))
+        measured = _Rows(
+            Roofline(self.device).nominal_of(table),
+            table["service_ms"].to_numpy(float),
+            _row_features(table),
+        )
         self.roofline_, errors = measured.fitted(self.device)
         self.coefficients_ = dict(self.roofline_.factors)
         self._residual = self._leave_one_out(measured).fit(measured.features, errors)
@@ -78,16 +82,26 @@ class ServiceTimeModel:
         """
         return self._spread(size_parameters, form, candidates, user_width, interval)
 
-    def qps(self, size_parameters, form, candidates, latency_limit_ms, *, workers=1,
-            user_width=None, interval=None):
+    def qps(
+        self,
+        size_parameters,
+        form,
+        candidates,
+        latency_limit_ms,
+        *,
+        workers=1,
+        user_width=None,
+        interval=None,
+    ):
         """QPS of one machine at the latency limit; 0 for a size that cannot meet it.
 
         `load_at_limit` of the predicted time, scaled by load_ratio_. With `interval`,
         (qps, low, high), where the scatter of the measured loads about the formula counts
         as a further error of the time.
         """
-        times = self._spread(size_parameters, form, candidates, user_width, interval,
-                             self._load_scatter)
+        times = self._spread(
+            size_parameters, form, candidates, user_width, interval, self._load_scatter
+        )
         loads = self.load_ratio_ * load_at_limit(times, latency_limit_ms, workers=workers)
         return loads if interval is None else (loads[0], loads[2], loads[1])
 
@@ -103,16 +117,28 @@ class ServiceTimeModel:
         noise = rng.standard_normal((draws, len(covariance))) @ factor.T
         # Student's t, as in `predict`: one width for all sizes of a draw. Its last hundredth is
         # drawn in: of few rows it would hold machines that cannot serve what they did serve.
-        spread = np.maximum(rng.chisquare(self._freedom, (draws, 1)),
-                            special.chdtri(self._freedom, 0.99))
+        spread = np.maximum(
+            rng.chisquare(self._freedom, (draws, 1)), special.chdtri(self._freedom, 0.99)
+        )
         width = self._calibration * np.sqrt(self._freedom / spread)
         return np.exp(log_time + width * noise)
 
-    def sample_qps(self, size_parameters, form, candidates, latency_limit_ms, *, draws, seed,
-                   workers=1, user_width=None):
+    def sample_qps(
+        self,
+        size_parameters,
+        form,
+        candidates,
+        latency_limit_ms,
+        *,
+        draws,
+        seed,
+        workers=1,
+        user_width=None,
+    ):
         """Joint draws of `qps`, [draws, sizes]."""
-        times = self.sample(size_parameters, form, candidates, draws=draws, seed=seed,
-                            user_width=user_width)
+        times = self.sample(
+            size_parameters, form, candidates, draws=draws, seed=seed, user_width=user_width
+        )
         return self.load_ratio_ * load_at_limit(times, latency_limit_ms, workers=workers)
 
     def _posterior(self, size_parameters, form, candidates, user_width):
@@ -146,11 +172,14 @@ class ServiceTimeModel:
         others = [measured.some(every != i) for i in every]
         fits = [some.fitted(self.device) for some in others]
         ones = [measured.some(every == i) for i in every]
-        unseen = np.concatenate([one.errors(roofline) for one, (roofline, _) in zip(
-            ones, fits, strict=True)])
+        unseen = np.concatenate(
+            [one.errors(roofline) for one, (roofline, _) in zip(ones, fits, strict=True)]
+        )
         residual = Residual.chosen(measured.features, unseen)
-        predicted = [residual.fit(some.features, errors).predict(one.features) for some, one,
-                     (_, errors) in zip(others, ones, fits, strict=True)]
+        predicted = [
+            residual.fit(some.features, errors).predict(one.features)
+            for some, one, (_, errors) in zip(others, ones, fits, strict=True)
+        ]
         mean, deviation = np.concatenate(predicted, axis=1)
         self.leave_one_out_ = np.expm1(mean - unseen)
         # Three rows' worth of trust in the process, and never more than it claims itself: few
@@ -163,13 +192,17 @@ class ServiceTimeModel:
 
 class _Rows(NamedTuple):
     """Measured rows: nominal times, measured ones, features."""
+
     nominal: NamedTuple
     service_ms: np.ndarray  # [rows]
-    features: np.ndarray    # [rows, features]
+    features: np.ndarray  # [rows, features]
 
     def some(self, keep):
-        return _Rows(type(self.nominal)(*(x[keep] for x in self.nominal)),
-                     self.service_ms[keep], self.features[keep])
+        return _Rows(
+            type(self.nominal)(*(x[keep] for x in self.nominal)),
+            self.service_ms[keep],
+            self.features[keep],
+        )
 
     def fitted(self, device):
         """The roofline fitted to the rows, and what it leaves of them."""
@@ -182,8 +215,12 @@ class _Rows(NamedTuple):
 
 
 def _row_features(table):
-    return np.stack([features_of(row["size_parameters"], row["form"], row["candidates"])
-                     for row in table.to_dict("records")])
+    return np.stack(
+        [
+            features_of(row["size_parameters"], row["form"], row["candidates"])
+            for row in table.to_dict("records")
+        ]
+    )
 
 
 def _load_ratios(table):
@@ -191,20 +228,27 @@ def _load_ratios(table):
     if not {"qps", "latency_limit_ms", "workers"} <= set(table.columns):
         return np.empty(0)
     served = table[(table["qps"] > 0) & (table["service_ms"] < table["latency_limit_ms"])]
-    formula = [load_at_limit(row["service_ms"], row["latency_limit_ms"], workers=row["workers"])
-               for row in served.to_dict("records")]
+    formula = [
+        load_at_limit(row["service_ms"], row["latency_limit_ms"], workers=row["workers"])
+        for row in served.to_dict("records")
+    ]
     return served["qps"].to_numpy(float) / np.array(formula)
 
 
 def _check_rows(table):
     for name in ("form", "size_parameters", "candidates", "service_ms"):
         if name not in table:
-            raise ValueError(f"ServiceTimeModel: column {name} is missing; "
-                             f"got {', '.join(map(str, table.columns)) or 'no column'}")
+            raise ValueError(
+                f"ServiceTimeModel: column {name} is missing; "
+                f"got {', '.join(map(str, table.columns)) or 'no column'}"
+            )
     if len(table) < LEAST_ROWS:
-        raise ValueError(f"ServiceTimeModel: at least {LEAST_ROWS} measured sizes are needed; "
-                         f"got {len(table)}")
+        raise ValueError(
+            f"ServiceTimeModel: at least {LEAST_ROWS} measured sizes are needed; got {len(table)}"
+        )
     bad = ~(table["service_ms"] > 0)
     if bad.any():
-        raise ValueError(f"ServiceTimeModel: column service_ms must be > 0; got "
-                         f"{table['service_ms'][bad].iloc[0]} in row {bad.to_numpy().argmax()}")
+        raise ValueError(
+            f"ServiceTimeModel: column service_ms must be > 0; got "
+            f"{table['service_ms'][bad].iloc[0]} in row {bad.to_numpy().argmax()}"
+        )

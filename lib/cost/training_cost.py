@@ -8,6 +8,7 @@ two forms of the same model:
     naive                  the user's vector is repeated for each ad of the impression
     first_layer_optimised  the first layer's user part is computed once an impression
 """
+
 import math
 import time
 
@@ -47,14 +48,17 @@ class TrainingModel(keras.Model):
         super().__init__(name=form)
         sizes = check_size_parameters(size_parameters)
         if form not in FORMS:
-            raise ValueError(f"TrainingModel: form must be one of {', '.join(FORMS)}; "
-                             f"got {form!r}")
+            raise ValueError(f"TrainingModel: form must be one of {', '.join(FORMS)}; got {form!r}")
         self.form, self.user_width = form, user_width or sizes[0] // 2
         self.supports_masking = True
         self.users, self.ads = (
-            keras.layers.Embedding(_ROWS, width, embeddings_initializer=keras.initializers.
-                                   RandomNormal(stddev=0.05, seed=seed + i))
-            for i, width in enumerate((self.user_width, sizes[0] - self.user_width)))
+            keras.layers.Embedding(
+                _ROWS,
+                width,
+                embeddings_initializer=keras.initializers.RandomNormal(stddev=0.05, seed=seed + i),
+            )
+            for i, width in enumerate((self.user_width, sizes[0] - self.user_width))
+        )
         self.head = MLP(sizes, 0 if form == "naive" else self.user_width, seed)
         self(random_impressions(1, 1, seed)[0])
 
@@ -63,8 +67,9 @@ class TrainingModel(keras.Model):
         if self.form == "first_layer_optimised":
             return self.head([user, ad], training=training, real=mask)[..., 0]
         user = ops.repeat(user[:, None, :], ad.shape[1], axis=1)
-        pairs = ops.reshape(ops.concatenate([user, ad], axis=-1), (-1, user.shape[-1]
-                                                                   + ad.shape[-1]))
+        pairs = ops.reshape(
+            ops.concatenate([user, ad], axis=-1), (-1, user.shape[-1] + ad.shape[-1])
+        )
         scores = self.head(pairs, training=training, real=ops.reshape(mask, (-1,)))
         return ops.reshape(scores, (-1, ad.shape[1]))
 
@@ -76,9 +81,11 @@ def random_impressions(impressions, ads, seed):
     (2, 3)
     """
     rng = np.random.default_rng(seed)
-    inputs = {"user": rng.integers(0, _ROWS, impressions, np.int32),
-              "ad": rng.integers(0, _ROWS, (impressions, ads), np.int32),
-              "mask": np.ones((impressions, ads), bool)}
+    inputs = {
+        "user": rng.integers(0, _ROWS, impressions, np.int32),
+        "ad": rng.integers(0, _ROWS, (impressions, ads), np.int32),
+        "mask": np.ones((impressions, ads), bool),
+    }
     places = np.tile(np.arange(ads, dtype=np.float32), (impressions, 1))
     return inputs, rng.permuted(places, axis=1)
 
@@ -99,8 +106,19 @@ def training_flops(size_parameters, form, impressions, ads, user_width=None):
     return 3 * impressions * flops
 
 
-def measure_training(size_parameters, *, forms=FORMS, impressions=256, ads=10, user_width=None,
-                     seed=0, loss=None, learning_rate=0.01, steps=30, coverage=0.9):
+def measure_training(
+    size_parameters,
+    *,
+    forms=FORMS,
+    impressions=256,
+    ads=10,
+    user_width=None,
+    seed=0,
+    loss=None,
+    learning_rate=0.01,
+    steps=30,
+    coverage=0.9,
+):
     """Steps per second of one size, a row for each form; their steps are taken in turns.
 
     Args:
@@ -122,8 +140,10 @@ def measure_training(size_parameters, *, forms=FORMS, impressions=256, ads=10, u
     _check(forms, impressions, ads, steps, coverage)
     loss = loss or (lambda: ARFLoss(m=max(1, ads // 2), k=max(1, ads // 2)))
     threads = set_up_backend()
-    models = {form: _compiled(size_parameters, form, user_width, seed, loss(), learning_rate)
-              for form in forms}
+    models = {
+        form: _compiled(size_parameters, form, user_width, seed, loss(), learning_rate)
+        for form in forms
+    }
     batches = [random_impressions(impressions, ads, [seed, i]) for i in range(4)]
     seconds = {form: [] for form in forms}
     for step in range(steps + 2):
@@ -133,12 +153,14 @@ def measure_training(size_parameters, *, forms=FORMS, impressions=256, ads=10, u
             if step >= 2:
                 seconds[form].append(time.perf_counter() - begin)
     settings = {"impressions": impressions, "ads": ads}
-    rows = [_row(size_parameters, form, settings, models[form].scorer.user_width, threads)
-            for form in forms]
+    rows = [
+        _row(size_parameters, form, settings, models[form].scorer.user_width, threads)
+        for form in forms
+    ]
     return [row | _results(row, seconds[row["form"]], coverage) for row in rows]
 
 
-def measured(task, path):
+def training_cost_task(task, path):
     """`measure_training` as a task of `lib.infra.sweep`, in a process of its own.
 
     A size that fails (memory) becomes rows whose measured columns are NaN and whose column
@@ -157,14 +179,24 @@ def measured(task, path):
     try:
         return {"rows": in_child("measure_training", _measure, task)}
     except Exception as error:
-        return {"rows": [
-            _row(sizes, form, settings, task.get("user_width") or sizes[0] // 2)
-            | {"failure": reason(error)} for form in settings["forms"]]}
+        return {
+            "rows": [
+                _row(sizes, form, settings, task.get("user_width") or sizes[0] // 2)
+                | {"failure": reason(error)}
+                for form in settings["forms"]
+            ]
+        }
 
 
 _DEFAULTS = {"forms": FORMS, "impressions": 256, "ads": 10, "steps": 30, "coverage": 0.9}
-_RESULTS = ("steps_per_second", "steps_per_second_low", "steps_per_second_high",
-            "impressions_per_second", "flops_per_second", "share_of_peak")
+_RESULTS = (
+    "steps_per_second",
+    "steps_per_second_low",
+    "steps_per_second_high",
+    "impressions_per_second",
+    "flops_per_second",
+    "share_of_peak",
+)
 
 
 def _measure(task):
@@ -180,22 +212,35 @@ def _compiled(size_parameters, form, user_width, seed, loss, learning_rate):
 def _row(size_parameters, form, settings, user_width, threads=None):
     """A row before anything is measured."""
     on = machine.facts()
-    return {"family": "mlp", "size_parameters": list(size_parameters), "form": form,
-            "user_width": user_width, "impressions": settings["impressions"],
-            "ads": settings["ads"], **dict.fromkeys(_RESULTS, math.nan), "threads": threads,
-            "machine": f"{on['cpu']}, {on['cores']} cores", "cpu": on["cpu"],
-            "cores": on["cores"], "failure": ""}
+    return {
+        "family": "mlp",
+        "size_parameters": list(size_parameters),
+        "form": form,
+        "user_width": user_width,
+        "impressions": settings["impressions"],
+        "ads": settings["ads"],
+        **dict.fromkeys(_RESULTS, math.nan),
+        "threads": threads,
+        "machine": f"{on['cpu']}, {on['cores']} cores",
+        "cpu": on["cpu"],
+        "cores": on["cores"],
+        "failure": "",
+    }
 
 
 def _results(row, seconds, coverage):
     middle, low, high = _median_interval(seconds, coverage)
-    flops = training_flops(row["size_parameters"], row["form"], row["impressions"], row["ads"],
-                           row["user_width"])
-    return {"steps_per_second": 1 / middle, "steps_per_second_low": 1 / high,
-            "steps_per_second_high": 1 / low,
-            "impressions_per_second": row["impressions"] / middle,
-            "flops_per_second": flops / middle,
-            "share_of_peak": flops / middle / machine.matrix_product_peak(row["threads"])}
+    flops = training_flops(
+        row["size_parameters"], row["form"], row["impressions"], row["ads"], row["user_width"]
+    )
+    return {
+        "steps_per_second": 1 / middle,
+        "steps_per_second_low": 1 / high,
+        "steps_per_second_high": 1 / low,
+        "impressions_per_second": row["impressions"] / middle,
+        "flops_per_second": flops / middle,
+        "share_of_peak": flops / middle / machine.matrix_product_peak(row["threads"]),
+    }
 
 
 def _median_interval(values, coverage):
@@ -207,17 +252,22 @@ def _median_interval(values, coverage):
     values = sorted(values)
     # The k-th from either end: too few (or too many) lie below the median with (1 - c) / 2.
     k = int(stats.binom.ppf((1 - coverage) / 2, len(values), 0.5))
-    return float(np.median(values)), values[max(k - 1, 0)], values[min(len(values) - k,
-                                                                       len(values) - 1)]
+    return (
+        float(np.median(values)),
+        values[max(k - 1, 0)],
+        values[min(len(values) - k, len(values) - 1)],
+    )
 
 
 def _check(forms, impressions, ads, steps, coverage):
     unknown = set(forms) - set(FORMS)
     if unknown or not forms:
-        raise ValueError(f"measure_training: forms must be some of {', '.join(FORMS)}; "
-                         f"got {forms}")
-    for name, value, least in (("impressions", impressions, 1), ("ads", ads, 2),
-                               ("steps", steps, 5)):
+        raise ValueError(f"measure_training: forms must be some of {', '.join(FORMS)}; got {forms}")
+    for name, value, least in (
+        ("impressions", impressions, 1),
+        ("ads", ads, 2),
+        ("steps", steps, 5),
+    ):
         if value < least:
             raise ValueError(f"measure_training: {name} must be >= {least}; got {value}")
     if not 0 < coverage < 1:

@@ -1,9 +1,9 @@
 """Which size to build.
 
-    size_grids            the grid of sizes (appendix B.1)
-    roi_choice            the best one under an ROI limit (Eq 7, 8)
-    size_search           the best one from a few measurements
-    cost_models_compared  from FLOPs to cost, step by step
+size_grids            the grid of sizes (appendix B.1)
+roi_choice            the best one under an ROI limit (Eq 7, 8)
+size_search           the best one from a few measurements
+cost_models_compared  from FLOPs to cost, step by step
 """
 
 import lazy_loader

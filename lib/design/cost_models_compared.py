@@ -3,6 +3,7 @@
 Each step adds one thing that the FLOPs of a user-ad pair leave out. Algorithm 1 only asks
 what a size costs relative to the base, so every step is given in multiples of the base.
 """
+
 import dataclasses
 
 import numpy as np
@@ -39,8 +40,9 @@ def cost_steps(sizes, base, candidates, device, factors=None, *, batch_requests=
     """
     sizes = np.concatenate([[base], np.asarray(sizes)])
     full = Roofline(device, factors)
-    computing = dataclasses.replace(device, memory_bandwidth=np.inf, cache_bandwidth=np.inf,
-                                    transfer_bandwidth=np.inf)
+    computing = dataclasses.replace(
+        device, memory_bandwidth=np.inf, cache_bandwidth=np.inf, transfer_bandwidth=np.inf
+    )
     on_host = dataclasses.replace(device, transfer_bandwidth=np.inf)
     started = full.factors | {"request": 0.0, "launch": 0.0}
     times = {
@@ -49,7 +51,8 @@ def cost_steps(sizes, base, candidates, device, factors=None, *, batch_requests=
         "memory": Roofline(on_host, started).predict(sizes, _SERVED, candidates),
         "transfer": Roofline(device, started).predict(sizes, _SERVED, candidates),
         "overhead": full.predict(sizes, _SERVED, candidates),
-        "batching": full.predict(sizes, _SERVED, candidates, requests=batch_requests)}
+        "batching": full.predict(sizes, _SERVED, candidates, requests=batch_requests),
+    }
     relative = {name: time[1:] / time[0] for name, time in times.items()}
     return pd.DataFrame({"size_parameters": sizes[1:].tolist(), **relative})
 
@@ -66,16 +69,28 @@ def step_errors(rows, base, device, factors=None):
     rows = pd.DataFrame(rows)
     is_base = np.array([list(size) == list(base) for size in rows["size_parameters"]])
     if not is_base.any() or rows["candidates"].nunique() != 1:
-        raise ValueError(f"step_errors: rows must hold the base {list(base)} and one number of "
-                         f"candidates; got {is_base.sum()} rows of the base and candidates "
-                         f"{sorted(set(rows['candidates']))}")
+        raise ValueError(
+            f"step_errors: rows must hold the base {list(base)} and one number of "
+            f"candidates; got {is_base.sum()} rows of the base and candidates "
+            f"{sorted(set(rows['candidates']))}"
+        )
     measured = rows["service_ms"].to_numpy(float)
     measured = (measured / np.median(measured[is_base]))[~is_base]
-    table = cost_steps(rows["size_parameters"][~is_base].tolist(), base,
-                       int(rows["candidates"].iloc[0]), device, factors)
+    table = cost_steps(
+        rows["size_parameters"][~is_base].tolist(),
+        base,
+        int(rows["candidates"].iloc[0]),
+        device,
+        factors,
+    )
     error = table.drop(columns=["size_parameters", "batching"]).div(measured, axis=0).sub(1).abs()
-    return pd.DataFrame({"step": error.columns, "median_error": error.median().to_numpy(),
-                         "largest_error": error.max().to_numpy()})
+    return pd.DataFrame(
+        {
+            "step": error.columns,
+            "median_error": error.median().to_numpy(),
+            "largest_error": error.max().to_numpy(),
+        }
+    )
 
 
 def time_shares(roofline, sizes, form, candidates):
@@ -108,9 +123,14 @@ def best_by_cost(sizes, revenue, base, times, machines_base, price_per_hour, roi
         machines = required_machines(1 / time[base], machines_base, 1 / time)
         cost = cost_per_hour(machines - machines_base, price_per_hour)
         best = best_size(revenue, cost, roi_min)
-        found.append({
-            "cost_model": name, "size_parameters": np.asarray(sizes)[best].tolist(),
-            "flops": float(matrix_flops(sizes[best]) / matrix_flops(sizes[base])),
-            "cost": float(machines[best] / machines_base), "revenue": float(revenue[best]),
-            "roi": float(revenue[best] / cost[best]) if cost[best] > 0 else np.inf})
+        found.append(
+            {
+                "cost_model": name,
+                "size_parameters": np.asarray(sizes)[best].tolist(),
+                "flops": float(matrix_flops(sizes[best]) / matrix_flops(sizes[base])),
+                "cost": float(machines[best] / machines_base),
+                "revenue": float(revenue[best]),
+                "roi": float(revenue[best] / cost[best]) if cost[best] > 0 else np.inf,
+            }
+        )
     return pd.DataFrame(found)

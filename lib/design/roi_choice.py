@@ -6,6 +6,7 @@ Eq 7 is written. *Incremental*: both less the base model's, so that the limit as
 each further unit of money brings in; the base itself is then (0, 0). The condition is
 kept as revenue >= roi_min * cost, the same for a positive cost and right for a saving.
 """
+
 import numpy as np
 
 
@@ -29,12 +30,15 @@ def best_size(revenue, cost, roi_min):
     """
     revenue, cost = check_money("best_size", revenue, cost, roi_min)
     if revenue.ndim != 1:
-        raise ValueError(f"best_size: revenue must be [sizes]; got shape {revenue.shape} "
-                         "(share_best takes draws)")
+        raise ValueError(
+            f"best_size: revenue must be [sizes]; got shape {revenue.shape} "
+            "(share_best takes draws)"
+        )
     best = int(_best(revenue, cost, roi_min))
     if best < 0:
-        raise ValueError(f"best_size: no size reaches roi_min = {roi_min:g}; "
-                         + highest_roi(revenue, cost))
+        raise ValueError(
+            f"best_size: no size reaches roi_min = {roi_min:g}; " + highest_roi(revenue, cost)
+        )
     return best
 
 
@@ -57,8 +61,9 @@ def share_best(revenue, cost, roi_min):
     """
     revenue, cost = check_money("share_best", revenue, cost, roi_min)
     if revenue.ndim != 2:
-        raise ValueError("share_best: revenue or cost must be [draws, sizes]; "
-                         f"got shape {revenue.shape}")
+        raise ValueError(
+            f"share_best: revenue or cost must be [draws, sizes]; got shape {revenue.shape}"
+        )
     best = _best(revenue, cost, roi_min)
     return np.bincount(best[best >= 0], minlength=revenue.shape[1]) / len(best)
 
@@ -92,17 +97,19 @@ def check_money(name, revenue, cost, roi_min):
     try:
         revenue, cost = np.broadcast_arrays(revenue, cost)
     except ValueError:
-        raise ValueError(f"{name}: revenue and cost must be of one shape; "
-                         f"got {revenue.shape} and {cost.shape}") from None
+        raise ValueError(
+            f"{name}: revenue and cost must be of one shape; got {revenue.shape} and {cost.shape}"
+        ) from None
     if revenue.shape[-1:] in ((), (0,)):
         raise ValueError(f"{name}: expected at least one size; got shape {revenue.shape}")
     if not np.isfinite(revenue).all():
-        raise ValueError(f"{name}: revenue must be finite; "
-                         f"got {revenue[~np.isfinite(revenue)][0]}")
+        raise ValueError(f"{name}: revenue must be finite; got {revenue[~np.isfinite(revenue)][0]}")
     bad = np.isnan(cost) | (cost == -np.inf)
     if bad.any():
-        raise ValueError(f"{name}: cost must be a number, or inf for a size that cannot be "
-                         f"served; got {cost[bad][0]}")
+        raise ValueError(
+            f"{name}: cost must be a number, or inf for a size that cannot be "
+            f"served; got {cost[bad][0]}"
+        )
     if not 0 <= roi_min < np.inf:
         raise ValueError(f"{name}: roi_min must be a number >= 0; got {roi_min}")
     return revenue, cost

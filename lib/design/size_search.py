@@ -6,6 +6,7 @@ time, the size whose measurement promises most: the expected gain of revenue (or
 over the best size measured so far, over joint draws of all costs. Only a measured size is
 ever recommended; one whose ROI is in doubt, or the base, may be measured once more.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -25,10 +26,11 @@ class Goal(NamedTuple):
 
     Revenue and cost count from the base (see `lib.design`), per hour, in one currency.
     """
-    revenue: np.ndarray          # [sizes] or [draws, sizes], beyond the base's
-    base: int                    # index of the base
-    machines_base: float         # that serve it now
-    price_per_hour: float        # of one machine
+
+    revenue: np.ndarray  # [sizes] or [draws, sizes], beyond the base's
+    base: int  # index of the base
+    machines_base: float  # that serve it now
+    price_per_hour: float  # of one machine
     roi_min: float | None = 1.0  # None: revenue less cost is maximised, without a limit
 
     def cost(self, qps):
@@ -46,6 +48,7 @@ class Goal(NamedTuple):
 
 class Requests(NamedTuple):
     """The requests under which sizes are measured, the same for all of them."""
+
     candidates: int
     latency_limit_ms: float
     form: str = "first_layer_optimised"
@@ -55,16 +58,31 @@ class Requests(NamedTuple):
 
 class Found(NamedTuple):
     """The result of a search."""
-    best: int               # index of the size
-    confidence: float       # that no other size is worth more by over `tolerance`
-    expected_gain: float    # of the next measurement, in the goal's currency
-    enough: bool            # the asked confidence was reached within the budget
-    rows: list              # measured rows, in order; enough to go on later
+
+    best: int  # index of the size
+    confidence: float  # that no other size is worth more by over `tolerance`
+    expected_gain: float  # of the next measurement, in the goal's currency
+    enough: bool  # the asked confidence was reached within the budget
+    rows: list  # measured rows, in order; enough to go on later
     model: ServiceTimeModel
 
 
-def search(sizes, goal, measure, requests, *, budget, initial=4, confidence=0.95, tolerance=0.005,
-           device=CPU_CORE, draws=256, seed=0, rows=(), progress=True):
+def search(
+    sizes,
+    goal,
+    measure,
+    requests,
+    *,
+    budget,
+    initial=4,
+    confidence=0.95,
+    tolerance=0.005,
+    device=CPU_CORE,
+    draws=256,
+    seed=0,
+    rows=(),
+    progress=True,
+):
     """Find the best size in as few measurements as it takes.
 
     Args:
@@ -90,8 +108,14 @@ def search(sizes, goal, measure, requests, *, budget, initial=4, confidence=0.95
     sizes = np.asarray(sizes)
     _check(sizes, goal, budget, initial, confidence)
     state = _State(sizes, requests, rows)
-    with tqdm(total=budget, initial=len(state.rows), desc="sizes measured", leave=False,
-              disable=not progress) as bar:
+    with tqdm(
+        total=budget,
+        initial=len(state.rows),
+        desc="sizes measured",
+        leave=False,
+        disable=not progress,
+    ) as bar:
+
         def measured(index):
             state.add(index, measure)
             bar.update()
@@ -116,16 +140,20 @@ def _begin(state, base, measured, device, initial, budget, seed):
         if index not in state.loads and len(state.rows) < budget:
             measured(index)
     if base in state.failed():
-        raise ValueError(f"search: the base {state.sizes[base].tolist()} must be served; its row "
-                         f"says {state.row(base)}")
+        raise ValueError(
+            f"search: the base {state.sizes[base].tolist()} must be served; its row "
+            f"says {state.row(base)}"
+        )
     for index in np.random.default_rng(seed).permutation(len(state.sizes)).tolist():
         if len(state.served()) >= LEAST_ROWS or len(state.rows) >= budget:
             break
         if index not in state.loads:
             measured(index)
     if len(state.served()) < LEAST_ROWS:
-        raise ValueError(f"search: {LEAST_ROWS} sizes must be served for a model of the others; "
-                         f"of {len(state.rows)} measured, {len(state.served())} were")
+        raise ValueError(
+            f"search: {LEAST_ROWS} sizes must be served for a model of the others; "
+            f"of {len(state.rows)} measured, {len(state.served())} were"
+        )
 
 
 def first_sizes(sizes, base, requests, device, count, seed, tries=64):
@@ -134,13 +162,16 @@ def first_sizes(sizes, base, requests, device, count, seed, tries=64):
     Of `tries` random designs the one whose shares of work (by the device's own figures)
     span most, by determinant.
     """
-    times = Roofline(device).times(sizes, requests.form, requests.candidates,
-                                   user_width=requests.user_width)
+    times = Roofline(device).times(
+        sizes, requests.form, requests.candidates, user_width=requests.user_width
+    )
     shares = np.log(times[:, times.min(axis=0) > 0])
     rng = np.random.default_rng(seed)
     others = np.setdiff1d(np.arange(len(sizes)), [base])
-    designs = [np.append(base, rng.choice(others, min(count, len(sizes)) - 1, replace=False))
-               for _ in range(tries)]
+    designs = [
+        np.append(base, rng.choice(others, min(count, len(sizes)) - 1, replace=False))
+        for _ in range(tries)
+    ]
 
     def spanned(design):
         apart = shares[design] - shares[design].mean(axis=0)
@@ -159,8 +190,9 @@ class _State:
         for row in rows:
             size = tuple(row["size_parameters"])
             if size not in self._index:
-                raise ValueError(f"search: rows hold the size {list(size)}, which is not among "
-                                 "the sizes")
+                raise ValueError(
+                    f"search: rows hold the size {list(size)}, which is not among the sizes"
+                )
             self._keep(self._index[size], dict(row))
 
     def add(self, index, measure):
@@ -174,8 +206,11 @@ class _State:
     def _keep(self, index, row):
         service_ms = row.get("service_ms", np.nan)
         if np.isnan(row.get("qps", np.nan)) and service_ms > 0:
-            row["qps"] = float(load_at_limit(service_ms, self.requests.latency_limit_ms,
-                                             workers=self.requests.workers))
+            row["qps"] = float(
+                load_at_limit(
+                    service_ms, self.requests.latency_limit_ms, workers=self.requests.workers
+                )
+            )
         self.rows.append(row)
         self.loads.setdefault(index, []).append(float(np.nan_to_num(row.get("qps", 0.0))))
 
@@ -192,24 +227,36 @@ class _State:
         return len(self.loads.get(index, ()))
 
     def row(self, index):
-        return next((row for row in self.rows if row["size_parameters"]
-                     == self.sizes[index].tolist()), "nothing")
+        return next(
+            (row for row in self.rows if row["size_parameters"] == self.sizes[index].tolist()),
+            "nothing",
+        )
 
     def posterior(self, device, draws, seed):
         """The model, and joint draws of all sizes' QPS [draws, sizes]; 0 for what failed."""
-        index, loads = zip(*((i, qps) for i in self.served() for qps in self.loads[i]),
-                           strict=True)
+        index, loads = zip(*((i, qps) for i in self.served() for qps in self.loads[i]), strict=True)
         to = self.requests
         # The time that explains the measured load: a search decides by loads.
-        table = pd.DataFrame({
-            "size_parameters": self.sizes[list(index)].tolist(), "form": to.form,
-            "candidates": to.candidates, "user_width": to.user_width,
-            "service_ms": time_at_load(loads, to.latency_limit_ms,
-                                       workers=to.workers)})
+        table = pd.DataFrame(
+            {
+                "size_parameters": self.sizes[list(index)].tolist(),
+                "form": to.form,
+                "candidates": to.candidates,
+                "user_width": to.user_width,
+                "service_ms": time_at_load(loads, to.latency_limit_ms, workers=to.workers),
+            }
+        )
         model = ServiceTimeModel(device).fit(table)
-        qps = model.sample_qps(self.sizes, to.form, to.candidates, to.latency_limit_ms,
-                               workers=to.workers, user_width=to.user_width, draws=draws,
-                               seed=seed)
+        qps = model.sample_qps(
+            self.sizes,
+            to.form,
+            to.candidates,
+            to.latency_limit_ms,
+            workers=to.workers,
+            user_width=to.user_width,
+            draws=draws,
+            seed=seed,
+        )
         qps[:, self.failed()] = 0.0
         return model, qps
 
@@ -233,13 +280,18 @@ def _outlook(goal, qps, known, tolerance):
 def _check(sizes, goal, budget, initial, confidence):
     revenue = np.asarray(goal.revenue)
     if sizes.ndim != 2 or revenue.shape[-1] != len(sizes):
-        raise ValueError("search: sizes must be [sizes, layers + 1] and revenue [..., sizes]; "
-                         f"got {sizes.shape} and {revenue.shape}")
+        raise ValueError(
+            "search: sizes must be [sizes, layers + 1] and revenue [..., sizes]; "
+            f"got {sizes.shape} and {revenue.shape}"
+        )
     if not 0 <= goal.base < len(sizes):
-        raise ValueError(f"search: base must be an index of the {len(sizes)} sizes; "
-                         f"got {goal.base}")
+        raise ValueError(
+            f"search: base must be an index of the {len(sizes)} sizes; got {goal.base}"
+        )
     if not 3 <= initial <= budget:
-        raise ValueError(f"search: initial must be at least 3 and at most the budget; "
-                         f"got initial = {initial}, budget = {budget}")
+        raise ValueError(
+            f"search: initial must be at least 3 and at most the budget; "
+            f"got initial = {initial}, budget = {budget}"
+        )
     if not 0 < confidence <= 1:
         raise ValueError(f"search: confidence must lie in 0 .. 1; got {confidence}")

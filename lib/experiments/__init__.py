@@ -1,7 +1,7 @@
 """Models trained, measured and tested.
 
-    train_and_evaluate  one trained model as a row of the measurements table
-    converged_system    the simulated system with its trained base, kept in a folder
-    held_out_revenue    lists without tests: models ranked by the money of other sessions
-    study/              many models in many worlds
+train_and_evaluate  one trained model as a row of the measurements table
+converged_system    the simulated system with its trained base, kept in a folder
+held_out_revenue    lists without tests: models ranked by the money of other sessions
+study/              many models in many worlds
 """

@@ -4,6 +4,7 @@
 the log of the converged system and writes everything to one folder; `load` brings
 it back. A reader with logs of their own needs none of this.
 """
+
 import dataclasses
 import json
 import sys
@@ -23,12 +24,16 @@ from lib.serving import numpy_scorer
 
 # Ads drawn of each stage for a log that Matching's models learn from: what Matching
 # dropped is in it, and n is about ten again.
-MATCHING_COUNTS = {"matching": [2, 4], "pre_ranking": [2, 2], "ranking": [2, 4],
-                   "mix_ranking": [2, 2]}
+MATCHING_COUNTS = {
+    "matching": [2, 4],
+    "pre_ranking": [2, 2],
+    "ranking": [2, 4],
+    "mix_ranking": [2, 2],
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class BaseSystem:
+class ConvergedSystem:
     """A converged simulated system.
 
     Attributes:
@@ -54,7 +59,7 @@ class BaseSystem:
         """One row a round of the closed loop: gap to the oracle, change to the round before."""
         return pd.read_csv(self.folder / "rounds.csv")
 
-    def deployed(self, scorer):
+    def compiled(self, scorer):
         """A trained scorer as the cascade calls it."""
         return _deployed(self.world, scorer)
 
@@ -65,7 +70,7 @@ class BaseSystem:
 
     def base(self):
         """The base Pre-ranking model, deployed: callable (users, ads) -> scores."""
-        return self.deployed(self.base_scorer())
+        return self.compiled(self.base_scorer())
 
     def matching_log(self, path, system, impressions_, seed):
         """A log of `system` that also holds ads which Matching dropped; made once.
@@ -75,20 +80,41 @@ class BaseSystem:
           system: `lib.simulation.System` that runs.
           impressions_: impressions; seed: of the draws.
         """
-        made_from = {"base": self.parameters, "impressions": impressions_, "seed": seed,
-                     "counts": MATCHING_COUNTS}
+        made_from = {
+            "base": self.parameters,
+            "impressions": impressions_,
+            "seed": seed,
+            "counts": MATCHING_COUNTS,
+        }
         note = path.with_suffix(".json")
         if not (path.exists() and note.exists() and json.loads(note.read_text()) == made_from):
             note.unlink(missing_ok=True)
-            reader.write_logs(path, simulation.sample_logs(
-                system, impressions_, seed=seed, counts=MATCHING_COUNTS))
+            reader.write_logs(
+                path,
+                simulation.sample_logs(system, impressions_, seed=seed, counts=MATCHING_COUNTS),
+            )
             write_json(note, made_from)
         return path
 
 
-def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_impressions,
-          train_impressions, learning_rate, batch_impressions=128, m=2, k=2, test_users=None,
-          test_visits=2, world_changes=None):
+def build(
+    folder,
+    *,
+    world,
+    seed,
+    hidden,
+    rounds,
+    impressions_per_round,
+    log_impressions,
+    train_impressions,
+    learning_rate,
+    batch_impressions=128,
+    m=2,
+    k=2,
+    test_users=None,
+    test_visits=2,
+    world_changes=None,
+):
     """Run the closed loop, log the converged system, train the base model on that log.
 
     Args:
@@ -103,7 +129,7 @@ def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_imp
         train the base, so that the base and its variants have seen the same.
       test_users, test_visits: of the comparison with the oracle after each round.
 
-    Returns: BaseSystem.
+    Returns: ConvergedSystem.
     Raises: ValueError where the log cannot hold train_impressions, and for an unknown
       world or unknown changes.
     """
@@ -111,11 +137,12 @@ def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_imp
     parameters = json.loads(json.dumps(given)) | {"code": code_digest(build)}
     folder = Path(folder)
     if train_impressions > log_impressions:
-        raise ValueError("build: train_impressions must not exceed log_impressions = "
-                         f"{log_impressions}; got {train_impressions}")
-    made = simulation.World(simulation.world_parameters(world, seed=seed,
-                                                        **(world_changes or {})))
-    system = BaseSystem(folder, made, parameters)
+        raise ValueError(
+            "build: train_impressions must not exceed log_impressions = "
+            f"{log_impressions}; got {train_impressions}"
+        )
+    made = simulation.World(simulation.world_parameters(world, seed=seed, **(world_changes or {})))
+    system = ConvergedSystem(folder, made, parameters)
     if _is_built(system):
         return system
     # From here on the folder holds no whole system until the last line has run.
@@ -135,14 +162,24 @@ def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_imp
 
     table, last = [], None
     loop = simulation.closed_loop(
-        made, train, rounds=rounds, impressions_per_round=impressions_per_round, seed=seed,
-        users=test_users, visits=test_visits)
+        made,
+        train,
+        rounds=rounds,
+        impressions_per_round=impressions_per_round,
+        seed=seed,
+        users=test_users,
+        visits=test_visits,
+    )
     for last in loop:
         table.append(_round_row(last, impressions_per_round))
         with replacing(folder / "rounds.csv") as temporary:
             pd.DataFrame(table).to_csv(temporary, index=False)
-    reader.write_logs(system.logs, simulation.sample_logs(
-        last.system, log_impressions, seed=seed, first_impression=last.next_impression))
+    reader.write_logs(
+        system.logs,
+        simulation.sample_logs(
+            last.system, log_impressions, seed=seed, first_impression=last.next_impression
+        ),
+    )
     base = _scorer(parameters, features)
     _train(base, _loss(parameters), system.logs, train_impressions, parameters)
     training.save_weights(folder / "base.npz", base)
@@ -151,24 +188,28 @@ def build(folder, *, world, seed, hidden, rounds, impressions_per_round, log_imp
 
 
 def load(folder):
-    """The BaseSystem that `build` left in `folder`; ValueError if there is none."""
+    """The ConvergedSystem that `build` left in `folder`; ValueError if there is none."""
     folder = Path(folder)
     try:
         parameters = json.loads((folder / "parameters.json").read_text())
     except FileNotFoundError:
-        raise ValueError(f"{folder}: no simulated system here; run notebook 00_logs of this "
-                         "profile first, or give logs of your own") from None
+        raise ValueError(
+            f"{folder}: no simulated system here; run notebook 00_logs of this "
+            "profile first, or give logs of your own"
+        ) from None
     del parameters["logs_sha256"]  # of the log, not of what `build` was called with
-    world = simulation.World(simulation.world_parameters(
-        parameters["world"], seed=parameters["seed"], **(parameters["world_changes"] or {})))
-    return BaseSystem(folder, world, parameters)
+    world = simulation.World(
+        simulation.world_parameters(
+            parameters["world"], seed=parameters["seed"], **(parameters["world_changes"] or {})
+        )
+    )
+    return ConvergedSystem(folder, world, parameters)
 
 
 def _is_built(system):
     try:
         kept = json.loads((system.folder / "parameters.json").read_text())
-        return (kept.pop("logs_sha256") == fingerprint(system.logs)
-                and kept == system.parameters)
+        return kept.pop("logs_sha256") == fingerprint(system.logs) and kept == system.parameters
     except FileNotFoundError:
         return False
 
@@ -182,21 +223,34 @@ def _loss(parameters):
 
 
 def _train(scorer, loss, log, stop, parameters):
-    training.train(scorer, log, loss=loss, stop=stop, seed=parameters["seed"],
-                   learning_rate=parameters["learning_rate"],
-                   batch_impressions=parameters["batch_impressions"],
-                   progress=sys.stderr.isatty())
+    training.train(
+        scorer,
+        log,
+        loss=loss,
+        stop=stop,
+        seed=parameters["seed"],
+        learning_rate=parameters["learning_rate"],
+        batch_impressions=parameters["batch_impressions"],
+        progress=sys.stderr.isatty(),
+    )
 
 
 def _deployed(world, scorer):
     everyone, all_ads = np.arange(world.parameters.users), np.arange(world.parameters.ads)
-    return numpy_scorer.deploy(scorer, world.user_features(everyone), world.ad_features(all_ads))
+    return numpy_scorer.compile_scorer(
+        scorer, world.user_features(everyone), world.ad_features(all_ads)
+    )
 
 
 def _round_row(result, impressions_per_round):
-    row = {"round": result.number, "impressions": (result.number + 1) * impressions_per_round,
-           "oracle_gap": result.oracle_gap.revenue_lift,
-           "oracle_gap_se": result.oracle_gap.revenue_lift_se}
+    row = {
+        "round": result.number,
+        "impressions": (result.number + 1) * impressions_per_round,
+        "oracle_gap": result.oracle_gap.revenue_lift,
+        "oracle_gap_se": result.oracle_gap.revenue_lift_se,
+    }
     change = result.change
-    return row | {"change": change.revenue_lift if change else np.nan,
-                  "change_se": change.revenue_lift_se if change else np.nan}
+    return row | {
+        "change": change.revenue_lift if change else np.nan,
+        "change_se": change.revenue_lift_se if change else np.nan,
+    }

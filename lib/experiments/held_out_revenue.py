@@ -5,6 +5,7 @@ money still tell: of a population of models, which earns more on sessions that t
 seen. Every resample draws sessions with replacement and deals the distinct ones into two halves,
 one for the metric and one for the money, so that no session's luck is in both.
 """
+
 import numpy as np
 import pandas as pd
 
@@ -27,32 +28,45 @@ def measure_on_log(logs, features, variants, *, base, folder, seeds, cuts, m=2, 
     Returns: (rows, values): a row a variant, and for each metric, and `money`, an array
       [variants, impressions], means over seeds.
     """
-    tasks = [{"logs": str(logs), "features": str(features), "cuts": list(cuts),
-              "logs_sha256": fingerprint(logs), "features_sha256": fingerprint(features),
-              "variant": plain | {"seed": plain.get("seed", 0) + seed}}
-             for plain in (study.fields(line, base, m, k) for line in variants)
-             for seed in seeds]
-    rows = pd.DataFrame(sweep.run(try_on_log, tasks, folder, n_jobs=n_jobs))
+    tasks = [
+        {
+            "logs": str(logs),
+            "features": str(features),
+            "cuts": list(cuts),
+            "logs_sha256": fingerprint(logs),
+            "features_sha256": fingerprint(features),
+            "variant": plain | {"seed": plain.get("seed", 0) + seed},
+        }
+        for plain in (study.training_fields(line, base, m, k) for line in variants)
+        for seed in seeds
+    ]
+    rows = pd.DataFrame(sweep.run(log_variant_task, tasks, folder, n_jobs=n_jobs))
     kept = []
     for task in tasks:
-        with np.load(f"{sweep.place(try_on_log, task, folder)}.npz") as file:
+        with np.load(f"{sweep.result_path(log_variant_task, task, folder)}.npz") as file:
             kept.append(dict(file))
     values = {name: np.stack([one[name] for one in kept]) for name in kept[0]}
     return rows[:: len(seeds)].reset_index(drop=True), {
         name: value.reshape(len(variants), len(seeds), -1).mean(axis=1)
-        for name, value in values.items()}
+        for name, value in values.items()
+    }
 
 
-def try_on_log(task, path):
+def log_variant_task(task, path):
     """Task: train one variant on a log, keep its metrics of each test impression."""
     variant = study.Variant(logs=task["logs"], features=task["features"], **task["variant"])
     scorer, samples = study.train(variant, variant.logs)
     np.savez(path.with_suffix(".npz"), **study.offline(scorer, variant, task["cuts"]))
-    return {"model": variant.model, "family": variant.family, "samples": samples,
-            "size_parameters": list(scorer.size_parameters), "flops": flops(scorer.head)}
+    return {
+        "model": variant.model,
+        "family": variant.family,
+        "samples": samples,
+        "size_parameters": list(scorer.size_parameters),
+        "flops": flops(scorer.head),
+    }
 
 
-def by_halves(rows, values, seed=0):
+def split_half_tables(rows, values, seed=0):
     """The tables of models and tests, with money of held-out sessions in the place of a test.
 
     Half of the impressions give the metrics, the other half the money; all errors are those of
@@ -66,21 +80,25 @@ def by_halves(rows, values, seed=0):
     out = rows.copy()
     for name, value in values.items():
         out[name] = [metrics.mean(one).value for one in value[:, seen]]
-        out[f"{name}_se"] = [metrics.mean(one).standard_error
-                             for one in value[:, seen] - value[:1, seen]]
+        out[f"{name}_se"] = [
+            metrics.mean(one).standard_error for one in value[:, seen] - value[:1, seen]
+        ]
     earned = money[:, ~seen]
     ratio = earned.sum(axis=1) / earned[0].sum()
     off = np.square(earned - ratio[:, None] * earned[0]).sum(axis=1)
-    return out.assign(revenue_lift=ratio - 1, revenue_lift_se=np.sqrt(off) / earned[0].sum(),
-                      impressions=earned.shape[1])
+    return out.assign(
+        revenue_lift=ratio - 1,
+        revenue_lift_se=np.sqrt(off) / earned[0].sum(),
+        impressions=earned.shape[1],
+    )
 
 
-def rank_by_money(values, money, *, draws=1000, interval=0.9, seed=0):
+def rank_agreement(values, money, *, draws=1000, interval=0.9, seed=0):
     """How each metric, on half of the sessions, ranks models by the money of the other half.
 
     Args:
       values: metric name -> [models, sessions], NaN where undefined.
-      money: [models, sessions], what a model's top m hold (`lib.metrics.captured`).
+      money: [models, sessions], what a model's top m hold (`lib.metrics.captured_ecpm_ecpm`).
       draws, seed: of the resampled and dealt sessions; interval: probability of low and high.
 
     Returns: DataFrame, a row a metric: `kendall` (tau-b of the models' order), `low`, `high`, and
@@ -89,17 +107,19 @@ def rank_by_money(values, money, *, draws=1000, interval=0.9, seed=0):
     Raises: ValueError for shapes that differ, fewer than 3 models or money below 0.
 
     >>> sure = np.array([[0.0], [1.0], [2.0]]) + np.zeros(50)
-    >>> rank_by_money({"metric": sure}, sure, draws=20)[["kendall", "regret"]].values.tolist()
+    >>> rank_agreement({"metric": sure}, sure, draws=20)[["kendall", "regret"]].values.tolist()
     [[1.0, 0.0]]
     """
     money = np.asarray(money, float)
     values = {name: np.asarray(value, float) for name, value in values.items()}
     for name, value in values.items():
         if value.shape != money.shape or money.ndim != 2 or len(money) < 3:
-            raise ValueError("rank_by_money: needs [models, sessions] of 3 or more models; got "
-                             f"{name} {value.shape} and money {money.shape}")
+            raise ValueError(
+                "rank_agreement: needs [models, sessions] of 3 or more models; got "
+                f"{name} {value.shape} and money {money.shape}"
+            )
     if not (money >= 0).all():
-        raise ValueError(f"rank_by_money: money must be >= 0; got {money.min()}")
+        raise ValueError(f"rank_agreement: money must be >= 0; got {money.min()}")
     sessions, rng = money.shape[1], np.random.default_rng(seed)
     weights = rng.multinomial(sessions, np.full(sessions, 1 / sessions), draws)
     seen = rng.random((draws, sessions)) < 0.5
@@ -109,8 +129,11 @@ def rank_by_money(values, money, *, draws=1000, interval=0.9, seed=0):
         defined = np.isfinite(value)
         score = ((weights * seen) @ np.where(defined, value, 0).T) / ((weights * seen) @ defined.T)
         taken = np.take_along_axis(earned, score.argmax(axis=1)[:, None], axis=1)[:, 0]
-        rows.append({"metric": name} | _summary("kendall", _kendall(score, earned), interval)
-                    | _summary("regret", 1 - taken / earned.max(axis=1), interval))
+        rows.append(
+            {"metric": name}
+            | _summary("kendall", _kendall(score, earned), interval)
+            | _summary("regret", 1 - taken / earned.max(axis=1), interval)
+        )
     return pd.DataFrame(rows).rename(columns={"kendall_low": "low", "kendall_high": "high"})
 
 
@@ -119,7 +142,8 @@ def _kendall(a, b):
     first, second = (np.sign(z[:, :, None] - z[:, None, :]) for z in (a, b))
     with np.errstate(invalid="ignore"):
         return (first * second).sum(axis=(1, 2)) / np.sqrt(
-            (first**2).sum(axis=(1, 2)) * (second**2).sum(axis=(1, 2)))
+            (first**2).sum(axis=(1, 2)) * (second**2).sum(axis=(1, 2))
+        )
 
 
 def _summary(name, drawn, interval):

@@ -1,8 +1,9 @@
 """One trained model, measured: a row of the `measurements` table.
 
-`train_and_measure` is the task of `lib.infra.sweep` behind notebooks 01, 02 and 05: train
+`train_and_evaluate` is the task of `lib.infra.sweep` behind notebooks 01, 02 and 05: train
 a model on the first part of a log, evaluate it on the rest.
 """
+
 from typing import Literal
 
 import pydantic
@@ -22,7 +23,7 @@ LOSSES = {
 }
 
 
-class Training(pydantic.BaseModel, frozen=True, extra="forbid"):
+class TrainingSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     """A training and its evaluation; see `lib.training.train` for the fields it shares.
 
     train_impressions: the first so many of the log; test_start, test_impressions: the
@@ -53,8 +54,10 @@ class Training(pydantic.BaseModel, frozen=True, extra="forbid"):
     @pydantic.model_validator(mode="after")
     def _test_follows_training(self):
         if self.test_start < self.train_impressions:
-            raise ValueError(f"the test must not overlap the training: test_start = "
-                             f"{self.test_start} < train_impressions = {self.train_impressions}")
+            raise ValueError(
+                f"the test must not overlap the training: test_start = "
+                f"{self.test_start} < train_impressions = {self.train_impressions}"
+            )
         return self
 
     @property
@@ -63,8 +66,11 @@ class Training(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     def task(self):
         """As a task of `lib.infra.sweep`: plain values, and the log and features by content."""
-        return {**self.model_dump(mode="json"), "logs_sha256": fingerprint(self.logs),
-                "features_sha256": fingerprint(self.features)}
+        return {
+            **self.model_dump(mode="json"),
+            "logs_sha256": fingerprint(self.logs),
+            "features_sha256": fingerprint(self.features),
+        }
 
     def scorer(self):
         """The untrained model."""
@@ -72,43 +78,61 @@ class Training(pydantic.BaseModel, frozen=True, extra="forbid"):
         return Scorer(features, self.hidden, self.family, self.seed)
 
 
-def train_and_measure(task, path):
+def train_and_evaluate(task, path):
     """Train a model, evaluate it, keep its weights.
 
     Args:
-      task: dict, from `Training.task()`.
+      task: dict, from `TrainingSpec.task()`.
       path: where files of this task may lie, without suffix: `path`.npz gets the
         weights, `path`.checkpoint.npz is there while it trains.
 
     Returns: a row of `measurements`, and for each metric `_se` and `_undefined`.
     """
-    spec = Training(**{name: task[name] for name in Training.model_fields})
+    spec = TrainingSpec(**{name: task[name] for name in TrainingSpec.model_fields})
     scorer = spec.scorer()
     held, needed = reader.count(spec.logs, scorer.features), spec.test_stop
     if held < needed:
-        raise ValueError(f"{spec.logs}: training and test of {spec.model!r} need {needed} "
-                         f"impressions; the log holds {held}")
+        raise ValueError(
+            f"{spec.logs}: training and test of {spec.model!r} need {needed} "
+            f"impressions; the log holds {held}"
+        )
     checkpoint = path.with_name(f"{path.name}.checkpoint.npz")
     report = training.train(
-        scorer, spec.logs, loss=LOSSES[spec.loss](spec), stop=spec.train_impressions,
-        batch_impressions=spec.batch_impressions, window=spec.window, seed=spec.seed,
-        learning_rate=spec.learning_rate, epsilon=spec.epsilon, label_noise=spec.label_noise,
-        checkpoint=checkpoint, progress=False)
-    test = reader.read(spec.logs, scorer.features, start=spec.test_start,
-                            stop=spec.test_stop)
-    row = {"model": spec.model, "family": spec.family,
-           "size_parameters": list(scorer.size_parameters),
-           "flops": flops(scorer.head), "samples": report.samples, "seed": spec.seed,
-           "impressions_per_second": report.impressions_per_second,
-           "share_of_peak": report.share_of_peak}
+        scorer,
+        spec.logs,
+        loss=LOSSES[spec.loss](spec),
+        stop=spec.train_impressions,
+        batch_impressions=spec.batch_impressions,
+        window=spec.window,
+        seed=spec.seed,
+        learning_rate=spec.learning_rate,
+        epsilon=spec.epsilon,
+        label_noise=spec.label_noise,
+        checkpoint=checkpoint,
+        progress=False,
+    )
+    test = reader.read(spec.logs, scorer.features, start=spec.test_start, stop=spec.test_stop)
+    row = {
+        "model": spec.model,
+        "family": spec.family,
+        "size_parameters": list(scorer.size_parameters),
+        "flops": flops(scorer.head),
+        "samples": report.samples,
+        "seed": spec.seed,
+        "impressions_per_second": report.impressions_per_second,
+        "share_of_peak": report.share_of_peak,
+    }
     for name, mean in training.evaluate(scorer, test, spec.m, spec.k).items():
-        row |= {name: mean.value, f"{name}_se": mean.standard_error,
-                f"{name}_undefined": mean.undefined}
+        row |= {
+            name: mean.value,
+            f"{name}_se": mean.standard_error,
+            f"{name}_undefined": mean.undefined,
+        }
     training.save_weights(path.with_suffix(".npz"), scorer)
     checkpoint.unlink(missing_ok=True)
     return row
 
 
-def trained(spec, path):
-    """The scorer of a finished `train_and_measure`."""
+def load_trained(spec, path):
+    """The scorer of a finished `train_and_evaluate`."""
     return training.load_weights(path.with_suffix(".npz"), spec.scorer())

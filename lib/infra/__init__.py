@@ -1,9 +1,9 @@
 """What every other part stands on, and what knows nothing of ads.
 
-    files          whole or absent; fingerprints
-    machine        what this machine is, and how fast
-    child_process  a measurement in a process of its own
-    code_digest    which code a result depends on
-    settings       what is set in a process before TensorFlow starts there
-    sweep          many tasks: parallel, resumable
+files          whole or absent; fingerprints
+machine        what this machine is, and how fast
+child_process  a measurement in a process of its own
+code_digest    which code a result depends on
+settings       what is set in a process before TensorFlow starts there
+sweep          many tasks: parallel, resumable
 """

@@ -3,6 +3,7 @@
 What runs there starts with fresh memory and fresh libraries, and a crash or the system's
 out-of-memory killer ends it and not the notebook.
 """
+
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -22,8 +23,9 @@ def in_child(what, function, *arguments):
     try:
         return pool.submit(function, *arguments).result()
     except BrokenProcessPool as error:
-        raise RuntimeError(f"the process of {what} ended; out of memory, or a crash in a "
-                           f"library") from error
+        raise RuntimeError(
+            f"the process of {what} ended; out of memory, or a crash in a library"
+        ) from error
     finally:
         pool.shutdown(kill_workers=True)
 

@@ -1,4 +1,5 @@
 """Files that are whole or absent: written under a temporary name, then moved."""
+
 import contextlib
 import hashlib
 import json

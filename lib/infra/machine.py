@@ -1,4 +1,5 @@
 """What this machine is, and how fast its matrix products and its memory are."""
+
 import functools
 import os
 import platform
@@ -11,8 +12,12 @@ from threadpoolctl import threadpool_limits
 
 def facts():
     """Processor, cores this process may use, system: recorded beside every timing."""
-    return {"cpu": _cpu_name(), "cores": cores(), "system": f"{platform.system()} "
-            f"{platform.machine()}", "python": platform.python_version()}
+    return {
+        "cpu": _cpu_name(),
+        "cores": cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
 
 
 def cores():
@@ -23,8 +28,9 @@ def cores():
 def _cpu_name():
     try:
         with open("/proc/cpuinfo") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines
-                        if line.startswith("model name"))
+            return next(
+                line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+            )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 

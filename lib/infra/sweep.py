@@ -5,6 +5,7 @@ the task and of the code that carries it out (`lib.infra.code_digest`), written 
 all: whatever interrupts a sweep, what is finished is never done again, and another seed,
 another log or other code is another task.
 """
+
 import functools
 import hashlib
 import importlib
@@ -25,7 +26,7 @@ def run(function, tasks, folder, *, n_jobs=None, backend="loky", progress=True):
 
     Args:
       function: `(task, path) -> dict` of plain values, importable by its name; it may
-        leave files of its own that begin with `path`, see `place`.
+        leave files of its own that begin with `path`, see `result_path`.
       tasks: list of dicts of plain values (what JSON can hold).
       folder: where results are kept, one JSON file each.
       n_jobs: tasks at a time; default one a core. Each gets one thread, so that the
@@ -39,37 +40,50 @@ def run(function, tasks, folder, *, n_jobs=None, backend="loky", progress=True):
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    keys = [place(function, task, folder).name for task in tasks]
-    waiting = {k: task for k, task in zip(keys, tasks, strict=True)
-               if not (folder / f"{k}.json").exists()}
+    keys = [result_path(function, task, folder).name for task in tasks]
+    waiting = {
+        k: task for k, task in zip(keys, tasks, strict=True) if not (folder / f"{k}.json").exists()
+    }
     if waiting:
-        jobs = (joblib.delayed(_carry_out)(
-            function.__module__, function.__qualname__, task, folder, k)
-                for k, task in waiting.items())
+        jobs = (
+            joblib.delayed(_carry_out)(function.__module__, function.__qualname__, task, folder, k)
+            for k, task in waiting.items()
+        )
         threads = {"inner_max_num_threads": 1} if backend == "loky" else {}
         with joblib.parallel_config(backend, n_jobs=n_jobs or joblib.cpu_count(), **threads):
             done = joblib.Parallel(return_as="generator_unordered")(jobs)
-            failed = [error for error in tqdm(
-                done, total=len(keys), initial=len(keys) - len(waiting), leave=False,
-                desc=function.__name__, disable=not progress) if error]
+            failed = [
+                error
+                for error in tqdm(
+                    done,
+                    total=len(keys),
+                    initial=len(keys) - len(waiting),
+                    leave=False,
+                    desc=function.__name__,
+                    disable=not progress,
+                )
+                if error
+            ]
         if failed:
             raise failed[0]
     return [json.loads((folder / f"{k}.json").read_text())["result"] for k in keys]
 
 
-def place(function, task, folder):
+def result_path(function, task, folder):
     """Path, without suffix, of a task's files in the folder of its sweep."""
-    return Path(folder) / key(function, task)
+    return Path(folder) / task_digest(function, task)
 
 
-def key(function, task):
+def task_digest(function, task):
     """Name of a task's result: a digest of the task, the function and the code it depends on.
 
-    >>> key(json.dumps, {"seed": 1}) == key(json.dumps, {"seed": 1}) != key(json.dumps, {"seed": 2})
+    >>> first, second = ({"seed": seed} for seed in (1, 2))
+    >>> task_digest(run, first) == task_digest(run, {"seed": 1}) != task_digest(run, second)
     True
     """
-    text = json.dumps([function.__module__, function.__qualname__, task, code_digest(function)],
-                      sort_keys=True)
+    text = json.dumps(
+        [function.__module__, function.__qualname__, task, code_digest(function)], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 

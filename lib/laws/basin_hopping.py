@@ -4,6 +4,7 @@ Section 4.2 takes t = 6 breaks and `scipy.optimize.basinhopping` [25]; its loss,
 and bounds are not published. Here: squares of errors of log y, an exact gradient, a
 start at the power law with breaks of size 0 spread over the points, and wide boxes.
 """
+
 import numpy as np
 from scipy.optimize import basinhopping
 
@@ -41,10 +42,19 @@ class BasinHoppingBNSL:
         u, z = np.log(x) - self._origin, np.log(y / self._unit)
         with np.errstate(over="ignore"):
             bounds = self._bounds(u, z)
-            found = basinhopping(self._loss, self._start(first, u, z, bounds[0]), niter=self.hops,
-                                 stepsize=0.3, rng=np.random.default_rng(self.seed),
-                                 minimizer_kwargs={"args": (u, z), "jac": True,
-                                                   "method": "L-BFGS-B", "bounds": bounds})
+            found = basinhopping(
+                self._loss,
+                self._start(first, u, z, bounds[0]),
+                niter=self.hops,
+                stepsize=0.3,
+                rng=np.random.default_rng(self.seed),
+                minimizer_kwargs={
+                    "args": (u, z),
+                    "jac": True,
+                    "method": "L-BFGS-B",
+                    "bounds": bounds,
+                },
+            )
         self.params_ = self._eq6(found.x)
         self.residuals_ = y - self.predict(x)
         self.r_squared_ = 1 - float(np.sum(self.residuals_**2) / np.sum((y - y.mean()) ** 2))
@@ -70,14 +80,17 @@ class BasinHoppingBNSL:
     def _bounds(self, u, z):
         t, span = self.breaks, np.ptp(u)
         asymptote = (np.log(1e-6), z.min()) if self._sign > 0 else (z.max(), z.max() + 3.0)
-        return ([asymptote, (-20.0, 20.0), (-5.0, 5.0)] + [(-5.0, 5.0)] * t
-                + [(u.min() - 0.5 * span, u.max() + 0.5 * span)] * t
-                + [(np.log(0.01), np.log(10.0))] * t)
+        return (
+            [asymptote, (-20.0, 20.0), (-5.0, 5.0)]
+            + [(-5.0, 5.0)] * t
+            + [(u.min() - 0.5 * span, u.max() + 0.5 * span)] * t
+            + [(np.log(0.01), np.log(10.0))] * t
+        )
 
     def _loss(self, p, u, z):
         """Mean squared error of log y and its gradient; p = (log a, log b, c0, c, log d, log f)."""
         t = self.breaks
-        c, d, f = p[3:3 + t, None], p[3 + t:3 + 2 * t, None], np.exp(p[3 + 2 * t:, None])
+        c, d, f = p[3 : 3 + t, None], p[3 + t : 3 + 2 * t, None], np.exp(p[3 + 2 * t :, None])
         behind = (u - d) / f
         bend = np.logaddexp(0.0, behind)
         turned = 1 / (1 + np.exp(-np.clip(behind, -500, 500)))
@@ -85,14 +98,26 @@ class BasinHoppingBNSL:
         y = np.maximum(np.exp(p[0]) + self._sign * gap, 1e-9)
         error = np.log(y) - z
         by_gap = self._sign * gap / y
-        J = np.vstack([np.exp(p[0]) / y, by_gap, -by_gap * u, -by_gap * f * bend,
-                       by_gap * c * turned, -by_gap * c * f * (bend - behind * turned)])
+        J = np.vstack(
+            [
+                np.exp(p[0]) / y,
+                by_gap,
+                -by_gap * u,
+                -by_gap * f * bend,
+                by_gap * c * turned,
+                -by_gap * c * f * (bend - behind * turned),
+            ]
+        )
         return np.mean(error**2), 2 * J @ error / len(u)
 
     def _eq6(self, p):
         t = self.breaks
-        c0, c, d, f = p[2], p[3:3 + t], p[3 + t:3 + 2 * t], np.exp(p[3 + 2 * t:])
-        return {"a": float(np.exp(p[0]) * self._unit),
-                "b": float(self._sign * self._unit * np.exp(p[1] + c0 * self._origin)),
-                "c0": float(c0), "c": c.tolist(), "d": np.exp(d + self._origin).tolist(),
-                "f": f.tolist()}
+        c0, c, d, f = p[2], p[3 : 3 + t], p[3 + t : 3 + 2 * t], np.exp(p[3 + 2 * t :])
+        return {
+            "a": float(np.exp(p[0]) * self._unit),
+            "b": float(self._sign * self._unit * np.exp(p[1] + c0 * self._origin)),
+            "c0": float(c0),
+            "c": c.tolist(),
+            "d": np.exp(d + self._origin).tolist(),
+            "f": f.tolist(),
+        }

@@ -14,6 +14,7 @@ sharpness, noise); every combination is weighed by its evidence, and all are ave
 Bends point to the left: theta_1 is the slope *beyond* the last break, the one that
 extrapolates, and the prior speaks of it directly.
 """
+
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -139,11 +140,16 @@ class Grid:
         precision, mean = prior_terms(len(self.places), prior)
         normal = gram * per_variance[..., None, None] + np.diag(precision)
         response = projection * per_variance[..., None] + precision * mean
-        log_prior = (prior.distance_power * np.log(distance)
-                     - 0.5 * (np.log(noise / prior.noise)[:, None, None] / prior.noise_spread) ** 2)
+        log_prior = (
+            prior.distance_power * np.log(distance)
+            - 0.5 * (np.log(noise / prior.noise)[:, None, None] / prior.noise_spread) ** 2
+        )
         log_prior = np.broadcast_to(log_prior, self.shape)
-        log_weight = (log_prior - 0.5 * power * per_variance
-                      - points.measurements * np.log(self.noises)[:, None, None])
+        log_weight = (
+            log_prior
+            - 0.5 * power * per_variance
+            - points.measurements * np.log(self.noises)[:, None, None]
+        )
         self.log_prior = log_prior.ravel()
         size = len(precision)
         self.normal, self.response = normal.reshape(-1, size, size), response.reshape(-1, size)
@@ -200,8 +206,7 @@ class Grid:
         """The plausible laws, `Members`, out of {breaks: log evidence [ways, rows]}."""
         best = max(e.max() for e in log_evidence.values())
         most = max(log_evidence)
-        parts = [self._laws(breaks, e > best - window, most)
-                 for breaks, e in log_evidence.items()]
+        parts = [self._laws(breaks, e > best - window, most) for breaks, e in log_evidence.items()]
         merged = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
         return polished(self.points, self.prior, **merged)
 
@@ -220,13 +225,19 @@ class Grid:
         response = self.response[row[:, None], keep][..., None]
         theta[:, :used] = np.linalg.solve(normal, response)[..., 0]
         basis[:, :, :used] = np.moveaxis(self.basis[sharpness[:, None], :, keep], 1, 2)
-        return {"log_prior": self.log_prior[row] - np.log(ways.shape[1]), "basis": basis,
-                "breaks": np.full(m, breaks), "asymptote": self.asymptotes[asymptote],
-                "place": place, "sharpness": sharp, "theta": theta, "noise": self.noises[noise]}
+        return {
+            "log_prior": self.log_prior[row] - np.log(ways.shape[1]),
+            "basis": basis,
+            "breaks": np.full(m, breaks),
+            "asymptote": self.asymptotes[asymptote],
+            "place": place,
+            "sharpness": sharp,
+            "theta": theta,
+            "noise": self.noises[noise],
+        }
 
 
-def polished(points, prior, *, log_prior, basis, breaks, asymptote, place, sharpness, theta,
-             noise):
+def polished(points, prior, *, log_prior, basis, breaks, asymptote, place, sharpness, theta, noise):
     """`Members` after one Newton step on the errors of log y, weighed by Laplace's evidence.
 
     The grid takes errors of the log gap, scaled; near the asymptote that is too coarse: a
@@ -242,9 +253,13 @@ def polished(points, prior, *, log_prior, basis, breaks, asymptote, place, sharp
     theta = theta + np.clip((cov @ pull[:, :, None])[:, :, 0], -1.0, 1.0)
     residual, _ = errors(points, asymptote, theta, basis)
     square = np.sum((residual @ points.whiten.T) ** 2, axis=1) + points.within
-    log_evidence = (log_prior - points.measurements * np.log(noise) - 0.5 * square / noise**2
-                    - 0.5 * np.sum(precision * (theta - mean) ** 2, axis=1)
-                    - 0.5 * np.linalg.slogdet(normal / precision)[1])
+    log_evidence = (
+        log_prior
+        - points.measurements * np.log(noise)
+        - 0.5 * square / noise**2
+        - 0.5 * np.sum(precision * (theta - mean) ** 2, axis=1)
+        - 0.5 * np.linalg.slogdet(normal / precision)[1]
+    )
     weight = np.exp(log_evidence - log_evidence.max())
     cov *= used[:, :, None] & used[:, None, :]
     return Members(weight / weight.sum(), asymptote, place, sharpness, theta * used, cov, noise)

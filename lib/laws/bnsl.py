@@ -4,6 +4,7 @@ Both rise or fall towards an asymptote. Errors count relative to y (in log y), a
 predictions average over many plausible curves (`average`), so that what the points do
 not settle, above all the asymptote, widens the interval instead of being guessed.
 """
+
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -55,15 +56,22 @@ class BNSL:
 
     def get_params(self, deep=True):
         """Settings by name, as scikit-learn has it."""
-        return {"breaks": self.breaks, "direction": self.direction, "bound": self.bound,
-                "monotone": self.monotone, "prior": self.prior}
+        return {
+            "breaks": self.breaks,
+            "direction": self.direction,
+            "bound": self.bound,
+            "monotone": self.monotone,
+            "prior": self.prior,
+        }
 
     def set_params(self, **settings):
         """Changes settings by name; returns self."""
         for name, value in settings.items():
             if name not in self.get_params():
-                raise ValueError(f"{type(self).__name__}: unknown setting {name!r}; "
-                                 f"there are {', '.join(self.get_params())}")
+                raise ValueError(
+                    f"{type(self).__name__}: unknown setting {name!r}; "
+                    f"there are {', '.join(self.get_params())}"
+                )
             setattr(self, name, value)
         return self
 
@@ -83,9 +91,16 @@ class BNSL:
         breaks, prior = self._check_settings(), self._prior()
         least = 3 + (0 if breaks == "auto" else breaks)
         x, y, groups = check_points(x, y, groups, name=f"{name}.fit", least=least)
-        points = gather_points(x, y, groups, direction=self.direction, bound=self.bound,
-                               error_ratio=prior.error_ratio,
-                               error_length=prior.error_length, name=f"{name}.fit")
+        points = gather_points(
+            x,
+            y,
+            groups,
+            direction=self.direction,
+            bound=self.bound,
+            error_ratio=prior.error_ratio,
+            error_length=prior.error_length,
+            name=f"{name}.fit",
+        )
         sizes = len(points.u)
         counts = range(min(2, (sizes - 3) // 3) + 1) if breaks == "auto" else [breaks]
         grid = Grid(points, prior)
@@ -102,8 +117,9 @@ class BNSL:
         self.x_, self.y_, self.groups_ = x, y, groups
         self.noise_ = float(np.sqrt(points.single) * (members.weight @ members.noise))
         used = np.count_nonzero(members.theta[:, 2:], axis=1)
-        self.break_weights_ = {int(b): float(members.weight[used == b].sum())
-                               for b in np.unique(used)}
+        self.break_weights_ = {
+            int(b): float(members.weight[used == b].sum()) for b in np.unique(used)
+        }
         return self
 
     def _prior(self):
@@ -115,8 +131,9 @@ class BNSL:
         if self.breaks != "auto" and not (whole and 0 <= self.breaks <= 6):
             raise ValueError(f'{name}: breaks must be "auto" or 0..6; got {self.breaks!r}')
         if self.direction not in ("auto", "falling", "rising"):
-            raise ValueError(f'{name}: direction must be "auto", "falling" or "rising"; '
-                             f"got {self.direction!r}")
+            raise ValueError(
+                f'{name}: direction must be "auto", "falling" or "rising"; got {self.direction!r}'
+            )
         return self.breaks
 
     def predict(self, x, interval=None):
@@ -137,13 +154,19 @@ class BNSL:
         if interval is None:
             return mean
         if not 0 < interval < 1:
-            raise ValueError(f"{type(self).__name__}.predict: interval must lie between 0 and 1; "
-                             f"got {interval}")
+            raise ValueError(
+                f"{type(self).__name__}.predict: interval must lie between 0 and 1; got {interval}"
+            )
         sd = np.hypot(sd, np.sqrt(self.points_.single) * self.members_.noise[:, None])
-        low, high = (mixture_quantile(q, log_y, sd, self.members_.weight)
-                     for q in ((1 - interval) / 2, (1 + interval) / 2))
-        return (mean, self._in_units(centre + WIDEN * (low - centre), x),
-                self._in_units(centre + WIDEN * (high - centre), x))
+        low, high = (
+            mixture_quantile(q, log_y, sd, self.members_.weight)
+            for q in ((1 - interval) / 2, (1 + interval) / 2)
+        )
+        return (
+            mean,
+            self._in_units(centre + WIDEN * (low - centre), x),
+            self._in_units(centre + WIDEN * (high - centre), x),
+        )
 
     def sample(self, x, draws=200, seed=0):
         """Plausible laws (without noise) at x, [draws, *x.shape], to carry doubt onwards."""
@@ -166,8 +189,9 @@ class BNSL:
         """
         at = np.append(np.ravel(x), base)
         drawn, mean = self.sample(at, draws, seed), self.predict(at)
-        low, high = np.quantile(drawn[:, :-1] - drawn[:, -1:],
-                                [(1 - interval) / 2, (1 + interval) / 2], axis=0)
+        low, high = np.quantile(
+            drawn[:, :-1] - drawn[:, -1:], [(1 - interval) / 2, (1 + interval) / 2], axis=0
+        )
         return tuple(v.reshape(np.shape(x))[()] for v in (mean[:-1] - mean[-1], low, high))
 
     def bootstrap(self, x, refits=200, seed=0):
@@ -183,8 +207,15 @@ class BNSL:
         start = np.repeat(problem.pack(best), refits, axis=0)
         p, theta, noise = refine(problem, start, np.repeat(best.noise, refits), steps=3)
         asymptote, _, place, sharpness = problem.unpack(p)
-        laws = Members(np.full(refits, 1 / refits), asymptote, place, sharpness, theta,
-                       np.zeros((refits, 2 + breaks, 2 + breaks)), noise)
+        laws = Members(
+            np.full(refits, 1 / refits),
+            asymptote,
+            place,
+            sharpness,
+            theta,
+            np.zeros((refits, 2 + breaks, 2 + breaks)),
+            noise,
+        )
         log_y, _ = laws.log_y(self._locate(x), points.sign)
         return (np.exp(log_y) * points.unit).reshape(refits, *np.shape(x))
 
@@ -229,8 +260,10 @@ class BNSL:
     def _locate(self, x):
         x = np.asarray(x, dtype=float)
         if not np.all(np.isfinite(x) & (x > 0)):
-            raise ValueError(f"{type(self).__name__}.predict: x must be finite and > 0; got "
-                             f"{x[~(np.isfinite(x) & (x > 0))].flat[0]}")
+            raise ValueError(
+                f"{type(self).__name__}.predict: x must be finite and > 0; got "
+                f"{x[~(np.isfinite(x) & (x > 0))].flat[0]}"
+            )
         return np.log(x).ravel() - np.log(self.points_.largest_x)
 
     def _in_units(self, log_y, x):
@@ -243,23 +276,32 @@ class BNSL:
         ahead = 2 * points.largest_x
         mean, low, high = self.predict(ahead, interval=0.9)
         shares = ", ".join(f"{b}: {w:.0%}" for b, w in self.break_weights_.items())
-        breaks = "".join(f"\n  break at x = {d:.4g}: slope changes by {-c:+.3f}, sharpness {f:.3g}"
-                         for c, d, f in zip(p["c"], p["d"], p["f"], strict=True))
-        return (f"{type(self).__name__}: y {word} towards a = {p['a']:.5g}, b = {p['b']:.4g}, "
-                f"c0 = {p['c0']:.4f}{breaks}\n"
-                f"  {len(self.y_)} measurements of {len(points.u)} sizes, "
-                f"R2 = {self.r_squared_:.4f}, deviation mean {self.mean_deviation_:.3g}, "
-                f"max {self.max_deviation_:.3g}\n"
-                f"  number of breaks in the average: {shares}\n"
-                f"  at x = {ahead:.4g}, twice the largest: {mean:.5g} (90 %: {low:.5g} to "
-                f"{high:.5g})")
+        breaks = "".join(
+            f"\n  break at x = {d:.4g}: slope changes by {-c:+.3f}, sharpness {f:.3g}"
+            for c, d, f in zip(p["c"], p["d"], p["f"], strict=True)
+        )
+        return (
+            f"{type(self).__name__}: y {word} towards a = {p['a']:.5g}, b = {p['b']:.4g}, "
+            f"c0 = {p['c0']:.4f}{breaks}\n"
+            f"  {len(self.y_)} measurements of {len(points.u)} sizes, "
+            f"R2 = {self.r_squared_:.4f}, deviation mean {self.mean_deviation_:.3g}, "
+            f"max {self.max_deviation_:.3g}\n"
+            f"  number of breaks in the average: {shares}\n"
+            f"  at x = {ahead:.4g}, twice the largest: {mean:.5g} (90 %: {low:.5g} to "
+            f"{high:.5g})"
+        )
 
     def to_dict(self):
         """Settings and measurements, as JSON can hold them; `from_dict` fits again."""
         settings = self.get_params()
         settings["prior"] = self.prior and asdict(self.prior)
-        return {"law": type(self).__name__, "settings": settings, "x": self.x_.tolist(),
-                "y": self.y_.tolist(), "groups": self.groups_.tolist()}
+        return {
+            "law": type(self).__name__,
+            "settings": settings,
+            "x": self.x_.tolist(),
+            "y": self.y_.tolist(),
+            "groups": self.groups_.tolist(),
+        }
 
     @classmethod
     def from_dict(cls, saved):
@@ -309,9 +351,14 @@ def eq6_params(member, breaks, points):
     bend, origin = member.theta[0, 2 + order], np.log(points.largest_x)
     c0 = bend.sum() - member.theta[0, 1]  # h_i bends to the left, Eq 6 to the right
     log_b = member.theta[0, 0] + bend @ place + c0 * origin
-    return {"a": float(member.asymptote[0] * points.unit),
-            "b": float(points.sign * np.exp(log_b) * points.unit), "c0": float(c0),
-            "c": (-bend).tolist(), "d": np.exp(place + origin).tolist(), "f": f.tolist()}
+    return {
+        "a": float(member.asymptote[0] * points.unit),
+        "b": float(points.sign * np.exp(log_b) * points.unit),
+        "c0": float(c0),
+        "c": (-bend).tolist(),
+        "d": np.exp(place + origin).tolist(),
+        "f": f.tolist(),
+    }
 
 
 def roughness(points):
@@ -322,8 +369,19 @@ def roughness(points):
         return np.inf
     middle = np.arange(2, n - 2)
     around = middle[:, None] + np.array([-2, -1, 1, 2])
-    share = np.array([np.prod([(u[middle] - u[around[:, m]]) / (u[around[:, k]] - u[around[:, m]])
-                               for m in range(4) if m != k], axis=0) for k in range(4)]).T
+    share = np.array(
+        [
+            np.prod(
+                [
+                    (u[middle] - u[around[:, m]]) / (u[around[:, k]] - u[around[:, m]])
+                    for m in range(4)
+                    if m != k
+                ],
+                axis=0,
+            )
+            for k in range(4)
+        ]
+    ).T
     error = (z[middle] - np.sum(share * z[around], axis=1)) / np.sqrt(1 + np.sum(share**2, axis=1))
     return np.sqrt(np.mean(error**2))
 
@@ -344,11 +402,14 @@ def exact_members(points, grid, members, counts, starts=100, steps=150):
     if not found or min(laws.noise.min() for _, laws in found) > 0.2 * members.noise.min():
         return members
     most = max(breaks for breaks, _ in found)
-    laws = {k: np.concatenate([_pad(vars(part)[k], k, most) for _, part in found])
-            for k in vars(members)}
+    laws = {
+        k: np.concatenate([_pad(vars(part)[k], k, most) for _, part in found])
+        for k in vars(members)
+    }
     size = np.concatenate([np.full(len(part), 3 + 3 * breaks) for breaks, part in found])
-    log_weight = (-points.measurements * np.log(np.maximum(laws["noise"], 1e-10))
-                  - 0.5 * size * np.log(points.measurements))
+    log_weight = -points.measurements * np.log(
+        np.maximum(laws["noise"], 1e-10)
+    ) - 0.5 * size * np.log(points.measurements)
     laws["weight"] = np.exp(log_weight - log_weight.max())
     return Members(**laws).take(np.flatnonzero(laws["weight"] > np.exp(-8.0)))
 

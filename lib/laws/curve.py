@@ -5,6 +5,7 @@
 The paper's Eq 6, after Caballero et al. 2022 (arXiv:2210.14891, eq. 1). Written out,
 the product overflows at a sharp break; in logs it is a sum of smooth bends.
 """
+
 import numpy as np
 
 

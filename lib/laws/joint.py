@@ -6,6 +6,7 @@ The form of Hoffmann et al. 2022 ("Chinchilla", arXiv:2203.15556), fitted as the
 Huber's loss on errors of log y, summed rather than averaged, and from many starts:
 Besiroglu et al. 2024 (arXiv:2404.10102) show that an average stops optimisers early.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +48,12 @@ class JointPowerLaw:
 
     def get_params(self, deep=True):
         """Settings by name, as scikit-learn has it."""
-        return {"direction": self.direction, "delta": self.delta, "refits": self.refits,
-                "seed": self.seed}
+        return {
+            "direction": self.direction,
+            "delta": self.delta,
+            "refits": self.refits,
+            "seed": self.seed,
+        }
 
     def fit(self, x, y):
         """Fits the law.
@@ -63,8 +68,10 @@ class JointPowerLaw:
         """
         x, y = _check(x, y)
         if self.direction not in ("auto", "falling", "rising"):
-            raise ValueError('JointPowerLaw: direction must be "auto", "falling" or "rising"; '
-                             f"got {self.direction!r}")
+            raise ValueError(
+                'JointPowerLaw: direction must be "auto", "falling" or "rising"; '
+                f"got {self.direction!r}"
+            )
         ranks = np.argsort(np.argsort(y))
         trend = sum(np.corrcoef(np.log(column), ranks)[0, 1] for column in x.T)
         rising = {"falling": False, "rising": True}.get(self.direction, trend > 0)
@@ -113,14 +120,19 @@ class JointPowerLaw:
             return Frontier(*best)
         drawn = [self._optimum(self._in_units(p), budget / cost) for p in self._bootstrap()]
         tails = [(1 - interval) / 2, (1 + interval) / 2]
-        return Frontier(*((value, *np.quantile([d[k] for d in drawn], tails, axis=0))
-                          for k, value in enumerate(best)))
+        return Frontier(
+            *(
+                (value, *np.quantile([d[k] for d in drawn], tails, axis=0))
+                for k, value in enumerate(best)
+            )
+        )
 
     def exponents(self, interval=None):
         """Exponents of the optimal size and data by budget, {"size": ..., "data": ...}.
 
         With `interval`, each is (value, low, high).
         """
+
         def shares(alpha, beta):
             return {"size": beta / (alpha + beta), "data": alpha / (alpha + beta)}
 
@@ -140,8 +152,13 @@ class JointPowerLaw:
 
     def _in_units(self, p):
         e, a, b, alpha, beta = p
-        return (np.exp(e), np.exp(a + alpha * self._centre[0]),
-                np.exp(b + beta * self._centre[1]), alpha, beta)
+        return (
+            np.exp(e),
+            np.exp(a + alpha * self._centre[0]),
+            np.exp(b + beta * self._centre[1]),
+            alpha,
+            beta,
+        )
 
     def _log_y(self, p, log_x):
         """p = (log E, log A, log B, alpha, beta), A and B at the centre of log x."""
@@ -151,25 +168,39 @@ class JointPowerLaw:
     def _jacobian(self, p, log_x):
         by_a = self.sign_ * np.exp(p[1] - p[3] * log_x[:, 0])
         by_b = self.sign_ * np.exp(p[2] - p[4] * log_x[:, 1])
-        columns = [np.full(len(by_a), np.exp(p[0])), by_a, by_b,
-                   -by_a * log_x[:, 0], -by_b * log_x[:, 1]]
+        columns = [
+            np.full(len(by_a), np.exp(p[0])),
+            by_a,
+            by_b,
+            -by_a * log_x[:, 0],
+            -by_b * log_x[:, 1],
+        ]
         return np.column_stack(columns) / np.exp(self._log_y(p, log_x))[:, None]
 
     def _descend(self, start, log_x, log_y):
-        return least_squares(lambda p: self._log_y(p, log_x) - log_y, start,
-                             jac=lambda p: self._jacobian(p, log_x), loss="huber",
-                             f_scale=self.delta, x_scale="jac", max_nfev=200)
+        return least_squares(
+            lambda p: self._log_y(p, log_x) - log_y,
+            start,
+            jac=lambda p: self._jacobian(p, log_x),
+            loss="huber",
+            f_scale=self.delta,
+            x_scale="jac",
+            max_nfev=200,
+        )
 
     def _best(self, log_x, log_y, tried=8):
         """The best optimum reached from the most promising of a grid of starts."""
         y = np.exp(log_y)
         best, gap = (y.min(), np.ptp(y)) if self.sign_ > 0 else (y.max(), np.ptp(y))
-        starts = [(np.log(E), np.log(share * rest), np.log((1 - share) * rest), alpha, beta)
-                  for beyond in (0.02, 0.1, 0.3, 1.0)
-                  for E in [max(best - self.sign_ * beyond * gap, 0.1 * best)]
-                  for rest in [np.abs(np.median(y) - E)]
-                  for share in (0.2, 0.5, 0.8)
-                  for alpha in (0.1, 0.3, 0.6) for beta in (0.1, 0.3, 0.6)]
+        starts = [
+            (np.log(E), np.log(share * rest), np.log((1 - share) * rest), alpha, beta)
+            for beyond in (0.02, 0.1, 0.3, 1.0)
+            for E in [max(best - self.sign_ * beyond * gap, 0.1 * best)]
+            for rest in [np.abs(np.median(y) - E)]
+            for share in (0.2, 0.5, 0.8)
+            for alpha in (0.1, 0.3, 0.6)
+            for beta in (0.1, 0.3, 0.6)
+        ]
         loss = [np.abs(self._log_y(p, log_x) - log_y).sum() for p in starts]
         found = [self._descend(starts[i], log_x, log_y) for i in np.argsort(loss)[:tried]]
         return min(found, key=lambda result: result.cost).x
@@ -186,15 +217,21 @@ class JointPowerLaw:
         """A few lines to print."""
         share = self.exponents(interval=0.9)["size"]
         shown = ", ".join(f"{k} = {v:.4g}" for k, v in self.params_.items())
-        return (f"JointPowerLaw: {shown}\n  {len(self.y_)} measurements, "
-                f"R2 = {self.r_squared_:.4f}, deviation mean {self.mean_deviation_:.3g}, "
-                f"max {self.max_deviation_:.3g}\n  optimal size ~ budget^{share[0]:.3f} "
-                f"(90 %: {share[1]:.3f} to {share[2]:.3f})")
+        return (
+            f"JointPowerLaw: {shown}\n  {len(self.y_)} measurements, "
+            f"R2 = {self.r_squared_:.4f}, deviation mean {self.mean_deviation_:.3g}, "
+            f"max {self.max_deviation_:.3g}\n  optimal size ~ budget^{share[0]:.3f} "
+            f"(90 %: {share[1]:.3f} to {share[2]:.3f})"
+        )
 
     def to_dict(self):
         """Settings and measurements, as JSON can hold them; `from_dict` fits again."""
-        return {"law": type(self).__name__, "settings": self.get_params(),
-                "x": self.x_.tolist(), "y": self.y_.tolist()}
+        return {
+            "law": type(self).__name__,
+            "settings": self.get_params(),
+            "x": self.x_.tolist(),
+            "y": self.y_.tolist(),
+        }
 
     @classmethod
     def from_dict(cls, saved):
@@ -207,19 +244,27 @@ class JointPowerLaw:
 def _check(x, y):
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.ndim != 2 or x.shape[1] != 2 or y.shape != (len(x),):
-        raise ValueError("JointPowerLaw.fit: x must be [measurements, 2] (size, data) and y "
-                         f"[measurements]; got shapes {x.shape} and {y.shape}")
+        raise ValueError(
+            "JointPowerLaw.fit: x must be [measurements, 2] (size, data) and y "
+            f"[measurements]; got shapes {x.shape} and {y.shape}"
+        )
     for label, values in (("x", x), ("y", y)):
         bad = np.argwhere(~(np.isfinite(values) & (values > 0)))
         if len(bad):
             at = tuple(map(int, bad[0]))
-            raise ValueError(f"JointPowerLaw.fit: {label} must be finite and > 0; "
-                             f"got {label}[{', '.join(map(str, at))}] = {values[at]}")
+            raise ValueError(
+                f"JointPowerLaw.fit: {label} must be finite and > 0; "
+                f"got {label}[{', '.join(map(str, at))}] = {values[at]}"
+            )
     if len(y) < 6 or np.all(y == y[0]):
-        raise ValueError("JointPowerLaw.fit: needs 6 measurements or more and y that varies; "
-                         f"got {len(y)}, y from {y.min():g} to {y.max():g}")
+        raise ValueError(
+            "JointPowerLaw.fit: needs 6 measurements or more and y that varies; "
+            f"got {len(y)}, y from {y.min():g} to {y.max():g}"
+        )
     for label, column in zip(("sizes", "amounts of data"), x.T, strict=True):
         if len(np.unique(column)) < 3:
-            raise ValueError(f"JointPowerLaw.fit: needs 3 different {label} or more; "
-                             f"got {len(np.unique(column))}")
+            raise ValueError(
+                f"JointPowerLaw.fit: needs 3 different {label} or more; "
+                f"got {len(np.unique(column))}"
+            )
     return x, y

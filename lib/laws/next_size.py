@@ -4,6 +4,7 @@ A law with more parameters follows its points better and need not predict better
 sizes it has not seen can tell. Here every law stands the same test on the reader's own
 points: ours, a power law, and the paper's recipe with each number of breaks.
 """
+
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -13,8 +14,19 @@ from lib.laws.bnsl import BNSL, PowerLaw
 from lib.laws.observations import check_points
 
 
-def predict_next_size(x, y, groups=None, *, least=5, breaks=(), hops=100, seed=0, interval=0.9,
-                      direction="auto", bound=None):
+def predict_next_size(
+    x,
+    y,
+    groups=None,
+    *,
+    least=5,
+    breaks=(),
+    hops=100,
+    seed=0,
+    interval=0.9,
+    direction="auto",
+    bound=None,
+):
     """Laws fitted to the n smallest sizes, n = least, least + 1, ..., and asked for the next.
 
     Args:
@@ -40,9 +52,16 @@ def predict_next_size(x, y, groups=None, *, least=5, breaks=(), hops=100, seed=0
     x, y, groups = check_points(x, y, groups, name="predict_next_size", least=least + 1)
     sizes = np.unique(x)
     shape = {"direction": direction, "bound": bound}
-    laws = {"average of laws": BNSL(**shape), "power law": PowerLaw(**shape),
-            **{f"basin-hopping, t = {t}": BasinHoppingBNSL(t, hops=hops, seed=seed,
-                                                           direction=direction) for t in breaks}}
+    laws = {
+        "average of laws": BNSL(**shape),
+        "power law": PowerLaw(**shape),
+        **{
+            f"basin-hopping, t = {t}": BasinHoppingBNSL(
+                t, hops=hops, seed=seed, direction=direction
+            )
+            for t in breaks
+        },
+    }
     rows = []
     for n in tqdm(range(least, len(sizes)), desc="next sizes", leave=False):
         known, asked = x < sizes[n], x == sizes[n]
@@ -53,9 +72,11 @@ def predict_next_size(x, y, groups=None, *, least=5, breaks=(), hops=100, seed=0
             else:
                 law.fit(x[known], y[known])
                 predicted = law.predict(sizes[n]), np.nan, np.nan
-            rows.append([name, n, sizes[n], y[asked].mean(), *map(float, predicted),
-                         law.r_squared_])
-    table = pd.DataFrame(rows, columns=["law", "sizes", "x", "measured", "predicted", "low", "high",
-                                        "r_squared"])
+            rows.append(
+                [name, n, sizes[n], y[asked].mean(), *map(float, predicted), law.r_squared_]
+            )
+    table = pd.DataFrame(
+        rows, columns=["law", "sizes", "x", "measured", "predicted", "low", "high", "r_squared"]
+    )
     table.insert(7, "error", table.predicted - table.measured)
     return table

@@ -1,4 +1,5 @@
 """What a law is fitted to: checked points, one row per size, free of units."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,23 +47,29 @@ def check_points(x, y, groups=None, *, name, least):
     if x.ndim == 2 and x.shape[1] == 1:
         x = x[:, 0]
     if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(f"{name}: x and y must be lists of equal length; "
-                         f"got shapes {x.shape} and {y.shape}")
+        raise ValueError(
+            f"{name}: x and y must be lists of equal length; got shapes {x.shape} and {y.shape}"
+        )
     for label, values in (("x", x), ("y", y)):
         bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
         if len(bad):
-            raise ValueError(f"{name}: {label} must be finite and > 0; "
-                             f"got {label}[{bad[0]}] = {values[bad[0]]}")
+            raise ValueError(
+                f"{name}: {label} must be finite and > 0; got {label}[{bad[0]}] = {values[bad[0]]}"
+            )
     groups = x if groups is None else np.asarray(groups)
     if groups.shape != x.shape:
-        raise ValueError(f"{name}: groups must name the size of every measurement; got "
-                         f"{len(groups)} for {len(x)} measurements")
+        raise ValueError(
+            f"{name}: groups must name the size of every measurement; got "
+            f"{len(groups)} for {len(x)} measurements"
+        )
     _, groups = np.unique(groups, return_inverse=True)
     first = x[np.unique(groups, return_index=True)[1]][groups]
     if np.any(first != x):
         at = np.flatnonzero(first != x)[0]
-        raise ValueError(f"{name}: repeats of one size must have one x; a group holds both "
-                         f"{first[at]:g} and {x[at]:g}")
+        raise ValueError(
+            f"{name}: repeats of one size must have one x; a group holds both "
+            f"{first[at]:g} and {x[at]:g}"
+        )
     sizes = len(np.unique(x))
     if sizes < least:
         raise ValueError(f"{name}: needs {least} different x or more; got {sizes}")
@@ -90,14 +97,22 @@ def gather_points(x, y, groups, *, direction, bound, error_ratio, error_length, 
     if bound is not None:
         farthest = sign * (best - bound / unit) / np.ptp(values)
         if farthest <= 0:
-            raise ValueError(f"{name}: bound must lie beyond every y; got bound = {bound:g}, "
-                             f"best y = {best * unit:g}")
-    return Points(u=u, y=values, count=count_in_order,
-                  whiten=whitening(u, count_in_order, error_ratio, error_length),
-                  within=float((1 + error_ratio) * np.sum((log_y - mean[groups]) ** 2)),
-                  single=(1 + error_ratio / count.mean()) / (1 + error_ratio), sign=sign,
-                  farthest=float(farthest), largest_x=float(np.exp(log_x.max())),
-                  unit=float(unit))
+            raise ValueError(
+                f"{name}: bound must lie beyond every y; got bound = {bound:g}, "
+                f"best y = {best * unit:g}"
+            )
+    return Points(
+        u=u,
+        y=values,
+        count=count_in_order,
+        whiten=whitening(u, count_in_order, error_ratio, error_length),
+        within=float((1 + error_ratio) * np.sum((log_y - mean[groups]) ** 2)),
+        single=(1 + error_ratio / count.mean()) / (1 + error_ratio),
+        sign=sign,
+        farthest=float(farthest),
+        largest_x=float(np.exp(log_x.max())),
+        unit=float(unit),
+    )
 
 
 def whitening(u, count, ratio, length):

@@ -5,6 +5,7 @@ problem (see `average`); Levenberg-Marquardt moves only those others, with Kaufm
 Jacobian. Errors count as independent here, as in any least-squares fit. On curves
 without noise it ends at their parameters, to machine precision.
 """
+
 import numpy as np
 
 from lib.laws.bayesian_average import Members, design, errors, prior_terms
@@ -26,8 +27,9 @@ class Projection:
         self.theta_root = np.sqrt(precision)
         middle = np.log(np.median(prior.sharpness) * points.span)
         self.mean = np.r_[0.0, np.full(breaks, -points.span / 2), np.full(breaks, middle)]
-        self.prior_root = np.r_[0.0, np.full(breaks, 0.01 / points.span),
-                                np.full(breaks, 1 / SHARPNESS_SD)]
+        self.prior_root = np.r_[
+            0.0, np.full(breaks, 0.01 / points.span), np.full(breaks, 1 / SHARPNESS_SD)
+        ]
 
     def pack(self, members):
         points, t = self.points, self.breaks
@@ -37,8 +39,9 @@ class Projection:
             reach = np.log(share / (1 - share))
         else:
             reach = np.log(distance)
-        return np.concatenate([reach[:, None], members.place[:, :t],
-                               np.log(members.sharpness[:, :t])], axis=1)
+        return np.concatenate(
+            [reach[:, None], members.place[:, :t], np.log(members.sharpness[:, :t])], axis=1
+        )
 
     def unpack(self, p):
         """Asymptote [m], its derivative by reach [m], positions and sharpness [m, t]."""
@@ -50,8 +53,12 @@ class Projection:
         else:
             distance = slope = np.exp(reach)
         low, high = np.log(1e-3 * points.span), np.log(3.0 * points.span)
-        return (points.asymptote(distance), -points.sign * points.range * slope,
-                p[:, 1:1 + t], np.exp(np.clip(p[:, 1 + t:], low, high)))
+        return (
+            points.asymptote(distance),
+            -points.sign * points.range * slope,
+            p[:, 1 : 1 + t],
+            np.exp(np.clip(p[:, 1 + t :], low, high)),
+        )
 
     def solve(self, p, noise):
         """Residuals [m, r], their Jacobian [m, r, p], coefficients and mean square of log y."""
@@ -75,8 +82,8 @@ class Projection:
         y = points.y * np.exp(-error / np.maximum(self.root, 1e-12))
         J = np.zeros((len(p), n + 2 + t, 1 + 2 * t))
         J[:, :n, :1] = (-self.root / y * by_reach[:, None])[:, :, None]
-        J[:, :n, 1:1 + t] = bend * turned
-        J[:, :n, 1 + t:] = bend * (basis[:, :, 2:] - sharpness[:, None, :] * ahead * turned)
+        J[:, :n, 1 : 1 + t] = bend * turned
+        J[:, :n, 1 + t :] = bend * (basis[:, :, 2:] - sharpness[:, None, :] * ahead * turned)
         J -= Q @ (np.swapaxes(Q, 1, 2) @ J)
         pull = noise[:, None] * self.prior_root
         residual = np.concatenate([error, held, pull * (self.mean - p)], axis=1)
@@ -155,5 +162,12 @@ def refined(points, prior, members, breaks, steps, doubt=1.0):
     variance = np.maximum(noise, 1e-12)[:, None, None] ** 2
     normal = np.swapaxes(rows, 1, 2) @ rows + variance * np.diag(precision)
     cov = variance * np.linalg.pinv(normal, hermitian=True)
-    return Members(weight=members.weight, asymptote=asymptote, place=place, sharpness=sharpness,
-                   theta=theta, cov=cov, noise=noise)
+    return Members(
+        weight=members.weight,
+        asymptote=asymptote,
+        place=place,
+        sharpness=sharpness,
+        theta=theta,
+        cov=cov,
+        noise=noise,
+    )

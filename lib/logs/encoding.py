@@ -1,4 +1,5 @@
 """Raw values of a feature as what a model reads: ids folded, lists cut, counts in logarithms."""
+
 import numpy as np
 import pandas as pd
 
@@ -27,7 +28,7 @@ def encode(feature, values):
     if feature.kind == "sparse":
         return fold(values, feature.buckets)
     if feature.kind == "multi_valued":
-        kept = values[:, :feature.length]
+        kept = values[:, : feature.length]
         empty = kept < 0 if np.issubdtype(kept.dtype, np.integer) else kept == ""
         folded = np.where(empty, 0, 1 + fold(kept.ravel(), feature.buckets).reshape(kept.shape))
         return np.pad(folded, ((0, 0), (0, feature.length - kept.shape[1]))).astype(np.int32)

@@ -1,4 +1,5 @@
 """What the features of a log are: a declaration in YAML, checked."""
+
 from pathlib import Path
 from typing import Literal
 
@@ -35,14 +36,19 @@ class Feature(pydantic.BaseModel, frozen=True, extra="forbid"):
     def _fields_fit_kind(self):
         embedded = self.kind in ("sparse", "multi_valued")
         if embedded != (self.buckets is not None):
-            raise ValueError(f"buckets belong to sparse and multi_valued features; "
-                             f"{self.name} is {self.kind}, buckets = {self.buckets}")
+            raise ValueError(
+                f"buckets belong to sparse and multi_valued features; "
+                f"{self.name} is {self.kind}, buckets = {self.buckets}"
+            )
         if (self.kind == "multi_valued") != (self.length is not None):
-            raise ValueError(f"length belongs to multi_valued features; "
-                             f"{self.name} is {self.kind}, length = {self.length}")
+            raise ValueError(
+                f"length belongs to multi_valued features; "
+                f"{self.name} is {self.kind}, length = {self.length}"
+            )
         if self.kind == "statistical" and self.width != 1:
-            raise ValueError(f"a statistical feature is one number; "
-                             f"{self.name} has width = {self.width}")
+            raise ValueError(
+                f"a statistical feature is one number; {self.name} has width = {self.width}"
+            )
         return self
 
 

@@ -5,6 +5,7 @@ each, MovieLens has many graded lists but no money; each function says what its
 columns stand for and what is lost. The data may not be redistributed, so the
 user brings the Parquet files; the functions write logs.parquet and features.yaml.
 """
+
 import inspect
 from pathlib import Path
 
@@ -28,8 +29,9 @@ def explain(name):
     >>> explain("trivago").splitlines()[0]
     '**trivago** (the RecSys Challenge 2019 by trivago). An impression is a list shown to a user.'
     """
-    convert, log = {"trivago": (trivago, trivago_log),
-                    "movielens": (movielens, movielens_log)}[name]
+    convert, log = {"trivago": (trivago, trivago_log), "movielens": (movielens, movielens_log)}[
+        name
+    ]
     about = inspect.getdoc(convert).split("\n\n")[1].split("; `")[0].rstrip(".")
     columns = inspect.getdoc(log).split("\n\nArgs:")[0].split("\n\n", 1)[1]
     return f"**{name}** ({ORIGINALS[name]}). {' '.join(about.split())}.\n\n{columns}"
@@ -41,8 +43,19 @@ def _feature(side, kind, name, **sizes):
 
 # ---- trivago ----------------------------------------------------------------
 
-TRIVAGO_COLUMNS = ("request_id", "position", "item_id", "price", "clicked", "timestamp",
-                   "platform", "city", "device", "current_filters", "n_filters")
+TRIVAGO_COLUMNS = (
+    "request_id",
+    "position",
+    "item_id",
+    "price",
+    "clicked",
+    "timestamp",
+    "platform",
+    "city",
+    "device",
+    "current_filters",
+    "n_filters",
+)
 
 # Buckets well above the number of values, so that few of them share one.
 TRIVAGO_FEATURES = (
@@ -100,7 +113,7 @@ def trivago_log(lists):
     What is lost: the price is a display price in an unstated currency, neither a bid
     nor a payment, and a click is no booking. As one hotel holds all value, R/R* of a
     list is 1 if the click is among the model's top m and 0 otherwise, at any price:
-    it is the click's Recall@m. Prices count only in `lib.metrics.captured`, summed over
+    it is the click's Recall@m. Prices count only in `lib.metrics.captured_ecpm_ecpm`, summed over
     the lists. `v` leaves the hotels not clicked unordered.
 
     Args:
@@ -113,22 +126,24 @@ def trivago_log(lists):
     prices = lists.groupby("request_id")["price"]
     value = lists["price"].where(lists["clicked"] == 1, 0.0)
     rank = prices.rank() - 1
-    return pd.DataFrame({
-        "impression_id": lists["request_id"].astype("int64"),
-        "timestamp": pd.to_datetime(lists["timestamp"], unit="s", utc=True),
-        "v": value.groupby(lists["request_id"]).rank("dense") - 1,
-        "ecpm": value,
-        "platform": lists["platform"],
-        "city": lists["city"],
-        "device": lists["device"],
-        "current_filters": _split(lists["current_filters"]),
-        "n_filters": lists["n_filters"],
-        "item_id": lists["item_id"],
-        "price": lists["price"],
-        "price_to_median": np.log(lists["price"] / prices.transform("median")),
-        "price_rank": rank / (prices.transform("size") - 1),
-        "position": lists["position"],
-    }).reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "impression_id": lists["request_id"].astype("int64"),
+            "timestamp": pd.to_datetime(lists["timestamp"], unit="s", utc=True),
+            "v": value.groupby(lists["request_id"]).rank("dense") - 1,
+            "ecpm": value,
+            "platform": lists["platform"],
+            "city": lists["city"],
+            "device": lists["device"],
+            "current_filters": _split(lists["current_filters"]),
+            "n_filters": lists["n_filters"],
+            "item_id": lists["item_id"],
+            "price": lists["price"],
+            "price_to_median": np.log(lists["price"] / prices.transform("median")),
+            "price_rank": rank / (prices.transform("size") - 1),
+            "position": lists["position"],
+        }
+    ).reset_index(drop=True)
 
 
 # ---- MovieLens --------------------------------------------------------------
@@ -171,7 +186,9 @@ def movielens(source, destination, *, list_length=10, seed=0):
         _table(source, "ratings.parquet", RATINGS_COLUMNS, "movielens"),
         _table(source, "movies.parquet", MOVIES_COLUMNS, "movielens"),
         _table(source, "users.parquet", USERS_COLUMNS, "movielens"),
-        list_length=list_length, seed=seed)
+        list_length=list_length,
+        seed=seed,
+    )
     return _write(destination, log, MOVIELENS_FEATURES)
 
 
@@ -216,22 +233,24 @@ def movielens_log(ratings, movies, users, *, list_length=10, seed=0):
     rows = rows.sort_values("impression_id", kind="stable")
     rows = _joined(_joined(rows, _described(movies), "movie_id"), users, "user_id")
     earlier, mean = _history(rows["movie_id"], rows["rating"])
-    return pd.DataFrame({
-        "impression_id": rows["impression_id"],
-        "timestamp": pd.to_datetime(rows["impression_id"], unit="s", utc=True),
-        "v": rows["rating"].astype(float),
-        "ecpm": 0.0,
-        "user_id": rows["user_id"],
-        "gender": rows["gender"],
-        "age": rows["age"].astype("int64"),
-        "occupation": rows["occupation"].astype("int64"),
-        "zip_prefix": rows["zip_code"].str[:3],
-        "movie_id": rows["movie_id"],
-        "genres": rows["genres"],
-        "years_before_2001": rows["years_before_2001"],
-        "ratings_before": earlier,
-        "mean_before": mean,
-    })
+    return pd.DataFrame(
+        {
+            "impression_id": rows["impression_id"],
+            "timestamp": pd.to_datetime(rows["impression_id"], unit="s", utc=True),
+            "v": rows["rating"].astype(float),
+            "ecpm": 0.0,
+            "user_id": rows["user_id"],
+            "gender": rows["gender"],
+            "age": rows["age"].astype("int64"),
+            "occupation": rows["occupation"].astype("int64"),
+            "zip_prefix": rows["zip_code"].str[:3],
+            "movie_id": rows["movie_id"],
+            "genres": rows["genres"],
+            "years_before_2001": rows["years_before_2001"],
+            "ratings_before": earlier,
+            "mean_before": mean,
+        }
+    )
 
 
 def _lists(user, length, rng):
@@ -253,16 +272,23 @@ def _described(movies):
     if year.isna().any():
         title = movies.loc[year.isna(), "title"].iloc[0]
         raise ValueError(f"movies: title {title!r}; expected the year at its end, as in (1995)")
-    return pd.DataFrame({"movie_id": movies["movie_id"], "genres": _split(movies["genres"]),
-                         "years_before_2001": 2001 - year.astype(int)})
+    return pd.DataFrame(
+        {
+            "movie_id": movies["movie_id"],
+            "genres": _split(movies["genres"]),
+            "years_before_2001": 2001 - year.astype(int),
+        }
+    )
 
 
 def _joined(rows, table, key):
     joined = rows.merge(table, on=key, how="left", validate="many_to_one", indicator=True)
     unlisted = joined["_merge"] == "left_only"
     if unlisted.any():
-        raise ValueError(f"ratings: {key} {joined.loc[unlisted, key].iloc[0]} is rated but not "
-                         f"listed; expected each in the table of the {key}s")
+        raise ValueError(
+            f"ratings: {key} {joined.loc[unlisted, key].iloc[0]} is rated but not "
+            f"listed; expected each in the table of the {key}s"
+        )
     return joined.drop(columns="_merge")
 
 
@@ -286,8 +312,10 @@ def _history(movie, rating):
 def _table(source, name, columns, data):
     path = Path(source) / name
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: not found; expected a Parquet file of "
-                                f"{ORIGINALS[data]} with the columns {', '.join(columns)}")
+        raise FileNotFoundError(
+            f"{path}: not found; expected a Parquet file of "
+            f"{ORIGINALS[data]} with the columns {', '.join(columns)}"
+        )
     try:
         present = pq.read_schema(path).names
     except pa.ArrowInvalid as error:
@@ -304,16 +332,25 @@ def _split(texts):
     >>> _split(pd.Series(["a|b", None])).tolist()
     [['a', 'b'], []]
     """
-    return pd.Series([text.split("|") if isinstance(text, str) and text else []
-                      for text in texts], index=texts.index, dtype=object)
+    return pd.Series(
+        [text.split("|") if isinstance(text, str) and text else [] for text in texts],
+        index=texts.index,
+        dtype=object,
+    )
 
 
 def _write(destination, log, features):
     destination = Path(destination)
     features = Features(features=features)
-    columns = ["impression_id", "timestamp", "v", "ecpm",
-               *(feature.name for feature in features.features)]
-    write_logs(destination / "logs.parquet", [pa.Table.from_pandas(
-        log[columns], preserve_index=False)])
+    columns = [
+        "impression_id",
+        "timestamp",
+        "v",
+        "ecpm",
+        *(feature.name for feature in features.features),
+    ]
+    write_logs(
+        destination / "logs.parquet", [pa.Table.from_pandas(log[columns], preserve_index=False)]
+    )
     save_features(destination / "features.yaml", features)
     return check(destination / "logs.parquet", features)

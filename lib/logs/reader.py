@@ -15,6 +15,7 @@ and a column for each feature that the features file declares. Arrays made from
 a log have impressions first and ads last but for a feature's own width; lists
 shorter than the longest are padded and `mask` says which ads are real.
 """
+
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,10 +59,14 @@ class Impressions:
 
     def take(self, index):
         """The impressions at `index` (a slice or an array)."""
-        return Impressions(*(
-            {name: array[index] for name, array in value.items()} if isinstance(value, dict)
-            else value[index]
-            for value in (getattr(self, field.name) for field in dataclasses.fields(self))))
+        return Impressions(
+            *(
+                {name: array[index] for name, array in value.items()}
+                if isinstance(value, dict)
+                else value[index]
+                for value in (getattr(self, field.name) for field in dataclasses.fields(self))
+            )
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +82,9 @@ class LogSummary:
     ranked_share: float  # of ads with ecpm > 0
 
 
-def stream(path, features, batch_impressions, *, window=0, seed=0, ads=None, start=0,
-           stop=None, extra=()) -> Iterator[Impressions]:
+def stream(
+    path, features, batch_impressions, *, window=0, seed=0, ads=None, start=0, stop=None, extra=()
+) -> Iterator[Impressions]:
     """Batches of whole impressions in time order; memory is bounded by the window.
 
     Args:
@@ -96,12 +102,17 @@ def stream(path, features, batch_impressions, *, window=0, seed=0, ads=None, sta
     Raises: LogError on the first malformed row, ValueError on bad arguments.
     """
     step = window or batch_impressions
-    if batch_impressions < 1 or min(window, start) < 0 or window % batch_impressions or (
-            start % step):
+    if (
+        batch_impressions < 1
+        or min(window, start) < 0
+        or window % batch_impressions
+        or (start % step)
+    ):
         raise ValueError(
             "stream: batch_impressions must be >= 1, window a multiple of it and start a "
             f"multiple of the window; got batch_impressions = {batch_impressions}, "
-            f"window = {window}, start = {start}")
+            f"window = {window}, start = {start}"
+        )
     log = _Log(path, features, extra)
     ads = ads or log.longest()
     for index, (row, table, starts) in enumerate(log.whole_impressions(step, stop)):
@@ -131,14 +142,18 @@ def read(path, features, *, start=0, stop=None, ads=None, extra=()):
 
 def concatenate(parts):
     """Batches of one log, padded to one width, as one."""
+
     def join(values):
         if isinstance(values[0], dict):
-            return {name: np.concatenate([value[name] for value in values])
-                    for name in values[0]}
+            return {name: np.concatenate([value[name] for value in values]) for name in values[0]}
         return np.concatenate(values)
 
-    return Impressions(*(join([getattr(part, field.name) for part in parts])
-                         for field in dataclasses.fields(Impressions)))
+    return Impressions(
+        *(
+            join([getattr(part, field.name) for part in parts])
+            for field in dataclasses.fields(Impressions)
+        )
+    )
 
 
 def check(path, features, block=20_000):
@@ -160,17 +175,26 @@ def check(path, features, block=20_000):
             values = _encode(log, row, table, feature)
             if feature.side == "user":
                 same = (values == values[owner]).reshape(len(table), -1).all(axis=1)
-                log.refuse(row, ~same, feature.name, table,
-                           "the same value in all rows of an impression")
+                log.refuse(
+                    row, ~same, feature.name, table, "the same value in all rows of an impression"
+                )
     ids, lengths = np.concatenate(ids), np.concatenate(lengths)
     order = np.argsort(ids, kind="stable")
     again = order[1:][np.diff(ids[order]) == 0]
     if again.size:
         at = int(np.cumsum(lengths)[again.min() - 1])
-        raise log.error(at, "impression_id", int(ids[again.min()]),
-                        "the rows of an impression to be adjacent")
-    return LogSummary(len(ids), int(lengths.sum()), int(lengths.min()), int(lengths.max()),
-                      first, last, float(ranked / lengths.sum()))
+        raise log.error(
+            at, "impression_id", int(ids[again.min()]), "the rows of an impression to be adjacent"
+        )
+    return LogSummary(
+        len(ids),
+        int(lengths.sum()),
+        int(lengths.min()),
+        int(lengths.max()),
+        first,
+        last,
+        float(ranked / lengths.sum()),
+    )
 
 
 def longest_list(path, features):
@@ -189,8 +213,11 @@ def write_logs(path, tables):
     with replacing(path) as temporary:
         try:
             for table in tables:
-                table = table if isinstance(table, pa.Table) else pa.Table.from_pandas(
-                    table, preserve_index=False)
+                table = (
+                    table
+                    if isinstance(table, pa.Table)
+                    else pa.Table.from_pandas(table, preserve_index=False)
+                )
                 writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
                 writer.write_table(table)
         finally:
@@ -228,24 +255,29 @@ class _Log:
         schema = reader.schema_arrow
         missing = [name for name in self.columns if name not in schema.names]
         if missing:
-            raise LogError(f"{file}: column {missing[0]!r} is missing; "
-                           f"the file has {', '.join(schema.names)}")
+            raise LogError(
+                f"{file}: column {missing[0]!r} is missing; the file has {', '.join(schema.names)}"
+            )
         for name, (accepts, wanted) in self._wanted().items():
             if not accepts(schema.field(name).type):
-                raise LogError(f"{file}: column {name!r} must be {wanted}; "
-                               f"it is {schema.field(name).type}")
+                raise LogError(
+                    f"{file}: column {name!r} must be {wanted}; it is {schema.field(name).type}"
+                )
         return reader
 
     def _check_same_types(self, schemas):
         """Refuse files whose columns cannot be joined, such as text and numbers."""
-        kept = [pa.schema([schema.field(name) for name in dict.fromkeys(self.columns)])
-                for schema in schemas]
+        kept = [
+            pa.schema([schema.field(name) for name in dict.fromkeys(self.columns)])
+            for schema in schemas
+        ]
         for file, schema in zip(self.files, kept, strict=True):
             try:
                 pa.unify_schemas([kept[0], schema], promote_options="permissive")
             except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-                raise LogError(f"{file}: a column has another type than in "
-                               f"{self.files[0]}: {error}") from None
+                raise LogError(
+                    f"{file}: a column has another type than in {self.files[0]}: {error}"
+                ) from None
 
     def _wanted(self):
         types = pa.types
@@ -258,27 +290,36 @@ class _Log:
             return types.is_integer(t) or types.is_string(t) or types.is_large_string(t)
 
         def listed(inner):
-            return lambda t: (types.is_list(t) or types.is_large_list(t)
-                              or types.is_fixed_size_list(t)) and inner(t.value_type)
+            return lambda t: (
+                (types.is_list(t) or types.is_large_list(t) or types.is_fixed_size_list(t))
+                and inner(t.value_type)
+            )
 
-        wanted = {"impression_id": (types.is_integer, "an integer"),
-                  "timestamp": (types.is_timestamp, "a timestamp"),
-                  "v": (number, "a number"), "ecpm": (number, "a number")}
+        wanted = {
+            "impression_id": (types.is_integer, "an integer"),
+            "timestamp": (types.is_timestamp, "a timestamp"),
+            "v": (number, "a number"),
+            "ecpm": (number, "a number"),
+        }
         for f in self.features.features:
             wanted[f.name] = {
                 "sparse": (identifier, "an integer or a string"),
                 "multi_valued": (listed(identifier), "a list of integers or strings"),
                 "statistical": (number, "a number"),
-                "dense": (number, "a number") if f.width == 1
-                else (listed(number), f"a list of {f.width} numbers")}[f.kind]
+                "dense": (number, "a number")
+                if f.width == 1
+                else (listed(number), f"a list of {f.width} numbers"),
+            }[f.kind]
         return wanted
 
     def error(self, row, column, found, expected):
         """A LogError naming file, column and row (counted from 0 in its file)."""
         file = int(np.searchsorted(self.ends, row, side="right"))
         row -= int(self.ends[file - 1]) if file else 0
-        return LogError(f"{self.files[file]}: column {column!r}, row {row}: "
-                        f"found {found!r}, expected {expected}")
+        return LogError(
+            f"{self.files[file]}: column {column!r}, row {row}: "
+            f"found {found!r}, expected {expected}"
+        )
 
     def refuse(self, row, bad, column, table, expected):
         """Raise for the first True of `bad`.
@@ -350,7 +391,7 @@ class _Log:
             # The last impression may go on in the next batch.
             while len(starts) - 1 - at >= count:
                 low, high = int(starts[at]), int(starts[at + count])
-                yield table.slice(low, high - low), starts[at:at + count] - low
+                yield table.slice(low, high - low), starts[at : at + count] - low
                 at += count
             table = table.slice(int(starts[at]))
             pending, held = [table], len(table)
@@ -371,15 +412,24 @@ class _Log:
                 self.refuse(row, bad, name, table, "a value")
         self.refuse(row, ~np.isfinite(_column(table, "v")), "v", table, "a finite number")
         ecpm = _column(table, "ecpm")
-        self.refuse(row, ~(np.isfinite(ecpm) & (ecpm >= 0)), "ecpm", table,
-                    "a finite number >= 0")
+        self.refuse(row, ~(np.isfinite(ecpm) & (ecpm >= 0)), "ecpm", table, "a finite number >= 0")
         times = _times(table)
         owner = np.repeat(starts, np.diff(starts, append=len(table)))
-        self.refuse(row, times != times[owner], "timestamp", table,
-                    "one timestamp for all rows of an impression")
+        self.refuse(
+            row,
+            times != times[owner],
+            "timestamp",
+            table,
+            "one timestamp for all rows of an impression",
+        )
         earlier = np.concatenate([[times[0] if before is None else before], times[:-1]])
-        self.refuse(row, times < earlier, "timestamp", table,
-                    f"time order (the row before has {earlier[np.argmax(times < earlier)]})")
+        self.refuse(
+            row,
+            times < earlier,
+            "timestamp",
+            table,
+            f"time order (the row before has {earlier[np.argmax(times < earlier)]})",
+        )
         return times[-1]
 
 
@@ -420,8 +470,9 @@ def _encode(log, row, table, feature):
         return fold(_numpy(column), feature.buckets)
     if feature.width > 1:
         lengths = _numpy(pc.list_value_length(column))
-        log.refuse(row, lengths != feature.width, feature.name, table,
-                   f"a list of {feature.width} numbers")
+        log.refuse(
+            row, lengths != feature.width, feature.name, table, f"a list of {feature.width} numbers"
+        )
         values = _numpy(column.flatten()).reshape(len(column), feature.width)
     else:
         values = _numpy(column)
@@ -449,8 +500,9 @@ def _to_arrays(log, row, table, starts, ads):
     lengths = np.diff(starts, append=len(table))
     if lengths.max() > ads:
         at = int(np.argmax(lengths > ads))
-        raise log.error(row + int(starts[at]), "impression_id",
-                        f"a list of {lengths[at]} ads", f"at most {ads}")
+        raise log.error(
+            row + int(starts[at]), "impression_id", f"a list of {lengths[at]} ads", f"at most {ads}"
+        )
     mask = np.arange(ads) < lengths[:, None]
     place = np.where(mask, starts[:, None] + np.arange(ads), 0)
 
@@ -460,11 +512,21 @@ def _to_arrays(log, row, table, starts, ads):
         return values
 
     first_rows = table.take(starts)
-    user = {feature.name: _encode(log, row + starts, first_rows, feature)
-            for feature in log.features.side("user")}
-    ad = {feature.name: padded(_encode(log, row, table, feature))
-          for feature in log.features.side("ad")}
+    user = {
+        feature.name: _encode(log, row + starts, first_rows, feature)
+        for feature in log.features.side("user")
+    }
+    ad = {
+        feature.name: padded(_encode(log, row, table, feature))
+        for feature in log.features.side("ad")
+    }
     return Impressions(
-        _column(table, "impression_id")[starts], _times(table)[starts], user, ad,
-        padded(_column(table, "v").astype(float)), padded(_column(table, "ecpm").astype(float)),
-        mask, {name: padded(_column(table, name)) for name in log.extra})
+        _column(table, "impression_id")[starts],
+        _times(table)[starts],
+        user,
+        ad,
+        padded(_column(table, "v").astype(float)),
+        padded(_column(table, "ecpm").astype(float)),
+        mask,
+        {name: padded(_column(table, name)) for name in log.extra},
+    )

@@ -1,4 +1,5 @@
 """A costs table of the reader's own, checked row by row."""
+
 import json
 import math
 from pathlib import Path
@@ -17,6 +18,7 @@ Name = Annotated[str, Field(min_length=1)]
 
 class CostRow(pydantic.BaseModel):
     """A row of the costs table: a size on a machine. Further columns are kept as they are."""
+
     family: Literal["mlp", "twin_tower", "dlrm"]
     size_parameters: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2)]
     engine: Name
@@ -24,7 +26,7 @@ class CostRow(pydantic.BaseModel):
     machine: Name
     candidates: Annotated[int, Field(gt=0)]
     latency_limit_ms: Positive
-    qps: NotNegative       # of one machine at the limit; 0: cannot meet it
+    qps: NotNegative  # of one machine at the limit; 0: cannot meet it
     qps_low: NotNegative
     qps_high: NotNegative
     machines: Positive
@@ -41,7 +43,7 @@ def load_costs(path):
     further columns the file has. Two are added if it lacks them: `flops` of a user-ad pair,
     and `form`, which for an MLP is then taken to be the one with the cached first layer. Rows
     whose column `failure` gives a reason are left out: they were not measured
-    (`lib.serving.load.load_tests.measured`).
+    (`lib.serving.load.load_tests.load_test_task`).
     Raises: FileNotFoundError; ValueError naming the file, column and row (the first is 0) of
       the first bad value.
     """
@@ -51,8 +53,9 @@ def load_costs(path):
     table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     missing = [name for name in CostRow.model_fields if name not in table]
     if missing:
-        raise ValueError(f"{path}: column {missing[0]} is missing; "
-                         f"found {', '.join(table.columns)}")
+        raise ValueError(
+            f"{path}: column {missing[0]} is missing; found {', '.join(table.columns)}"
+        )
     if "failure" in table:
         table = table[table["failure"].fillna("") == ""].reset_index(drop=True)
     if table.empty:
@@ -64,17 +67,21 @@ def load_costs(path):
         except pydantic.ValidationError as error:
             first = error.errors()[0]
             column = first["loc"][0]
-            raise ValueError(f"{path}: column {column}, row {i}: {first['msg']}; "
-                             f"got {table[column][i]!r}") from None
+            raise ValueError(
+                f"{path}: column {column}, row {i}: {first['msg']}; got {table[column][i]!r}"
+            ) from None
         if not row.qps_low <= row.qps <= row.qps_high:
-            raise ValueError(f"{path}: column qps, row {i}: must lie in qps_low .. qps_high; "
-                             f"got {row.qps} in {row.qps_low} .. {row.qps_high}")
+            raise ValueError(
+                f"{path}: column qps, row {i}: must lie in qps_low .. qps_high; "
+                f"got {row.qps} in {row.qps_low} .. {row.qps_high}"
+            )
     if "form" not in table:
         table["form"] = table["family"].replace({"mlp": "first_layer_optimised"})
     if "flops" not in table:
-        table["flops"] = [matrix_flops(size, family) if family != "dlrm" else math.nan for
-                          size, family in zip(table["size_parameters"], table["family"],
-                                              strict=True)]
+        table["flops"] = [
+            matrix_flops(size, family) if family != "dlrm" else math.nan
+            for size, family in zip(table["size_parameters"], table["family"], strict=True)
+        ]
     return table
 
 

@@ -4,6 +4,7 @@ Impressions are worked off in blocks that stay in the processor's cache, turned 
 lie on the first axis: each step then runs along memory, over the impressions. Every two
 ads of an impression are compared once, and all metrics share the result.
 """
+
 import math
 from functools import cached_property
 
@@ -101,8 +102,14 @@ def over_blocks(name, metric, mask, cuts=(), **arrays):
         rows = slice(first, first + step)
         real = _columns(mask, rows, bool)
         columns = {key: _columns(value, rows, float) for key, value in arrays.items()}
-        _check(name, columns, real, lambda row, ad, first=first: tuple(
-            int(i) for i in (*np.unravel_index(first + row, lead), ad)))
+        _check(
+            name,
+            columns,
+            real,
+            lambda row, ad, first=first: tuple(
+                int(i) for i in (*np.unravel_index(first + row, lead), ad)
+            ),
+        )
         out.append(metric(Block(real, **columns)))
     out = np.concatenate(out, axis=-1)
     return out.reshape((*out.shape[:-1], *lead))
@@ -117,8 +124,10 @@ def _check(name, columns, real, where):
     """Refuses what no metric can take; sets padded ads, which may hold anything, to 0."""
     filled = real.any(axis=0)
     if not filled.all():
-        raise ValueError(f"{name}: every impression needs a real ad; "
-                         f"the one at {where(np.argmin(filled), 0)[:-1]} has none")
+        raise ValueError(
+            f"{name}: every impression needs a real ad; "
+            f"the one at {where(np.argmin(filled), 0)[:-1]} has none"
+        )
     for key, values in columns.items():
         bad = np.isnan(values) & real
         if bad.any():

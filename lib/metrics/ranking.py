@@ -10,6 +10,7 @@ averages the defined ones and says how many were not. `evaluate` takes them all,
 comparing each pair of ads once. Impressions are worked off in blocks: beyond
 arguments and results, memory does not grow with their number.
 """
+
 import dataclasses
 
 import numpy as np
@@ -34,19 +35,26 @@ def r_over_r_star(scores, v, ecpm, m, mask=None):
     >>> r_over_r_star([3, 2, 1], [3, 1, 2], [10, 0, 20], m=2).round(3)
     np.float64(0.333)
     """
-    return _ratio(*captured(scores, v, ecpm, m, mask))[()]
+    return _ratio(*captured_ecpm(scores, v, ecpm, m, mask))[()]
 
 
-def captured(scores, v, ecpm, m, mask=None):
+def captured_ecpm(scores, v, ecpm, m, mask=None):
     """Numerator and denominator of Eq 5: eCPM of the model's and of the true top m.
 
     Their sums over impressions give R/R* weighted by money instead of by impression.
 
-    >>> [float(total) for total in captured([3, 2, 1], [3, 1, 2], [10, 0, 20], m=2)]
+    >>> [float(total) for total in captured_ecpm([3, 2, 1], [3, 1, 2], [10, 0, 20], m=2)]
     [10.0, 30.0]
     """
-    return over_blocks("r_over_r_star", lambda block: _captured(block, m), mask, {"m": m},
-                        scores=scores, v=v, ecpm=ecpm)
+    return over_blocks(
+        "r_over_r_star",
+        lambda block: _captured(block, m),
+        mask,
+        {"m": m},
+        scores=scores,
+        v=v,
+        ecpm=ecpm,
+    )
 
 
 def ndcg(scores, v, mask=None, *, gain="exponential"):
@@ -94,8 +102,9 @@ def recall(scores, v, m, k, mask=None):
     >>> recall([3, 2, 1], [3, 1, 2], m=2, k=2)
     np.float64(0.5)
     """
-    return over_blocks("recall", lambda block: _recall(block, m, k), mask, {"m": m, "k": k},
-                        scores=scores, v=v)[()]
+    return over_blocks(
+        "recall", lambda block: _recall(block, m, k), mask, {"m": m, "k": k}, scores=scores, v=v
+    )[()]
 
 
 def joint_recall(scores, v, ecpm, m, q, k, mask=None):
@@ -119,8 +128,15 @@ def joint_recall(scores, v, ecpm, m, q, k, mask=None):
     >>> joint_recall([4, 3, 2, 1], [4, 1, 2, 3], [30, 10, 40, 20], m=3, q=1, k=1)
     np.float64(0.0)
     """
-    return over_blocks("joint_recall", lambda block: _joint_recall(block, m, q, k), mask,
-                        {"m": m, "q": q, "k": k}, scores=scores, v=v, ecpm=ecpm)[()]
+    return over_blocks(
+        "joint_recall",
+        lambda block: _joint_recall(block, m, q, k),
+        mask,
+        {"m": m, "q": q, "k": k},
+        scores=scores,
+        v=v,
+        ecpm=ecpm,
+    )[()]
 
 
 def opa(scores, v, mask=None):
@@ -134,12 +150,12 @@ def opa(scores, v, mask=None):
     return over_blocks("opa", _opa, mask, scores=scores, v=v)[()]
 
 
-def places(scores, v, mask=None):
+def ranks(scores, v, mask=None):
     """Place of every ad when sorted by score, 0 for the best, [..., n] int.
 
     Equal scores: the lower `v` comes first, then the earlier ad. Padded ads come last.
 
-    >>> places([0.5, 0.5, 0.9], [2, 1, 1]).tolist()
+    >>> ranks([0.5, 0.5, 0.9], [2, 1, 1]).tolist()
     [2, 1, 0]
     """
     out = over_blocks("places", lambda block: block.place_by_scores_v, mask, scores=scores, v=v)
@@ -170,32 +186,46 @@ def mean(values):
     return Mean(float(defined.mean()), float(spread), values.size, values.size - defined.size)
 
 
-def every(scores, v, ecpm, m, k, mask=None):
+def per_impression(scores, v, ecpm, m, k, mask=None):
     """All metrics of every impression, name -> [impressions], NaN where undefined.
 
     The cascade of `joint_recall` ends with m ads, of twice as many that the model passes on.
-    The mean of `r_over_r_star_by_money` is the ratio of the sums of Eq 5's two parts
-    (`linearised`). `money` is Eq 5's numerator.
+    The mean of `revenue_weighted_r_over_r_star` is the ratio of the sums of Eq 5's two parts
+    (`ratio_influence_values`). `money` is Eq 5's numerator.
     """
+
     def of(block):
         wide = min(2 * m, len(block.real))
-        return np.stack([*_captured(block, m), _ndcg(block), _revenue_ndcg(block),
-                         _recall(block, m, k), _joint_recall(block, wide, m, k), _opa(block)])
+        return np.stack(
+            [
+                *_captured(block, m),
+                _ndcg(block),
+                _revenue_ndcg(block),
+                _recall(block, m, k),
+                _joint_recall(block, wide, m, k),
+                _opa(block),
+            ]
+        )
 
-    r, r_star, *rest = over_blocks("every", of, mask, {"m": m, "k": k}, scores=scores, v=v,
-                                   ecpm=ecpm)
+    r, r_star, *rest = over_blocks(
+        "every", of, mask, {"m": m, "k": k}, scores=scores, v=v, ecpm=ecpm
+    )
     names = "ndcg", "revenue_ndcg", "recall", "joint_recall", "opa"
-    return {"r_over_r_star": _ratio(r, r_star), **dict(zip(names, rest)),
-            "r_over_r_star_by_money": linearised(r, r_star), "money": r}
+    return {
+        "r_over_r_star": _ratio(r, r_star),
+        **dict(zip(names, rest)),
+        "revenue_weighted_r_over_r_star": ratio_influence_values(r, r_star),
+        "money": r,
+    }
 
 
-def linearised(part, whole):
+def ratio_influence_values(part, whole):
     """Values whose mean is sum(part) / sum(whole), and its standard error that ratio's.
 
     Args:
       part, whole: [impressions]; NaN for all where `whole` is 0 everywhere.
 
-    >>> linearised(np.array([1.0, 3.0]), np.array([2.0, 2.0])).tolist()
+    >>> ratio_influence_values(np.array([1.0, 3.0]), np.array([2.0, 2.0])).tolist()
     [0.5, 1.5]
     """
     mean = whole.mean() if whole.size else 0.0
@@ -204,8 +234,8 @@ def linearised(part, whole):
 
 
 def evaluate(scores, v, ecpm, m, k, mask=None):
-    """All metrics of one model on one set of impressions, name -> Mean; see `every`."""
-    values = every(scores, v, ecpm, m, k, mask)
+    """All metrics of one model on one set of impressions, name -> Mean; see `per_impression`."""
+    values = per_impression(scores, v, ecpm, m, k, mask)
     return {name: mean(value) for name, value in values.items() if name != "money"}
 
 
@@ -213,8 +243,12 @@ def evaluate(scores, v, ecpm, m, k, mask=None):
 
 
 def _captured(block, m):
-    return np.stack([_dot(block.ecpm.values, place < m)
-                     for place in (block.place_by_scores_ecpm, block.place_by_v)])
+    return np.stack(
+        [
+            _dot(block.ecpm.values, place < m)
+            for place in (block.place_by_scores_ecpm, block.place_by_v)
+        ]
+    )
 
 
 def _ndcg(block, gain="exponential"):
@@ -227,14 +261,14 @@ def _ndcg(block, gain="exponential"):
         gains = _half_to_the(highest - v) - np.exp2(-highest)
     else:
         gains = v
-    return _ratio(_discounted(gains, block.place_by_scores_v),
-                  _discounted(gains, block.place_by_v))
+    return _ratio(_discounted(gains, block.place_by_scores_v), _discounted(gains, block.place_by_v))
 
 
 def _revenue_ndcg(block):
     ecpm = block.ecpm.values
-    return _ratio(_discounted(ecpm, block.place_by_scores_ecpm),
-                  _discounted(ecpm, block.place_by_v))
+    return _ratio(
+        _discounted(ecpm, block.place_by_scores_ecpm), _discounted(ecpm, block.place_by_v)
+    )
 
 
 def _recall(block, m, k):

@@ -1,10 +1,10 @@
 """Models of one user-ad pair's score: size parameters -> model -> FLOPs.
 
-    size_parameters   what they must be, without Keras
-    flop_count        FLOPs of a size, of a model, of a graph
-    layers            batch norm, linear, PReLU; the split first layer
-    mlp_model, twin_tower_model
-    scorer            from a log's features to an impression's scores
+size_parameters   what they must be, without Keras
+flop_count        FLOPs of a size, of a model, of a graph
+layers            batch norm, linear, PReLU; the split first layer
+mlp_model, twin_tower_model
+scorer            from a log's features to an impression's scores
 """
 
 import lazy_loader

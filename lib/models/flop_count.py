@@ -3,6 +3,7 @@
 `matrix_flops` and `flops` count what a user-ad pair stands for; `graph_flops` what a machine really
 does for one run, whatever form the graph has.
 """
+
 import math
 
 import numpy as np
@@ -24,8 +25,9 @@ def matrix_flops(size_parameters, family="mlp"):
     if family == "mlp":
         return 2 * products.sum(axis=-1)
     if family == "twin_tower":
-        return 2 * (products[..., 0] + 2 * products[..., 1:].sum(axis=-1)
-                    + size_parameters[..., -1])
+        return 2 * (
+            products[..., 0] + 2 * products[..., 1:].sum(axis=-1) + size_parameters[..., -1]
+        )
     raise ValueError(f"matrix_flops: family must be 'mlp' or 'twin_tower'; got {family!r}")
 
 
@@ -93,8 +95,19 @@ def graph_flops(model, candidates, requests=1):
     return count
 
 
-_NOT_COUNTED = {"Conv", "ConvTranspose", "Einsum", "GRU", "LSTM", "RNN", "MatMulInteger",
-                "QLinearMatMul", "If", "Loop", "Scan"}
+_NOT_COUNTED = {
+    "Conv",
+    "ConvTranspose",
+    "Einsum",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "MatMulInteger",
+    "QLinearMatMul",
+    "If",
+    "Loop",
+    "Scan",
+}
 
 
 def _with_counts(model, candidates, requests):

@@ -3,6 +3,7 @@
 The first layer is linear in its input, so it splits into the user's part and the ad's part, which
 are computed once an impression and once an ad and then added ("first-layer optimization").
 """
+
 import keras
 import numpy as np
 from keras import layers
@@ -48,8 +49,9 @@ class FirstLayer(layers.Layer):
         return self.ad_linear(self.ad_norm(ad, training=training, mask=real))
 
     def call(self, user, ad, training=False, real=None):
-        return (self.user_part(user, training=training)[..., None, :]
-                + self.ad_part(ad, training=training, real=real))
+        return self.user_part(user, training=training)[..., None, :] + self.ad_part(
+            ad, training=training, real=real
+        )
 
 
 class HiddenLayer(layers.Layer):
@@ -66,12 +68,16 @@ class HiddenLayer(layers.Layer):
 
 def check_user_width(user_width, inputs, least=0):
     if not least <= user_width < inputs:
-        raise ValueError(f"user_width must lie in {least}..{inputs - 1}, the input having "
-                         f"{inputs} places; got {user_width}")
+        raise ValueError(
+            f"user_width must lie in {least}..{inputs - 1}, the input having "
+            f"{inputs} places; got {user_width}"
+        )
 
 
 def dummy_input(size_parameters, user_width):
     if not user_width:
         return np.zeros((1, size_parameters[0]), np.float32)
-    return [np.zeros((1, user_width), np.float32),
-            np.zeros((1, 1, size_parameters[0] - user_width), np.float32)]
+    return [
+        np.zeros((1, user_width), np.float32),
+        np.zeros((1, 1, size_parameters[0] - user_width), np.float32),
+    ]

@@ -4,6 +4,7 @@ Size parameters are [a_0, a_1, ..., a_L]: the width of the input, of each hidden
 output. A hidden layer is batch norm, linear, PReLU; the output is linear; linear maps start from
 He's normal distribution. A model with `user_width` is written with a split first layer.
 """
+
 import keras
 from keras import ops
 
@@ -39,16 +40,20 @@ class MLP(keras.Model):
         sizes = check_size_parameters(size_parameters, "mlp")
         check_user_width(user_width, sizes[0])
         if user_width and len(sizes) < 3:
-            raise ValueError("an mlp with user_width splits its first hidden layer; size "
-                             f"parameters {list(sizes)} have none")
+            raise ValueError(
+                "an mlp with user_width splits its first hidden layer; size "
+                f"parameters {list(sizes)} have none"
+            )
         self.size_parameters, self.user_width, self.seed = sizes, user_width, seed
         hidden = list(zip(sizes[1:-1], sizes[:-2]))
         if user_width:
             self.first = FirstLayer(sizes[1], user_width, sizes[0] - user_width, seed)
             self.first_activation = prelu()
             hidden = hidden[1:]
-        self.hidden = [HiddenLayer(units, fan_in, seed + 10 + i, f"hidden_{i}")
-                       for i, (units, fan_in) in enumerate(hidden)]
+        self.hidden = [
+            HiddenLayer(units, fan_in, seed + 10 + i, f"hidden_{i}")
+            for i, (units, fan_in) in enumerate(hidden)
+        ]
         self.score = linear(1, sizes[-2], seed + 2)
 
     def call(self, inputs, training=False, real=None):
@@ -69,5 +74,8 @@ class MLP(keras.Model):
         return self.score(x)
 
     def get_config(self):
-        return {"size_parameters": list(self.size_parameters), "user_width": self.user_width,
-                "seed": self.seed}
+        return {
+            "size_parameters": list(self.size_parameters),
+            "user_width": self.user_width,
+            "seed": self.seed,
+        }

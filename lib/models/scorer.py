@@ -1,4 +1,5 @@
 """From the features of a log to the scores of an impression's ads."""
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -28,7 +29,8 @@ class Scorer(keras.Model):
         sides = features.width("user"), features.width("ad")
         self.size_parameters = check_size_parameters((sum(sides), *hidden), family)
         self.head = {"mlp": MLP, "twin_tower": TwinTower}[family](
-            self.size_parameters, sides[0], seed)
+            self.size_parameters, sides[0], seed
+        )
         # Features of one width share a table: one lookup a side instead of one a
         # feature, which is most of a small model's step.
         self.first_row, rows = {}, {}
@@ -39,9 +41,13 @@ class Scorer(keras.Model):
                 rows[feature.width] = self.first_row[feature.name] + feature.buckets + 1
         self.tables = {
             width: layers.Embedding(
-                count, width, name=f"embed_{width}",
-                embeddings_initializer=keras.initializers.RandomNormal(stddev=0.05, seed=seed + i))
-            for i, (width, count) in enumerate(rows.items(), 1000)}
+                count,
+                width,
+                name=f"embed_{width}",
+                embeddings_initializer=keras.initializers.RandomNormal(stddev=0.05, seed=seed + i),
+            )
+            for i, (width, count) in enumerate(rows.items(), 1000)
+        }
         self(_dummy_features(features))
 
     def embed(self, side, values):
@@ -66,8 +72,10 @@ class Scorer(keras.Model):
         # Split, not sliced: a slice's gradient is an array of the whole's size, for each slice.
         vectors, ends = table(rows), np.cumsum([x.shape[-1] for x in ids[:-1]], dtype=int).tolist()
         parts = ops.split(vectors, ends, axis=-2) if ends else [vectors]
-        return [_mean(part, x > 0) if f.length else ops.squeeze(part, axis=-2)
-                for f, x, part in zip(features, ids, parts)]
+        return [
+            _mean(part, x > 0) if f.length else ops.squeeze(part, axis=-2)
+            for f, x, part in zip(features, ids, parts)
+        ]
 
     def call(self, inputs, training=False):
         pair = [self.embed("user", inputs["user"]), self.embed("ad", inputs["ad"])]
@@ -88,6 +96,8 @@ def _dummy_features(features):
             return np.zeros(lead, np.int32)
         return np.zeros((*lead, feature.width) if feature.width > 1 else lead, np.float32)
 
-    return {"user": {f.name: one(f, 1) for f in features.side("user")},
-            "ad": {f.name: one(f, 1, 1) for f in features.side("ad")},
-            "mask": np.ones((1, 1), bool)}
+    return {
+        "user": {f.name: one(f, 1) for f in features.side("user")},
+        "ad": {f.name: one(f, 1, 1) for f in features.side("ad")},
+        "mask": np.ones((1, 1), bool),
+    }

@@ -1,4 +1,5 @@
 """Size parameters [a_0, a_1, ..., a_L]: what they must be to describe a model, without Keras."""
+
 import numpy as np
 
 FAMILIES = ("mlp", "twin_tower")
@@ -16,6 +17,8 @@ def check_size_parameters(size_parameters, family="mlp"):
     whole = all(isinstance(a, (int, np.integer)) and a >= 1 for a in sizes)
     if len(sizes) < 2 or not whole or (family == "mlp" and sizes[-1] != 1):
         end = ", the last of them 1" if family == "mlp" else ""
-        raise ValueError(f"size parameters of a {family} must be two or more whole numbers "
-                         f">= 1{end}; got {list(sizes)}")
+        raise ValueError(
+            f"size parameters of a {family} must be two or more whole numbers "
+            f">= 1{end}; got {list(sizes)}"
+        )
     return tuple(int(a) for a in sizes)

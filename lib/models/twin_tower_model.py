@@ -1,4 +1,5 @@
 """The Matching stage's model: a tower for each side and an inner product (appendix A)."""
+
 import itertools
 
 import keras
@@ -37,8 +38,10 @@ class TwinTower(keras.Model):
         self.ad_tower = self._tower("ad", (sizes[0] - user_width, *sizes[1:]), seed + 100)
 
     def _tower(self, side, widths, seed):
-        hidden = [HiddenLayer(units, fan_in, seed + i, f"{side}_hidden_{i}")
-                  for i, (fan_in, units) in enumerate(itertools.pairwise(widths[:-1]))]
+        hidden = [
+            HiddenLayer(units, fan_in, seed + i, f"{side}_hidden_{i}")
+            for i, (fan_in, units) in enumerate(itertools.pairwise(widths[:-1]))
+        ]
         return [*hidden, linear(widths[-1], widths[-2], seed + 50)]
 
     def user_vector(self, user, training=False):
@@ -63,5 +66,8 @@ class TwinTower(keras.Model):
         return ops.sum(user * self.ad_vector(ad, training, real), axis=-1, keepdims=True)
 
     def get_config(self):
-        return {"size_parameters": list(self.size_parameters), "user_width": self.user_width,
-                "seed": self.seed}
+        return {
+            "size_parameters": list(self.size_parameters),
+            "user_width": self.user_width,
+            "seed": self.seed,
+        }

@@ -1,5 +1,5 @@
 """What notebooks show and leave behind.
 
-    report  tables, figures, claims and summary.json
-    plots   the figures' common look
+report  tables, figures, claims and summary.json
+plots   the figures' common look
 """

@@ -1,4 +1,5 @@
 """The figures' common look: direct labels, intervals, colours that all readers can tell apart."""
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import ticker
@@ -6,34 +7,70 @@ from scipy.optimize import isotonic_regression
 
 # Okabe and Ito 2008.
 BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
-COLOURS = {"mlp": BLUE, "twin_tower": RED, "dlrm": GREEN,
-           "r_over_r_star": BLUE, "ndcg": GREEN, "recall": ORANGE, "opa": PINK,
-           "revenue_ndcg": SKY, "joint_recall": RED, "r_over_r_star_by_money": GREY,
-           "r_over_r_star_whole": "black"}
-NAMES = {"mlp": "MLP", "twin_tower": "twin tower", "r_over_r_star": "R/R*", "ndcg": "NDCG",
-         "recall": "Recall", "opa": "OPA", "revenue_ndcg": "revenue NDCG",
-         "joint_recall": "joint Recall", "r_over_r_star_by_money": "R/R* by money",
-         "r_over_r_star_whole": "R/R* of whole lists"}
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#666666",
+)
+COLOURS = {
+    "mlp": BLUE,
+    "twin_tower": RED,
+    "dlrm": GREEN,
+    "r_over_r_star": BLUE,
+    "ndcg": GREEN,
+    "recall": ORANGE,
+    "opa": PINK,
+    "revenue_ndcg": SKY,
+    "joint_recall": RED,
+    "revenue_weighted_r_over_r_star": GREY,
+    "r_over_r_star_full": "black",
+}
+NAMES = {
+    "mlp": "MLP",
+    "twin_tower": "twin tower",
+    "r_over_r_star": "R/R*",
+    "ndcg": "NDCG",
+    "recall": "Recall",
+    "opa": "OPA",
+    "revenue_ndcg": "revenue NDCG",
+    "joint_recall": "joint Recall",
+    "revenue_weighted_r_over_r_star": "R/R* by money",
+    "r_over_r_star_full": "R/R* of whole lists",
+}
 
 
 def use_style():
     """Set Matplotlib's defaults; called once a notebook."""
-    plt.rcParams.update({
-        "figure.figsize": (7.0, 4.2), "figure.dpi": 110, "figure.constrained_layout.use": True,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-        "grid.alpha": 0.25, "axes.titlelocation": "left", "axes.titlesize": "medium",
-        "axes.labelsize": "medium", "font.size": 10, "legend.frameon": False,
-        # Text of an SVG or PNG does not change between runs.
-        "svg.hashsalt": "lib"})
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7.0, 4.2),
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "axes.titlelocation": "left",
+            "axes.titlesize": "medium",
+            "axes.labelsize": "medium",
+            "font.size": 10,
+            "legend.frameon": False,
+            # Text of an SVG or PNG does not change between runs.
+            "svg.hashsalt": "lib",
+        }
+    )
 
 
 def panels(count, width=3.6, height=3.2, columns=None):
     """A row (or rows) of axes, flat."""
     columns = columns or count
     rows = -(-count // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows),
-                                squeeze=False)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), squeeze=False
+    )
     return figure, axes.ravel()
 
 
@@ -47,10 +84,18 @@ def band(ax, x, mean, low, high, colour, label=None):
 
 def at_end(ax, x, y, text, colour, dx=5, dy=0, **kwargs):
     """A label beside a point, in the colour of what it names."""
-    ax.annotate(text, (x, y), (dx, dy), textcoords="offset points", color=colour,
-                va="center", fontsize="small", annotation_clip=False,
-                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
-                **kwargs)
+    ax.annotate(
+        text,
+        (x, y),
+        (dx, dy),
+        textcoords="offset points",
+        color=colour,
+        va="center",
+        fontsize="small",
+        annotation_clip=False,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
+        **kwargs,
+    )
 
 
 def at_ends(ax, x, labels, gap=11):
@@ -68,8 +113,9 @@ def at_ends(ax, x, labels, gap=11):
 
 def with_errors(ax, x, y, y_error=None, x_error=None, colour=BLUE, **kwargs):
     """Points with one standard error on either axis."""
-    ax.errorbar(x, y, yerr=y_error, xerr=x_error, fmt="o", ms=4, color=colour,
-                elinewidth=0.8, **kwargs)
+    ax.errorbar(
+        x, y, yerr=y_error, xerr=x_error, fmt="o", ms=4, color=colour, elinewidth=0.8, **kwargs
+    )
 
 
 def forest(ax, values, lows, highs, labels, colour=BLUE):

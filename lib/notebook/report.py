@@ -8,6 +8,7 @@ it can be held against something: the published value. Its verdict is computed, 
   does not hold     the contrary: a result like any other, and said
   cannot be tested  nothing here could decide it, or the run found no finite number
 """
+
 import dataclasses
 import json
 import numbers
@@ -72,8 +73,9 @@ class Report:
         self.values |= {name: _plain(value) for name, value in values.items()}
         display(Markdown(f"**Answer.** {answer}"))
 
-    def claim(self, name, value=None, *, interval=None, published=None, tolerance=None,
-              holds=None, source):
+    def claim(
+        self, name, value=None, *, interval=None, published=None, tolerance=None, holds=None, source
+    ):
         """Add a claim; its verdict follows from the numbers.
 
         Args:
@@ -90,15 +92,30 @@ class Report:
             verdict = _verdict(value, interval, published, tolerance, holds)
         except ValueError as error:
             raise ValueError(f"claim {name!r}: {error}") from None
-        self.claims.append(Claim(name, _plain(value), _plain(interval), _plain(published),
-                                 source, _plain(tolerance), verdict))
+        self.claims.append(
+            Claim(
+                name,
+                _plain(value),
+                _plain(interval),
+                _plain(published),
+                source,
+                _plain(tolerance),
+                verdict,
+            )
+        )
         return self.claims[-1]
 
     def write(self):
         """Write summary.json and return the claims as a table to show."""
-        write_json(self.output / "summary.json", {
-            "notebook": self.notebook, "answer": self.answer, "values": self.values,
-            "claims": [dataclasses.asdict(claim) for claim in self.claims]})
+        write_json(
+            self.output / "summary.json",
+            {
+                "notebook": self.notebook,
+                "answer": self.answer,
+                "values": self.values,
+                "claims": [dataclasses.asdict(claim) for claim in self.claims],
+            },
+        )
         table = pd.DataFrame([dataclasses.asdict(claim) for claim in self.claims], dtype=object)
         return table.fillna("")
 
@@ -109,8 +126,9 @@ def _verdict(value, interval, published, tolerance, holds):
     if holds is not None:
         raise ValueError("give published or holds, not both")
     if interval is None and (value is None or tolerance is None):
-        raise ValueError("a published value needs an interval, or a value and its tolerance, to be "
-                         "held against")
+        raise ValueError(
+            "a published value needs an interval, or a value and its tolerance, to be held against"
+        )
     found = [x for x in (value, *(interval or ())) if x is not None]
     if not np.isfinite(found).all():
         return "cannot be tested"

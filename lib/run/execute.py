@@ -1,4 +1,5 @@
 """Run notebooks and keep what is reproducible of them."""
+
 import contextlib
 import copy
 import os
@@ -83,14 +84,22 @@ def _papermill(job, unfinished):
     with contextlib.chdir(places.root()):
         try:
             return papermill.execute_notebook(
-                copy.deepcopy(job.notebook), target, parameters=job.given,
-                kernel_name="python3", language="python", kernel_manager_class=ThisPython,
-                record_timing=False, coalesce_streams=True,
-                progress_bar={"desc": job.stem, "leave": False})
+                copy.deepcopy(job.notebook),
+                target,
+                parameters=job.given,
+                kernel_name="python3",
+                language="python",
+                kernel_manager_class=ThisPython,
+                record_timing=False,
+                coalesce_streams=True,
+                progress_bar={"desc": job.stem, "leave": False},
+            )
         except PapermillExecutionError as error:
             first = error.source.strip().split("\n")[0]
-            reason = (f"In [{error.exec_count}], which begins {first!r}, failed: "
-                      f"{error.ename}: {error.evalue}")
+            reason = (
+                f"In [{error.exec_count}], which begins {first!r}, failed: "
+                f"{error.ename}: {error.evalue}"
+            )
         except DeadKernelError:
             reason = "its kernel died (out of memory?)"
     raise NotebookError(f"{job.stem}: {reason}\nThe notebook up to there: {target}")
@@ -115,6 +124,7 @@ def tidied(executed, source):
 
 def _without_places(output):
     """Shorten this machine's paths in an output's texts (a warning's, as a rule)."""
+
     def shorten(text):
         for place in (places.root(), places.REPOSITORY, Path(sys.prefix)):
             text = text.replace(f"{place}{os.sep}", "")

@@ -3,6 +3,7 @@
 papermill only warns of a name that a notebook does not declare, and YAML reads
 1e-3 as text; both are refused here, before a kernel starts.
 """
+
 import ast
 import contextlib
 from pathlib import Path
@@ -33,7 +34,8 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} is given twice", key.start_mark)
+                    None, None, f"{key.value!r} is given twice", key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -77,8 +79,7 @@ def declared(notebook, *, source):
     Raises ValueError unless there is exactly one such cell, holding nothing but
     `name = literal` lines.
     """
-    cells = [cell for cell in notebook["cells"]
-             if "parameters" in cell["metadata"].get("tags", [])]
+    cells = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
     if len(cells) != 1:
         raise ValueError(f"{source}: expected one cell tagged 'parameters'; found {len(cells)}")
     try:
@@ -102,8 +103,10 @@ def _assignment(line, source):
                 default = ast.literal_eval(value)
                 if default is None or isinstance(default, bool | int | float | str | list | dict):
                     return name, default
-    raise ValueError(f"{source}: the parameters cell holds {text!r}; expected NAME = a number, "
-                     "a text, True, False, None, a list or a dictionary, written out")
+    raise ValueError(
+        f"{source}: the parameters cell holds {text!r}; expected NAME = a number, "
+        "a text, True, False, None, a list or a dictionary, written out"
+    )
 
 
 def _kind(default):
@@ -153,16 +156,18 @@ def check_parameters(given, defaults, *, source):
     values = dict(defaults)
     for name, value in given.items():
         if name not in defaults:
-            raise ValueError(f"{source}: unknown parameter {name!r}; "
-                             f"the notebook takes {', '.join(defaults)}")
+            raise ValueError(
+                f"{source}: unknown parameter {name!r}; the notebook takes {', '.join(defaults)}"
+            )
         values[name] = _checked(name, value, _kind(defaults[name]), source)
     return values
 
 
 def _checked(name, value, kind, source):
     if kind is Any and _is_number(value):
-        raise TypeError(f"{source}: {name} is the text {value!r}; expected a number "
-                        f"{HINTS['float_type']}")
+        raise TypeError(
+            f"{source}: {name} is the text {value!r}; expected a number {HINTS['float_type']}"
+        )
     try:
         return TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(value)
     except ValidationError as error:

@@ -1,4 +1,5 @@
 """Where relative paths start, here and in parameters: at `root()`."""
+
 import os
 from pathlib import Path
 

@@ -1,4 +1,5 @@
 """A run: which notebooks, in which order, with which parameters."""
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,21 +47,30 @@ def plan(names=(), profile="quick", overrides=None):
     Raises ValueError or TypeError for anything that a notebook does not declare.
     """
     overrides = dict(overrides or {})
-    notebooks = {path.stem: path for path in sorted((places.REPOSITORY / "notebooks").glob("*.ipynb"))}
+    notebooks = {
+        path.stem: path for path in sorted((places.REPOSITORY / "notebooks").glob("*.ipynb"))
+    }
     files = _profile_files(profile, notebooks)
     chosen = [_chosen(name, notebooks, files, profile) for name in names] or list(files)
-    jobs = [_job(notebooks[stem], files[stem], overrides, tuple(files)[:place])
-            for place, stem in enumerate(files) if stem in chosen]
+    jobs = [
+        _job(notebooks[stem], files[stem], overrides, tuple(files)[:place])
+        for place, stem in enumerate(files)
+        if stem in chosen
+    ]
     unused = [name for name in overrides if not any(name in job.values for job in jobs)]
     if unused:
-        raise ValueError(f"-p {unused[0]}: no notebook of this run declares it; they are "
-                         f"{', '.join(job.stem for job in jobs)}")
+        raise ValueError(
+            f"-p {unused[0]}: no notebook of this run declares it; they are "
+            f"{', '.join(job.stem for job in jobs)}"
+        )
     by_output = {}
     for job in jobs:
         other = by_output.setdefault(job.output, job)
         if other is not job:
-            raise ValueError(f"{other.stem} and {job.stem} have the same output "
-                             f"{job.values['output']!r}; expected a folder for each")
+            raise ValueError(
+                f"{other.stem} and {job.stem} have the same output "
+                f"{job.values['output']!r}; expected a folder for each"
+            )
     return jobs
 
 
@@ -75,8 +85,10 @@ def _profile_files(profile, notebooks):
         raise ValueError(f"params/{profile}: expected NOTEBOOK.yaml files; found none")
     for file in files:
         if file.suffix == ".yml" or file.stem not in notebooks:
-            raise ValueError(f"{places.shown(file)}: belongs to no notebook; expected one of "
-                             f"{', '.join(f'{stem}.yaml' for stem in notebooks)}")
+            raise ValueError(
+                f"{places.shown(file)}: belongs to no notebook; expected one of "
+                f"{', '.join(f'{stem}.yaml' for stem in notebooks)}"
+            )
     return {file.stem: file for file in files}
 
 
@@ -85,11 +97,14 @@ def _chosen(name, notebooks, files, profile):
     stem = Path(name).stem if name.endswith(".ipynb") else name
     matches = [known for known in notebooks if stem in (known, known.split("_")[0])]
     if len(matches) != 1:
-        raise ValueError(f"{name}: expected one notebook of {', '.join(notebooks)}; "
-                         f"found {', '.join(matches) or 'none'}")
+        raise ValueError(
+            f"{name}: expected one notebook of {', '.join(notebooks)}; "
+            f"found {', '.join(matches) or 'none'}"
+        )
     if matches[0] not in files:
-        raise ValueError(f"{matches[0]}: the profile {profile} has no "
-                         f"params/{profile}/{matches[0]}.yaml")
+        raise ValueError(
+            f"{matches[0]}: the profile {profile} has no params/{profile}/{matches[0]}.yaml"
+        )
     return matches[0]
 
 

@@ -1,4 +1,5 @@
 """What a finished notebook depended on, so that it is run again only if that changed."""
+
 import contextlib
 import hashlib
 import json
@@ -51,8 +52,11 @@ def _texts(value):
 def is_finished(job):
     """Whether the notebook's last run ended well, left all its files, and still holds."""
     record = _record(job.folder, job.stem)
-    return (record.get("stamp") == stamp(job) and job.executed.is_file()
-            and record["sizes"].items() <= _sizes(job.output).items())
+    return (
+        record.get("stamp") == stamp(job)
+        and job.executed.is_file()
+        and record["sizes"].items() <= _sizes(job.output).items()
+    )
 
 
 def forget(job):
@@ -62,8 +66,10 @@ def forget(job):
 
 def remember(job, started_from):
     """Record that a notebook finished; `started_from` is its stamp when it began."""
-    write_json(_record_path(job.folder, job.stem),
-               {"stamp": started_from, "run": time.time_ns(), "sizes": _sizes(job.output)})
+    write_json(
+        _record_path(job.folder, job.stem),
+        {"stamp": started_from, "run": time.time_ns(), "sizes": _sizes(job.output)},
+    )
 
 
 def _record(folder, stem):
@@ -79,5 +85,8 @@ def _record_path(folder, stem):
 
 
 def _sizes(folder):
-    return {str(path.relative_to(folder)): path.stat().st_size
-            for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

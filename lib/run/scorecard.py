@@ -1,4 +1,5 @@
 """The scorecard: what the notebooks of a profile claim, in one table."""
+
 import json
 
 from lib.infra.files import replacing
@@ -8,14 +9,26 @@ from lib.run import places
 def write_scorecard(profile):
     """Gather the claims of all notebooks of a profile in outputs/PROFILE/scorecard.md."""
     folder = places.root() / "outputs" / profile
-    lines = ["# Scorecard", "", f"What the notebooks claim in the profile `{profile}`.", "",
-             "| notebook | claim | value | interval | published | source | verdict |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "# Scorecard",
+        "",
+        f"What the notebooks claim in the profile `{profile}`.",
+        "",
+        "| notebook | claim | value | interval | published | source | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for path in sorted(folder.glob("*/summary.json")):
         summary = json.loads(path.read_text())
         for claim in summary["claims"]:
-            cells = [summary["notebook"], claim["name"], claim["value"], claim["interval"],
-                     claim["published"], claim["source"], claim["verdict"]]
+            cells = [
+                summary["notebook"],
+                claim["name"],
+                claim["value"],
+                claim["interval"],
+                claim["published"],
+                claim["source"],
+                claim["verdict"],
+            ]
             lines.append(f"| {' | '.join(map(_cell, cells))} |")
     with replacing(folder / "scorecard.md") as temporary:
         temporary.write_text("\n".join(lines) + "\n")

@@ -8,6 +8,7 @@ some blocks have gone by, so that selecting costs little beside reading the vect
 
 Equal scores are ordered by the index of their ad, lowest first.
 """
+
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -21,7 +22,8 @@ from lib.infra import machine
 
 class TopK(NamedTuple):
     """The best ads of each user, best first."""
-    ads: np.ndarray     # [users, k] rows of the corpus
+
+    ads: np.ndarray  # [users, k] rows of the corpus
     scores: np.ndarray  # [users, k]
 
 
@@ -46,10 +48,13 @@ def top_k(users, ads, k, *, block=16384, threads=1):
     _check(users, ads, k, block, threads)
     bounds = np.linspace(0, len(ads), threads + 1).astype(int)
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(lambda i: _scan(users, ads, k, block, *bounds[i:i + 2]),
-                              range(threads)))
-    best = [_best(np.concatenate(scores), np.concatenate(places), k)
-            for scores, places in (zip(*user, strict=True) for user in zip(*parts, strict=True))]
+        parts = list(
+            pool.map(lambda i: _scan(users, ads, k, block, *bounds[i : i + 2]), range(threads))
+        )
+    best = [
+        _best(np.concatenate(scores), np.concatenate(places), k)
+        for scores, places in (zip(*user, strict=True) for user in zip(*parts, strict=True))
+    ]
     return TopK(np.stack([places for _, places in best]), np.stack([x for x, _ in best]))
 
 
@@ -57,7 +62,7 @@ def _scan(users, ads, k, block, start, stop):
     """(scores, places) of up to k ads of each user from the rows start .. stop - 1."""
     pools = [_Pool(k, users.dtype) for _ in users]
     for first in range(start, stop, block):
-        part = ads[first:min(first + block, stop)]
+        part = ads[first : min(first + block, stop)]
         for pool, scores in zip(pools, users @ part.T, strict=True):
             pool.add(scores, first)
     return [pool.best() for pool in pools]
@@ -74,8 +79,9 @@ class _Pool:
         """The scores of the ads first, first + 1, ...; above those of all earlier calls."""
         highest = scores.max()
         if highest != highest:
-            raise ValueError(f"top_k: the score of ad {first + int(np.isnan(scores).argmax())} "
-                             f"is NaN")
+            raise ValueError(
+                f"top_k: the score of ad {first + int(np.isnan(scores).argmax())} is NaN"
+            )
         if self.threshold is None:
             places = np.arange(len(scores))
         elif highest > self.threshold:
@@ -105,8 +111,17 @@ def _best(scores, places, k):
     return scores[order], places[order]
 
 
-def scan_costs(ads=(10**5, 10**6, 10**7), *, width=64, k=1000, users=1, threads=None,
-               repeats=5, seed=0, block=16384):
+def scan_costs(
+    ads=(10**5, 10**6, 10**7),
+    *,
+    width=64,
+    k=1000,
+    users=1,
+    threads=None,
+    repeats=5,
+    seed=0,
+    block=16384,
+):
     """What a scan costs from small to large corpora, beside what the memory could do.
 
     Args:
@@ -137,19 +152,30 @@ def scan_costs(ads=(10**5, 10**6, 10**7), *, width=64, k=1000, users=1, threads=
     def row(count):
         median = np.median(seconds[count])
         read = 4.0 * count * width / median
-        return {"ads": count, "width": width, "users": users, "k": k, "threads": threads,
-                "ms": 1000 * median, "ms_low": 1000 * min(seconds[count]),
-                "ms_high": 1000 * max(seconds[count]), "gigabytes_per_second": read / 1e9,
-                "share_of_bandwidth": read / bandwidth,
-                "gigaflops_per_second": users * read / 2 / 1e9, "cpu": machine.facts()["cpu"]}
+        return {
+            "ads": count,
+            "width": width,
+            "users": users,
+            "k": k,
+            "threads": threads,
+            "ms": 1000 * median,
+            "ms_low": 1000 * min(seconds[count]),
+            "ms_high": 1000 * max(seconds[count]),
+            "gigabytes_per_second": read / 1e9,
+            "share_of_bandwidth": read / bandwidth,
+            "gigaflops_per_second": users * read / 2 / 1e9,
+            "cpu": machine.facts()["cpu"],
+        }
 
     return pd.DataFrame([row(count) for count in ads])
 
 
 def _check(users, ads, k, block, threads):
     if users.ndim != 2 or ads.ndim != 2 or users.shape[1] != ads.shape[1]:
-        raise ValueError("top_k: users must be [users, width] and ads [ads, width]; got "
-                         f"{users.shape} and {ads.shape}")
+        raise ValueError(
+            "top_k: users must be [users, width] and ads [ads, width]; got "
+            f"{users.shape} and {ads.shape}"
+        )
     if not 1 <= k <= len(ads):
         raise ValueError(f"top_k: k must lie in 1..{len(ads)}, the number of ads; got {k}")
     for name, value in (("block", block), ("threads", threads)):

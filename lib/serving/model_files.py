@@ -8,6 +8,7 @@
 Other formats (pickles, .pt, .h5) can hold code and are refused. Save those as one of the
 above: keras.Model.export(path, format="onnx"), torch.onnx.export.
 """
+
 import contextlib
 import io
 import tempfile
@@ -21,9 +22,21 @@ _OPSET = 18
 # What a SavedModel holds around its model: variables, function calls, saving and restoring.
 # Nothing runs those that write files: `_check_saved_model` refuses what runs when loaded.
 _AROUND = {
-    "AssignVariableOp", "DisableCopyOnRead", "MergeV2Checkpoints", "NoOp", "PartitionedCall",
-    "ReadVariableOp", "RestoreV2", "SaveV2", "ShardedFilename", "StatefulPartitionedCall",
-    "StaticRegexFullMatch", "StringJoin", "VarHandleOp", "VarIsInitializedOp"}
+    "AssignVariableOp",
+    "DisableCopyOnRead",
+    "MergeV2Checkpoints",
+    "NoOp",
+    "PartitionedCall",
+    "ReadVariableOp",
+    "RestoreV2",
+    "SaveV2",
+    "ShardedFilename",
+    "StatefulPartitionedCall",
+    "StaticRegexFullMatch",
+    "StringJoin",
+    "VarHandleOp",
+    "VarIsInitializedOp",
+}
 
 
 def load(path):
@@ -52,9 +65,11 @@ def load(path):
         return _load_saved_model(path)
     readers = {".onnx": _load_onnx, ".keras": _load_keras}
     if path.suffix not in readers:
-        raise ValueError(f"{path}: a model file must be .onnx, .keras or the folder of a "
-                         f"SavedModel; got {path.suffix or 'no suffix'}. Formats that can hold "
-                         f"code (.pkl, .pt, .h5) are not read: export the model to ONNX")
+        raise ValueError(
+            f"{path}: a model file must be .onnx, .keras or the folder of a "
+            f"SavedModel; got {path.suffix or 'no suffix'}. Formats that can hold "
+            f"code (.pkl, .pt, .h5) are not read: export the model to ONNX"
+        )
     return readers[path.suffix](path)
 
 
@@ -74,21 +89,31 @@ def _load_keras(path):
     from lib.models.twin_tower_model import TwinTower
 
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True,
-                                        custom_objects={"MLP": MLP, "TwinTower": TwinTower})
+        model = keras.saving.load_model(
+            path, compile=False, safe_mode=True, custom_objects={"MLP": MLP, "TwinTower": TwinTower}
+        )
     except Exception as error:
-        raise ValueError(f"{path}: Keras does not load this file in safe mode (Lambda layers and "
-                         f"classes of other code are refused): {error}") from error
+        raise ValueError(
+            f"{path}: Keras does not load this file in safe mode (Lambda layers and "
+            f"classes of other code are refused): {error}"
+        ) from error
     if isinstance(model, MLP | TwinTower):
         return _own(model)
     if not getattr(model, "inputs", None):
-        raise ValueError(f"{path}: the model must have been built with keras.Input, so that the "
-                         f"shapes of its inputs are known")
+        raise ValueError(
+            f"{path}: the model must have been built with keras.Input, so that the "
+            f"shapes of its inputs are known"
+        )
     specs = [keras.InputSpec(shape=x.shape, dtype=x.dtype, name=x.name) for x in model.inputs]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         exported = Path(folder) / "model.onnx"
-        model.export(exported, format="onnx", verbose=False, opset_version=_OPSET,
-                     input_signature=[specs[0] if len(specs) == 1 else specs])
+        model.export(
+            exported,
+            format="onnx",
+            verbose=False,
+            opset_version=_OPSET,
+            input_signature=[specs[0] if len(specs) == 1 else specs],
+        )
         return onnx.load(exported)
 
 
@@ -109,8 +134,10 @@ def _load_saved_model(path):
 
     loaded = tf.saved_model.load(str(path))
     if "serving_default" not in loaded.signatures:
-        raise ValueError(f"{path}: the SavedModel must have the signature serving_default; it "
-                         f"has {', '.join(loaded.signatures) or 'none'}")
+        raise ValueError(
+            f"{path}: the SavedModel must have the signature serving_default; it "
+            f"has {', '.join(loaded.signatures) or 'none'}"
+        )
     serve = loaded.signatures["serving_default"]
     inputs = list(serve.structured_input_signature[1].values())
 
@@ -133,20 +160,26 @@ def _check_saved_model(path):
     for graph in graphs:
         objects = graph.object_graph_def.nodes
         if not objects:
-            raise ValueError(f"{path}: a SavedModel of TensorFlow 1 runs its graph when it is "
-                             f"loaded and is not read; save it with TensorFlow 2")
+            raise ValueError(
+                f"{path}: a SavedModel of TensorFlow 1 runs its graph when it is "
+                f"loaded and is not read; save it with TensorFlow 2"
+            )
         at_load = {node.WhichOneof("kind") for node in objects} & {"resource", "asset"}
         if at_load:
-            raise ValueError(f"{path}: the SavedModel has tables or files ({', '.join(at_load)}) "
-                             f"that run code when it is loaded; export the scoring part alone")
+            raise ValueError(
+                f"{path}: the SavedModel has tables or files ({', '.join(at_load)}) "
+                f"that run code when it is loaded; export the scoring part alone"
+            )
         functions = graph.graph_def.library.function
         used = {node.op for node in graph.graph_def.node}
         used.update(node.op for function in functions for node in function.node_def)
         used -= {function.signature.name for function in functions}
         if refused := sorted(used - _AROUND - _convertible()):
-            raise ValueError(f"{path}: the SavedModel has operators that ONNX does not: "
-                             f"{', '.join(refused)}. It is not loaded: such operators could "
-                             f"read or write files, use the network or run Python")
+            raise ValueError(
+                f"{path}: the SavedModel has operators that ONNX does not: "
+                f"{', '.join(refused)}. It is not loaded: such operators could "
+                f"read or write files, use the network or run Python"
+            )
 
 
 def _convertible():
@@ -154,4 +187,4 @@ def _convertible():
     import tf2onnx.tfonnx  # noqa: F401, registers them
     from tf2onnx.handler import tf_op
 
-    return {name for opset in tf_op.get_opsets()[""][:_OPSET + 1] for name in opset}
+    return {name for opset in tf_op.get_opsets()[""][: _OPSET + 1] for name in opset}

@@ -3,6 +3,7 @@
 What stays of a model after export: the ads' parts of the first layer (or the ads'
 vectors of a twin tower), computed once, and the folded upper layers in NumPy.
 """
+
 import numpy as np
 from keras import ops
 
@@ -12,7 +13,7 @@ from lib.serving.graphs.export import Layer, ad_parts, forward
 _BLOCK = 1 << 21  # numbers of the widest intermediate array held at a time
 
 
-def deploy(scorer, users, ads):
+def compile_scorer(scorer, users, ads):
     """The deployed form of a `lib.models.Scorer`: PreRanking or Matching by its family.
 
     Args:
@@ -21,11 +22,12 @@ def deploy(scorer, users, ads):
     """
     user_inputs = _embedded(scorer, "user", users)
     ad_inputs = _embedded(scorer, "ad", ads)
-    return {"mlp": PreRanking, "twin_tower": Matching}[scorer.family](
-        scorer.head, user_inputs, ad_inputs)
+    return {"mlp": MLPScorer, "twin_tower": TwinTowerScorer}[scorer.family](
+        scorer.head, user_inputs, ad_inputs
+    )
 
 
-class PreRanking:
+class MLPScorer:
     """`(users [B], ads [B, C]) -> scores [B, C]`: an MLP over any user-ad pairs."""
 
     def __init__(self, head, user_inputs, ad_inputs):
@@ -55,7 +57,7 @@ def _prelu(x, alpha):
     return np.maximum(x, alpha * x, out=x) if alpha.max() <= 1 else np.where(x >= 0, x, alpha * x)
 
 
-class Matching:
+class TwinTowerScorer:
     """`(users [B]) -> scores [B, ads]`: a twin tower over the whole inventory."""
 
     def __init__(self, head, user_inputs, ad_inputs):
@@ -74,8 +76,10 @@ def layers(head):
     concatenated (user, ad) input; two lists, user tower and ad tower, for a twin tower.
     """
     if hasattr(head, "user_tower"):
-        return tuple([*(_layer(hidden) for hidden in tower[:-1]), _linear(tower[-1])]
-                     for tower in (head.user_tower, head.ad_tower))
+        return tuple(
+            [*(_layer(hidden) for hidden in tower[:-1]), _linear(tower[-1])]
+            for tower in (head.user_tower, head.ad_tower)
+        )
     hidden = [_layer(layer) for layer in head.hidden]
     if head.user_width:
         first, alpha = head.first, _array(head.first_activation.alpha)
@@ -88,13 +92,17 @@ def _array(variable):
 
 
 def _norm(layer):
-    return [_array(v) for v in (layer.gamma, layer.beta, layer.moving_mean,
-                                layer.moving_variance)]
+    return [_array(v) for v in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)]
 
 
 def _layer(hidden):
-    return Layer(_array(hidden.linear.kernel), _array(hidden.linear.bias),
-                 _array(hidden.activation.alpha), *_norm(hidden.norm), hidden.norm.epsilon)
+    return Layer(
+        _array(hidden.linear.kernel),
+        _array(hidden.linear.bias),
+        _array(hidden.activation.alpha),
+        *_norm(hidden.norm),
+        hidden.norm.epsilon,
+    )
 
 
 def _linear(dense):
@@ -103,12 +111,16 @@ def _linear(dense):
 
 def _split_layer(first, alpha):
     kernel = np.concatenate([_array(first.user_linear.kernel), _array(first.ad_linear.kernel)])
-    norm = [np.concatenate(pair)
-            for pair in zip(_norm(first.user_norm), _norm(first.ad_norm), strict=True)]
+    norm = [
+        np.concatenate(pair)
+        for pair in zip(_norm(first.user_norm), _norm(first.ad_norm), strict=True)
+    ]
     return Layer(kernel, _array(first.user_linear.bias), alpha, *norm, first.user_norm.epsilon)
 
 
 def _embedded(scorer, side, values):
-    encoded = {feature.name: encode(feature, values[feature.name])
-               for feature in scorer.features.side(side)}
+    encoded = {
+        feature.name: encode(feature, values[feature.name])
+        for feature in scorer.features.side(side)
+    }
     return ops.convert_to_numpy(scorer.embed(side, encoded))

@@ -1,4 +1,5 @@
 """Between the time of a request and the load at which its latency limit holds."""
+
 import numpy as np
 
 
@@ -21,8 +22,12 @@ def load_at_limit(service_ms, latency_limit_ms, *, workers=1, late=0.01):
     """
     service_ms = np.asarray(service_ms, float)
     spare_ms = latency_limit_ms - service_ms
-    x = np.divide(-np.log(late) * service_ms, workers * spare_ms,
-                  out=np.full(service_ms.shape, np.inf), where=spare_ms > 0)
+    x = np.divide(
+        -np.log(late) * service_ms,
+        workers * spare_ms,
+        out=np.full(service_ms.shape, np.inf),
+        where=spare_ms > 0,
+    )
     # Above 500 the utilisation is 0 to machine precision, and e^x soon overflows.
     utilisation = np.where(x < 500, x / np.expm1(np.minimum(x, 500)), 0.0)
     return 1000 * workers / service_ms * utilisation

@@ -8,7 +8,7 @@
 """
 
 from lib.simulation.ab_tests import ABTest, Arm, ab_test, run_arm, run_arms
-from lib.simulation.cascade import System, deploy, oracle_system
+from lib.simulation.cascade import System, install_pre_ranking, oracle_system
 from lib.simulation.closed_loop import Round, closed_loop
 from lib.simulation.logs import sample_logs
 from lib.simulation.matching import Matched, match, oracle_matching
@@ -25,7 +25,7 @@ __all__ = [
     "WorldParameters",
     "ab_test",
     "closed_loop",
-    "deploy",
+    "install_pre_ranking",
     "match",
     "oracle_matching",
     "oracle_system",

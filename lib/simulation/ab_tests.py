@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 import joblib
 import numpy as np
 
-from lib.simulation.cascade import System, deploy, visit
+from lib.simulation.cascade import System, install_pre_ranking, visit
 from lib.simulation.matching import match
 
 BILLINGS = ("revenue", "revenue_gsp", "revenue_true")
@@ -103,7 +103,7 @@ def run_arms(world, models, *, visits, seed, users=None, block_users=2048, n_job
 
     Args:
       world: World, without budgets: their pace is found from all users together.
-      models: list of callables as for `deploy`; for n_jobs > 1 they can be pickled.
+      models: list of callables as for `install_pre_ranking`; for n_jobs > 1 they can be pickled.
       visits, seed: as for `run_arm`; users: int, the first so many that are present.
       block_users: users whose candidates are held at a time; n_jobs: blocks at a time.
 
@@ -111,8 +111,10 @@ def run_arms(world, models, *, visits, seed, users=None, block_users=2048, n_job
     Raises: ValueError for a world with budgets, users or visits out of range.
     """
     if world.parameters.budget_tightness:
-        raise ValueError("run_arms: a world with budgets needs all users at once; got "
-                         f"budget_tightness = {world.parameters.budget_tightness}")
+        raise ValueError(
+            "run_arms: a world with budgets needs all users at once; got "
+            f"budget_tightness = {world.parameters.budget_tightness}"
+        )
     present = world.present_users
     users = len(present) if users is None else users
     if not 1 <= users <= len(present):
@@ -126,12 +128,15 @@ def run_arms(world, models, *, visits, seed, users=None, block_users=2048, n_job
 
 def _block_arms(world, models, users, visits, seed):
     matched = match(world, users=users)
-    return [run_arm(deploy(matched, model), visits=visits, seed=seed) for model in models]
+    return [
+        run_arm(install_pre_ranking(matched, model), visits=visits, seed=seed) for model in models
+    ]
 
 
 def _joined(arms):
-    parts = {name: np.concatenate([getattr(arm, name) for arm in arms])
-             for name in (*BILLINGS, "users")}
+    parts = {
+        name: np.concatenate([getattr(arm, name) for arm in arms]) for name in (*BILLINGS, "users")
+    }
     return replace(arms[0], **parts)
 
 

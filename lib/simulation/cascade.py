@@ -2,8 +2,8 @@
 
 Matching (matching.py) and Pre-ranking run several pathways each and fuse them by their shares
 (Figure 2). A user's candidates and a model's scores of them do not change between visits, so
-`match` and `deploy` compute them once; `visit` draws what changes: which candidates are absent,
-Ranking's noise, organic content.
+`match` and `install_pre_ranking` compute them once; `visit` draws what changes: which candidates
+are absent, Ranking's noise, organic content.
 
 Candidates absent from a visit stand in for budgets and frequency caps. No budget is ever spent
 while visits are made (budgets.py throttles beforehand), so two arms of a test cannot take money
@@ -81,7 +81,7 @@ def fuse(pathways, slots):
     return np.concatenate(chosen, axis=1)
 
 
-def deploy(matched, pre_ranking=None):
+def install_pre_ranking(matched, pre_ranking=None):
     """Puts a Pre-ranking model into operation.
 
     Args:

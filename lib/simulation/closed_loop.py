@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lib.simulation.ab_tests import ABTest, ab_test, run_arm
-from lib.simulation.cascade import System, deploy, oracle_system
+from lib.simulation.cascade import System, install_pre_ranking, oracle_system
 from lib.simulation.logs import sample_logs
 from lib.simulation.matching import match
 
@@ -70,7 +70,7 @@ def closed_loop(
     matched = match(world) if matched is None else matched
     arms = {"visits": visits, "users": users, "seed": seed}
     oracle = run_arm(oracle_system(matched), **arms)
-    system, model, arm, next_impression = deploy(matched), None, None, 0
+    system, model, arm, next_impression = install_pre_ranking(matched), None, None, 0
     for number in range(rounds):
         impressions = impressions_per_round
         if number == 0 and first_impressions is not None:
@@ -80,7 +80,7 @@ def closed_loop(
         )
         next_impression += impressions
         model = train(tables, model, number)
-        system = deploy(matched, model)
+        system = install_pre_ranking(matched, model)
         before, arm = arm, run_arm(system, **arms)
         name = f"round {number}"
         change = None if before is None else ab_test(before, arm, model=name)

@@ -113,8 +113,9 @@ class WorldParameters(BaseModel):
             "position_discounts": len(self.position_discounts),
         }
         if round(self.users * self.user_turnover) >= self.users:
-            raise ValueError(f"user_turnover must leave a user of {self.users}; got "
-                             f"{self.user_turnover}")
+            raise ValueError(
+                f"user_turnover must leave a user of {self.users}; got {self.user_turnover}"
+            )
         for (wider, more), (narrower, fewer) in pairwise(stages.items()):
             if fewer > more:
                 raise ValueError(f"{narrower} must not exceed {wider} = {more}; got {fewer}")

@@ -58,8 +58,9 @@ class Waves:
         cosine, sine = (np.float32(f(angles)) for f in (np.cos, np.sin))
         first, second = self.user_factors[:, ::2], self.user_factors[:, 1::2]
         later = copy.copy(self)
-        later.user_factors = _interleave(cosine * first + sine * second,
-                                         cosine * second - sine * first)
+        later.user_factors = _interleave(
+            cosine * first + sine * second, cosine * second - sine * first
+        )
         return later
 
 

@@ -4,6 +4,7 @@ Adagrad in FP32 over impressions in stream order; a checkpoint holds every
 variable (weights, batch-norm statistics, Adagrad's sums, the loss's alpha) and the
 place in the stream, so that an interrupted run ends in the same weights.
 """
+
 import dataclasses
 import functools
 import json
@@ -64,9 +65,24 @@ class TrainingReport:
         return done / self.seconds / self.peak_flops if self.seconds else np.nan
 
 
-def train(scorer, log, *, loss, stop, start=0, batch_impressions=256, window=4096, seed=0,
-          learning_rate=0.01, epsilon=1e-8, ads=None, label_noise=0.0, checkpoint=None,
-          checkpoint_every=500, progress=True):
+def train(
+    scorer,
+    log,
+    *,
+    loss,
+    stop,
+    start=0,
+    batch_impressions=256,
+    window=4096,
+    seed=0,
+    learning_rate=0.01,
+    epsilon=1e-8,
+    ads=None,
+    label_noise=0.0,
+    checkpoint=None,
+    checkpoint_every=500,
+    progress=True,
+):
     """One pass over impressions `start` to `stop` of a log, in stream order.
 
     Args:
@@ -88,32 +104,61 @@ def train(scorer, log, *, loss, stop, start=0, batch_impressions=256, window=409
     """
     held = reader.count(log, scorer.features)
     if not 0 <= start < stop <= held:
-        raise ValueError(f"train: needs 0 <= start < stop <= {held}, the impressions of {log}; "
-                         f"got start = {start}, stop = {stop}")
+        raise ValueError(
+            f"train: needs 0 <= start < stop <= {held}, the impressions of {log}; "
+            f"got start = {start}, stop = {stop}"
+        )
     threads = set_up_backend()
     learner = _learner(scorer, loss, learning_rate, epsilon)
     learner.reset()
     ads = ads or reader.longest_list(log, scorer.features)
     run = _description(
-        scorer, loss, impressions=held, start=start, stop=stop, ads=ads, seed=seed,
-        batch_impressions=batch_impressions, window=window, learning_rate=learning_rate,
-        epsilon=epsilon, label_noise=label_noise)
+        scorer,
+        loss,
+        impressions=held,
+        start=start,
+        stop=stop,
+        ads=ads,
+        seed=seed,
+        batch_impressions=batch_impressions,
+        window=window,
+        learning_rate=learning_rate,
+        epsilon=epsilon,
+        label_noise=label_noise,
+    )
     steps = -(-(stop - start) // batch_impressions)
     losses, samples = np.full(steps, np.nan), np.zeros(steps, np.int64)
     done = _restore(checkpoint, run, learner.variables, losses, samples)
     # Begin with the window that the checkpoint lies in and pass over its first batches.
     shuffled = window or batch_impressions
     first = start + done * batch_impressions // shuffled * shuffled
-    batches = reader.stream(
-        log, scorer.features, batch_impressions, window=window, seed=seed, ads=ads,
-        start=first, stop=stop) if done < steps else ()
+    batches = (
+        reader.stream(
+            log,
+            scorer.features,
+            batch_impressions,
+            window=window,
+            seed=seed,
+            ads=ads,
+            start=first,
+            stop=stop,
+        )
+        if done < steps
+        else ()
+    )
     peak = machine.matrix_product_peak(threads)
     full = min(batch_impressions, stop - start)
     timed_impressions, timed_samples, clock = 0, 0, 0.0
-    with tqdm(total=steps, initial=done, unit="step", disable=not progress,
-              desc=f"train {scorer.size_parameters}") as bar:
-        for step, part in _calls(batches, (first - start) // batch_impressions, done,
-                                 checkpoint_every):
+    with tqdm(
+        total=steps,
+        initial=done,
+        unit="step",
+        disable=not progress,
+        desc=f"train {scorer.size_parameters}",
+    ) as bar:
+        for step, part in _calls(
+            batches, (first - start) // batch_impressions, done, checkpoint_every
+        ):
             begin, now = time.perf_counter(), slice(step, step + len(part))
             examples = [_example(batch, label_noise, seed, i) for i, batch in enumerate(part, step)]
             losses[now] = learner.take_steps(examples, full)
@@ -126,13 +171,23 @@ def train(scorer, log, *, loss, stop, start=0, batch_impressions=256, window=409
             finite = np.isfinite(losses[now])
             if not finite.all():
                 bad = step + int(np.argmin(finite))
-                raise ValueError(f"train: the loss of step {bad} is {losses[bad]}; "
-                                 f"lower learning_rate = {learning_rate}")
+                raise ValueError(
+                    f"train: the loss of step {bad} is {losses[bad]}; "
+                    f"lower learning_rate = {learning_rate}"
+                )
             if checkpoint and (now.stop % checkpoint_every == 0 or now.stop == steps):
                 _save(checkpoint, run, learner.variables, losses, samples, now.stop)
             bar.update(len(part))
-    return TrainingReport(stop - start, int(samples.sum()), losses, timed_impressions,
-                          timed_samples, clock, flops(scorer.head), peak)
+    return TrainingReport(
+        stop - start,
+        int(samples.sum()),
+        losses,
+        timed_impressions,
+        timed_samples,
+        clock,
+        flops(scorer.head),
+        peak,
+    )
 
 
 def ranks(v, mask):
@@ -179,8 +234,10 @@ def load_weights(path, scorer):
         kept = [file[str(i)] for i in range(len(file.files))]
     shapes, wanted = ([w.shape for w in weights] for weights in (kept, scorer.get_weights()))
     if shapes != wanted:
-        raise ValueError(f"{path}: the weights are of another model than "
-                         f"{scorer.family} {list(scorer.size_parameters)}")
+        raise ValueError(
+            f"{path}: the weights are of another model than "
+            f"{scorer.family} {list(scorer.size_parameters)}"
+        )
     scorer.set_weights(kept)
     return scorer
 
@@ -278,8 +335,11 @@ def set_up_backend():
 
     tf.config.experimental.enable_op_determinism()
     # 0 where nothing was set; the variable is TensorFlow's own, and lib sets it to 1.
-    return (tf.config.threading.get_intra_op_parallelism_threads()
-            or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or machine.cores())
+    return (
+        tf.config.threading.get_intra_op_parallelism_threads()
+        or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
+        or machine.cores()
+    )
 
 
 @functools.lru_cache(maxsize=1)  # a closed loop trains one scorer again and again
@@ -298,8 +358,9 @@ def _compiled(trainee, stacked, size):
         inputs, target = example
         with tf.GradientTape() as tape:
             loss = trainee.compute_loss(y=target, y_pred=trainee(inputs, training=True))
-        trainee.optimizer.apply(tape.gradient(loss, trainee.trainable_variables),
-                                trainee.trainable_variables)
+        trainee.optimizer.apply(
+            tape.gradient(loss, trainee.trainable_variables), trainee.trainable_variables
+        )
         return loss
 
     def steps(examples):
@@ -307,7 +368,8 @@ def _compiled(trainee, stacked, size):
         return tf.map_fn(step, examples, fn_output_signature=tf.float32, parallel_iterations=1)
 
     shapes = keras.tree.map_structure(
-        lambda array: tf.TensorSpec([None, size, *array.shape[2:]], array.dtype), stacked)
+        lambda array: tf.TensorSpec([None, size, *array.shape[2:]], array.dtype), stacked
+    )
     return tf.function(steps, input_signature=[shapes], autograph=False)
 
 
@@ -322,8 +384,12 @@ def _calls(batches, first, done, checkpoint_every):
     for step, batch in enumerate(batches, first):
         if step < done:
             continue
-        if part and (step == done + 1 or step % checkpoint_every == 0
-                     or len(part) == STEPS_A_CALL or len(batch) < len(part[0])):
+        if part and (
+            step == done + 1
+            or step % checkpoint_every == 0
+            or len(part) == STEPS_A_CALL
+            or len(batch) < len(part[0])
+        ):
             yield step - len(part), part
             part = []
         part.append(batch)
@@ -345,10 +411,14 @@ def _with_noise(target, scale, seed, step):
 
 def _description(scorer, loss, **values):
     """What a checkpoint must agree in with the run that goes on from it."""
-    described = {"size parameters": scorer.size_parameters, "family": scorer.family,
-                 "seed of the weights": scorer.seed,
-                 "features": scorer.features.model_dump(mode="json"),
-                 "loss": [type(loss).__name__, loss.get_config()], **values}
+    described = {
+        "size parameters": scorer.size_parameters,
+        "family": scorer.family,
+        "seed of the weights": scorer.seed,
+        "features": scorer.features.model_dump(mode="json"),
+        "loss": [type(loss).__name__, loss.get_config()],
+        **values,
+    }
     return json.loads(json.dumps(described, default=str))
 
 
@@ -365,8 +435,10 @@ def _restore(path, run, variables, losses, samples):
         kept = json.loads(str(file["run"]))
         differ = [name for name in run if kept.get(name) != run[name]]
         if differ:
-            raise ValueError(f"{path}: the checkpoint is of a run with another "
-                             f"{', '.join(differ)}; remove it or give another name")
+            raise ValueError(
+                f"{path}: the checkpoint is of a run with another "
+                f"{', '.join(differ)}; remove it or give another name"
+            )
         for i, variable in enumerate(variables):
             variable.assign(file[f"variable_{i}"])
         losses[:], samples[:] = file["losses"], file["samples"]

@@ -9,6 +9,7 @@ count the noise of tests as scatter. The model is Kelly's (2007, arXiv:0705.2774
 one Gaussian; its posterior is computed on a grid over (b, log sigma, log tau), from which mu and
 a are integrated out exactly. SciPy's ODR knows no scatter beside the errors.
 """
+
 import numpy as np
 
 POINTS = 21  # of the grid, along each of its three axes
@@ -16,7 +17,7 @@ ZOOMS = 4  # times that the grid is laid anew around where the posterior is
 LEAST, MOST = 0.003, 4.0  # sigma and tau, in standard deviations of y and x
 
 
-def line_posterior(x, y, x_error, y_error, draws, rng):
+def posterior(x, y, x_error, y_error, draws, rng):
     """Draws from the posterior of the line.
 
     Flat priors on mu, a, sigma and log tau, on the angle of the line when x and y are scaled to
@@ -45,8 +46,11 @@ def line_posterior(x, y, x_error, y_error, draws, rng):
     mu, nu = (centre + np.einsum("dij,dj->di", root, rng.normal(size=(draws, 2)))).T
     slope = b * scale_y / scale_x
     intercept = y.mean() + scale_y * nu - slope * (x.mean() + scale_x * mu)
-    return (np.stack([slope, intercept], axis=1), scale_y * np.sqrt(sigma2),
-            b**2 * tau2 / (b**2 * tau2 + sigma2))
+    return (
+        np.stack([slope, intercept], axis=1),
+        scale_y * np.sqrt(sigma2),
+        b**2 * tau2 / (b**2 * tau2 + sigma2),
+    )
 
 
 def _grid(u, v, u_error, v_error):
@@ -56,13 +60,16 @@ def _grid(u, v, u_error, v_error):
     outer_low, outer_high = low.copy(), high.copy()
     for _ in range(ZOOMS):
         step = (high - low) / POINTS
-        axes = [np.linspace(a + s / 2, b - s / 2, POINTS)
-                for a, b, s in zip(low, high, step, strict=True)]
+        axes = [
+            np.linspace(a + s / 2, b - s / 2, POINTS)
+            for a, b, s in zip(low, high, step, strict=True)
+        ]
         cells = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
         angle, log_sigma, log_tau = cells
         b = np.tan(angle)
-        log_likelihood, *_ = _integrated(u, v, u_error, v_error, b, np.exp(2 * log_sigma),
-                                         np.exp(2 * log_tau))
+        log_likelihood, *_ = _integrated(
+            u, v, u_error, v_error, b, np.exp(2 * log_sigma), np.exp(2 * log_tau)
+        )
         log_weight = log_likelihood + log_sigma  # a flat sigma is this density of its log
         weight = np.exp(log_weight - log_weight.max())
         weight /= weight.sum()
@@ -88,6 +95,7 @@ def _integrated(u, v, u_error, v_error, b, sigma2, tau2):
     pull = np.stack([(p * u + r * v).sum(axis=1), (r * u + q * v).sum(axis=1)], axis=1)
     centre = np.linalg.solve(precision, pull[:, :, None])[:, :, 0]
     squares = (p * u**2 + 2 * r * u * v + q * v**2).sum(axis=1) - (centre * pull).sum(axis=1)
-    log_likelihood = -0.5 * (np.log(determinant).sum(axis=1) + squares
-                             + np.log(np.linalg.det(precision)))
+    log_likelihood = -0.5 * (
+        np.log(determinant).sum(axis=1) + squares + np.log(np.linalg.det(precision))
+    )
     return log_likelihood, centre, precision

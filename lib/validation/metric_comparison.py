@@ -7,25 +7,34 @@ the models of a resample are the same in all its worlds, since what is peculiar 
 shows in every world (Owen 2007, arXiv:0712.1111, "the pigeonhole bootstrap"). All metrics share
 the resamples, so that their differences are paired.
 """
+
 import dataclasses
 
 import numpy as np
 import pandas as pd
 
-STATISTICS = ("r_squared", "mean_deviation", "max_deviation", "spearman", "kendall", "slope",
-              "chosen", "regret")
+STATISTICS = (
+    "r_squared",
+    "mean_deviation",
+    "max_deviation",
+    "spearman",
+    "kendall",
+    "slope",
+    "lift_of_selected",
+    "regret",
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Agreement:
-    """What `agree` found.
+class MetricComparison:
+    """What `compare_metrics` found.
 
     Attributes:
       metrics, worlds: names.
       models: of each world, how many.
-      values: statistic -> [metrics, worlds]. `chosen` is the lift of the model that the metric
-        puts first, `regret` what a world's best model earns more: the cost of choosing by the
-        metric. The others are those of a line, lift on metric, or of ranks.
+      values: statistic -> [metrics, worlds]. `lift_of_selected` is the lift of the
+        model that the metric puts first, `regret` what a world's best model earns more: the cost
+        of choosing by the metric. The others are those of a line, lift on metric, or of ranks.
       draws: statistic -> [draws, metrics], means over resampled worlds.
       ceiling: of each world, the share of the lifts' variance that is not noise of the tests: no
         metric's R² can be expected beyond it. NaN where the tests' errors are not known.
@@ -50,30 +59,50 @@ class Agreement:
         """(value, low, high) of one metric's statistic less another's, on the same resamples."""
         one, other = self.metrics.index(first), self.metrics.index(second)
         drawn = self.draws[statistic]
-        return (self.value(first, statistic) - self.value(second, statistic),
-                *_bounds(drawn[:, one] - drawn[:, other], interval))
+        return (
+            self.value(first, statistic) - self.value(second, statistic),
+            *_bounds(drawn[:, one] - drawn[:, other], interval),
+        )
 
     def table(self, interval=0.9):
         """One row a metric: each statistic with NAME_low and NAME_high."""
-        return pd.DataFrame([{"metric": metric} | {
-            name: number for statistic in STATISTICS for name, number in zip(
-                (statistic, f"{statistic}_low", f"{statistic}_high"),
-                (self.value(metric, statistic), *self.interval(metric, statistic, interval)))}
-            for metric in self.metrics])
+        return pd.DataFrame(
+            [
+                {"metric": metric}
+                | {
+                    name: number
+                    for statistic in STATISTICS
+                    for name, number in zip(
+                        (statistic, f"{statistic}_low", f"{statistic}_high"),
+                        (
+                            self.value(metric, statistic),
+                            *self.interval(metric, statistic, interval),
+                        ),
+                    )
+                }
+                for metric in self.metrics
+            ]
+        )
 
     def wins(self, statistic="r_squared"):
         """One row a metric: in how many worlds it is best, and in what share of the draws.
 
-        `surely` is the share of resamples whose mean over worlds is the highest of all metrics.
+        `probability_best` is the share of resamples whose mean over worlds is the highest of all.
         """
         best = np.argmax(self.values[statistic], axis=0)
         leads = np.argmax(self.draws[statistic], axis=1)
         count = [np.bincount(x, minlength=len(self.metrics)) for x in (best, leads)]
-        return pd.DataFrame({"metric": self.metrics, "worlds_won": count[0],
-                             "worlds": len(self.worlds), "surely": count[1] / len(leads)})
+        return pd.DataFrame(
+            {
+                "metric": self.metrics,
+                "worlds_won": count[0],
+                "worlds": len(self.worlds),
+                "probability_best": count[1] / len(leads),
+            }
+        )
 
 
-def agree(table, metrics, *, lift="revenue_lift", draws=2000, seed=0):
+def compare_metrics(table, metrics, *, lift="revenue_lift", draws=2000, seed=0):
     """Agreement of metrics with lifts over models, and over worlds where there are several.
 
     Args:
@@ -83,13 +112,13 @@ def agree(table, metrics, *, lift="revenue_lift", draws=2000, seed=0):
       lift: column of lifts (fractions).
       draws, seed: of the bootstrap.
 
-    Returns: Agreement.
+    Returns: MetricComparison.
     Raises: ValueError for a missing column, a model that a world has twice, numbers that are
       not finite, fewer than 3 models in a world, or a column that is constant in one.
 
     >>> table = pd.DataFrame({"model": list("abcd"), "ndcg": [0.8, 0.82, 0.84, 0.85],
     ...                       "revenue_lift": [0.0, 0.01, 0.02, 0.025]})
-    >>> round(agree(table, ["ndcg"]).value("ndcg"), 3)
+    >>> round(compare_metrics(table, ["ndcg"]).value("ndcg"), 3)
     1.0
     """
     table = table.assign(world=table["world"] if "world" in table else "")
@@ -98,8 +127,11 @@ def agree(table, metrics, *, lift="revenue_lift", draws=2000, seed=0):
 
     def wide(name):
         """[worlds, models], NaN where a world lacks a model."""
-        return table.pivot(index="world", columns="model", values=name).reindex(
-            index=worlds, columns=models).to_numpy(float)
+        return (
+            table.pivot(index="world", columns="model", values=name)
+            .reindex(index=worlds, columns=models)
+            .to_numpy(float)
+        )
 
     y = wide(lift)
     x = np.stack([wide(metric) for metric in metrics])
@@ -109,14 +141,17 @@ def agree(table, metrics, *, lift="revenue_lift", draws=2000, seed=0):
     weights = rng.multinomial(len(models), np.full(len(models), 1 / len(models)), draws)
     picked = rng.multinomial(len(worlds), np.full(len(worlds), 1 / len(worlds)), draws)
     drawn = _by_world(x, y, weights.astype(float))
-    return Agreement(
-        tuple(metrics), tuple(worlds), np.isfinite(y).sum(axis=1),
+    return MetricComparison(
+        tuple(metrics),
+        tuple(worlds),
+        np.isfinite(y).sum(axis=1),
         {name: value[0] for name, value in values.items()},
         {name: _mean_over_worlds(value, picked) for name, value in drawn.items()},
-        _ceiling(y, wide(f"{lift}_se")) if f"{lift}_se" in table else np.full(len(worlds), np.nan))
+        _ceiling(y, wide(f"{lift}_se")) if f"{lift}_se" in table else np.full(len(worlds), np.nan),
+    )
 
 
-def misses(models, metric, lift="revenue_lift"):
+def standardised_residuals(models, metric, lift="revenue_lift"):
     """How far each model lies from the line of its world, in standard deviations of its lifts.
 
     Args:
@@ -125,7 +160,7 @@ def misses(models, metric, lift="revenue_lift"):
     Returns: Series like the rows of `models`; positive where revenue is more than the metric says.
 
     >>> table = pd.DataFrame({"world": "A", "ndcg": [0.0, 1.0, 2.0], "revenue_lift": [0, 3, 0]})
-    >>> misses(table, "ndcg").round(2).tolist()
+    >>> standardised_residuals(table, "ndcg").round(2).tolist()
     [-0.58, 1.15, -0.58]
     """
     worlds = models.groupby("world", sort=False)
@@ -136,54 +171,71 @@ def misses(models, metric, lift="revenue_lift"):
     return (y - in_world.map(slope) * x) / worlds[lift].transform("std")
 
 
-def along_dials(table, metrics, *, lift="revenue_lift", interval=0.9, draws=1000, seed=0):
+def sensitivity(table, metrics, *, lift="revenue_lift", interval=0.9, draws=1000, seed=0):
     """R² of each metric at each point of each dial: dial, value, metric, worlds, r_squared, ...
 
     Args:
-      table: as for `agree`, with `dial` and `value`; rows whose dial is "" are left out.
-      metrics, lift, draws, seed: as for `agree`; interval: probability of low and high.
+      table: as for `compare_metrics`, with `dial` and `value`; rows whose dial is "" are left out.
+      metrics, lift, draws, seed: as for `compare_metrics`; interval: probability of low and high.
 
     Returns: DataFrame with the columns dial, value, metric, worlds, r_squared, low, high,
       ceiling, lift_spread (standard deviation of the lifts between models).
     """
     rows = []
     for (dial, value), at in table[table.dial != ""].groupby(["dial", "value"], sort=False):
-        found = agree(at, metrics, lift=lift, draws=draws, seed=seed)
+        found = compare_metrics(at, metrics, lift=lift, draws=draws, seed=seed)
         spread = at.groupby("world")[lift].std().mean()
-        rows += [{"dial": dial, "value": value, "metric": metric, "worlds": len(found.worlds),
-                  "r_squared": found.value(metric),
-                  **dict(zip(("low", "high"), found.interval(metric, interval=interval))),
-                  "ceiling": float(np.mean(found.ceiling)), "lift_spread": spread}
-                 for metric in metrics]
+        rows += [
+            {
+                "dial": dial,
+                "value": value,
+                "metric": metric,
+                "worlds": len(found.worlds),
+                "r_squared": found.value(metric),
+                **dict(zip(("low", "high"), found.interval(metric, interval=interval))),
+                "ceiling": float(np.mean(found.ceiling)),
+                "lift_spread": spread,
+            }
+            for metric in metrics
+        ]
     return pd.DataFrame(rows)
 
 
-def changes_along(table, dial, metric, reference=None, *, lift="revenue_lift", interval=0.9,
-                  draws=1000, seed=0):
+def paired_changes(
+    table, dial, metric, reference=None, *, lift="revenue_lift", interval=0.9, draws=1000, seed=0
+):
     """How R² changes where a dial leaves a reference: value, change, low, high.
 
     The same models and seeds stand at all values, and all resample them alike: changes are paired.
 
     Args:
       reference: value of the dial, by default its first.
-      table, metric, lift, interval, draws, seed: as for `along_dials`.
+      table, metric, lift, interval, draws, seed: as for `sensitivity`.
 
     Returns: DataFrame, one row a value other than the reference, ascending.
     Raises: ValueError where the dial never stands at the reference.
     """
     of_dial = table[table.dial == dial].sort_values("value", kind="stable")
-    found = {value: agree(at, [metric], lift=lift, draws=draws, seed=seed)
-             for value, at in of_dial.groupby("value")}
+    found = {
+        value: compare_metrics(at, [metric], lift=lift, draws=draws, seed=seed)
+        for value, at in of_dial.groupby("value")
+    }
     reference = next(iter(found), None) if reference is None else reference
     if reference not in found:
-        raise ValueError(f"changes_along: {dial!r} must stand at its reference {reference} among "
-                         f"{list(found)}")
+        raise ValueError(
+            f"paired_changes: {dial!r} must stand at its reference {reference} among {list(found)}"
+        )
     plain = found.pop(reference)
     rows = []
     for value, at in found.items():
         drawn = (at.draws["r_squared"] - plain.draws["r_squared"])[:, 0]
-        rows.append({"value": value, "change": at.value(metric) - plain.value(metric),
-                     **dict(zip(("low", "high"), _bounds(drawn, interval)))})
+        rows.append(
+            {
+                "value": value,
+                "change": at.value(metric) - plain.value(metric),
+                **dict(zip(("low", "high"), _bounds(drawn, interval))),
+            }
+        )
     return pd.DataFrame(rows, columns=["value", "change", "low", "high"])
 
 
@@ -202,8 +254,14 @@ def _by_world(x, y, weights):
         rank_b = w @ _lower(b).T
         for metric in range(len(x)):
             a = x[metric, world, there]
-            found = _line(a, b, w) | _choice(a, b, w) | {
-                "spearman": _correlation(w @ _lower(a).T, rank_b, w), "kendall": _kendall(a, b, w)}
+            found = (
+                _line(a, b, w)
+                | _choice(a, b, w)
+                | {
+                    "spearman": _correlation(w @ _lower(a).T, rank_b, w),
+                    "kendall": _kendall(a, b, w),
+                }
+            )
             for name, value in found.items():
                 out[name][:, metric, world] = value
     return out
@@ -215,9 +273,12 @@ def _line(a, b, w):
         slope = _covariance(a, b, w) / _covariance(a, a, w)
     mean_a, mean_b = (w @ z / w.sum(axis=1) for z in (a, b))
     off = np.abs((b - mean_b[:, None]) - slope[:, None] * (a - mean_a[:, None]))
-    return {"r_squared": _correlation(a, b, w) ** 2, "slope": slope,
-            "mean_deviation": (w * off).sum(axis=1) / w.sum(axis=1),
-            "max_deviation": np.where(w > 0, off, 0).max(axis=1)}
+    return {
+        "r_squared": _correlation(a, b, w) ** 2,
+        "slope": slope,
+        "mean_deviation": (w * off).sum(axis=1) / w.sum(axis=1),
+        "max_deviation": np.where(w > 0, off, 0).max(axis=1),
+    }
 
 
 def _covariance(a, b, w):
@@ -256,7 +317,7 @@ def _choice(a, b, w):
     there = w > 0
     first = there & (a == np.where(there, a, -np.inf).max(axis=1, keepdims=True))
     chosen = np.where(first, b, np.inf).min(axis=1)
-    return {"chosen": chosen, "regret": np.where(there, b, -np.inf).max(axis=1) - chosen}
+    return {"lift_of_selected": chosen, "regret": np.where(there, b, -np.inf).max(axis=1) - chosen}
 
 
 def _mean_over_worlds(values, picked):
@@ -280,16 +341,22 @@ def _bounds(draws, interval):
 def _check(table, metrics, lift):
     for name in ("model", lift, *metrics):
         if name not in table:
-            raise ValueError(f"agree: column {name!r} is missing; got {', '.join(table.columns)}")
+            raise ValueError(
+                f"compare_metrics: column {name!r} is missing; got {', '.join(table.columns)}"
+            )
     twice = table.duplicated(["world", "model"])
     if twice.any():
         row = table[twice].iloc[0]
-        raise ValueError(f"agree: model {row.model!r} stands twice in world {row.world!r}; "
-                         "average its trainings first")
+        raise ValueError(
+            f"compare_metrics: model {row.model!r} stands twice in world {row.world!r}; "
+            "average its trainings first"
+        )
     for name in (lift, *metrics):
         if not np.isfinite(table[name]).all():
-            raise ValueError(f"agree: {name} must be finite; got {table[name].min()}")
+            raise ValueError(f"compare_metrics: {name} must be finite; got {table[name].min()}")
         for world, values in table.groupby("world")[name]:
             if len(values) < 3 or np.ptp(values) == 0:
-                raise ValueError(f"agree: {name} needs 3 or more models that differ in world "
-                                 f"{world!r}; got {values.round(6).tolist()[:5]}")
+                raise ValueError(
+                    f"compare_metrics: {name} needs 3 or more models that differ in world "
+                    f"{world!r}; got {values.round(6).tolist()[:5]}"
+                )

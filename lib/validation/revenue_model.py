@@ -1,11 +1,12 @@
 """G: from an offline metric to revenue lift (section 4.1), with what is not known of it."""
+
 import numpy as np
 from scipy import stats
 
-from lib.validation.errors_in_variables import line_posterior
+from lib.validation.errors_in_variables import posterior
 
 
-class LinearLift:
+class LinearRevenueModel:
     """Revenue lift as a linear function of an offline metric.
 
     lift = slope x metric + intercept, least squares over models that were tested
@@ -16,14 +17,14 @@ class LinearLift:
     interval is the bootstrap's, too narrow for few models.
 
     Where the standard errors of metrics and lifts are given, the lines come from a model of
-    both (`lib.validation.errors_in_variables`): it does not flatten the slope by the metric's sampling
-    error, and weighs a test by its noise. `r_squared_true_` then holds draws of what R²
+    both (`lib.validation.errors_in_variables`): it does not flatten the slope by the metric's
+    sampling error, and weighs a test by its noise. `r_squared_true_` then holds draws of what R²
     would be without errors of either.
 
     Args:
       draws: of the line, and bootstrap refits; seed: of both.
 
-    >>> g = LinearLift().fit([0.80, 0.82, 0.84, 0.86], [0.0, 0.01, 0.02, 0.03])
+    >>> g = LinearRevenueModel().fit([0.80, 0.82, 0.84, 0.86], [0.0, 0.01, 0.02, 0.03])
     >>> round(float(g.predict(0.85)), 4), round(g.r_squared_, 3)
     (0.025, 1.0)
     """
@@ -47,8 +48,9 @@ class LinearLift:
             self.lines_ = self._draw_lines(metric, lift - self.predict(metric), rng)
         else:
             errors = _checked_errors(metric, metric_error=metric_error, lift_error=lift_error)
-            self.lines_, self.scatter_, self.r_squared_true_ = line_posterior(
-                metric, lift, *errors, self.draws, rng)
+            self.lines_, self.scatter_, self.r_squared_true_ = posterior(
+                metric, lift, *errors, self.draws, rng
+            )
             self.slope_, height = np.median(self.lines_ @ [[1, metric.mean()], [0, 1]], axis=0)
             self.intercept_ = height - self.slope_ * metric.mean()
         residual = lift - self.predict(metric)
@@ -64,8 +66,9 @@ class LinearLift:
         freedom = len(metric) - 2
         inputs = np.stack([metric, np.ones_like(metric)], axis=1)
         covariance = np.linalg.inv(inputs.T @ inputs) * (residual @ residual) / freedom
-        return stats.multivariate_t([self.slope_, self.intercept_], covariance, df=freedom,
-                                    allow_singular=True).rvs(self.draws, random_state=rng)
+        return stats.multivariate_t(
+            [self.slope_, self.intercept_], covariance, df=freedom, allow_singular=True
+        ).rvs(self.draws, random_state=rng)
 
     def _bootstrapped_r_squared(self, metric, lift, rng):
         rows = rng.integers(len(metric), size=(self.draws, len(metric)))
@@ -113,8 +116,10 @@ class LinearLift:
         x = np.asarray(x, float)
         drawn = law.sample(np.append(x, base), draws, seed)
         slopes = np.resize(self.lines_[:, 0], draws)
-        return (self.slope_ * (law.predict(x) - law.predict(float(base))),
-                slopes[:, None] * (drawn[:, :-1] - drawn[:, -1:]))
+        return (
+            self.slope_ * (law.predict(x) - law.predict(float(base))),
+            slopes[:, None] * (drawn[:, :-1] - drawn[:, -1:]),
+        )
 
     def slope_interval(self, interval=0.9):
         """(low, high) of the slope over the lines drawn."""
@@ -156,19 +161,25 @@ def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000,
     """
     missing = [name for name in ("model", "flops", "revenue_lift") if name not in tests]
     if missing:
-        raise ValueError(f"lifts_by_reference: column {missing[0]} is missing; "
-                         f"got {', '.join(map(str, tests.columns))}")
+        raise ValueError(
+            f"lifts_by_reference: column {missing[0]} is missing; "
+            f"got {', '.join(map(str, tests.columns))}"
+        )
     at = {}
     for role, model in (("base", base), ("reference", reference)):
         found = np.flatnonzero(tests.model == model)
         if len(found) != 1:
-            raise ValueError(f"lifts_by_reference: {role} {model!r} must be one of the models "
-                             f"{', '.join(map(str, tests.model))}; found {len(found)}")
+            raise ValueError(
+                f"lifts_by_reference: {role} {model!r} must be one of the models "
+                f"{', '.join(map(str, tests.model))}; found {len(found)}"
+            )
         at[role] = found[0]
     lift = float(tests.revenue_lift.iloc[at["reference"]])
     if not np.isfinite(lift) or lift == 0:
-        raise ValueError(f"lifts_by_reference: the reference {reference!r} needs a measured "
-                         f"revenue_lift other than 0; got {lift}")
+        raise ValueError(
+            f"lifts_by_reference: the reference {reference!r} needs a measured "
+            f"revenue_lift other than 0; got {lift}"
+        )
 
     def lifts(metric):
         gain = metric - metric[..., at["base"], None]
@@ -178,32 +189,39 @@ def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000,
     metric = law.predict(flops)
     tail = (1 - interval) / 2
     low, high = np.quantile(lifts(law.sample(flops, draws, seed)), [tail, 1 - tail], axis=0)
-    return tests.assign(metric_gain=metric - metric[at["base"]], by_law=lifts(metric), low=low,
-                        high=high)
+    return tests.assign(
+        metric_gain=metric - metric[at["base"]], by_law=lifts(metric), low=low, high=high
+    )
 
 
 def _check(metric, lift):
     if metric.shape != lift.shape or metric.ndim != 1 or len(metric) < 3:
-        raise ValueError("LinearLift: needs metric and lift of 3 or more models; got shapes "
-                         f"{metric.shape} and {lift.shape}")
+        raise ValueError(
+            "LinearRevenueModel: needs metric and lift of 3 or more models; got shapes "
+            f"{metric.shape} and {lift.shape}"
+        )
     if not (np.isfinite(metric).all() and np.isfinite(lift).all()):
-        raise ValueError("LinearLift: metric and lift must be finite")
+        raise ValueError("LinearRevenueModel: metric and lift must be finite")
     for name, values in {"metric": metric, "lift": lift}.items():
         if np.ptp(values) == 0:
-            raise ValueError(f"LinearLift: all models have the same {name}, {values[0]}")
+            raise ValueError(f"LinearRevenueModel: all models have the same {name}, {values[0]}")
 
 
 def _checked_errors(metric, **errors):
     """Both errors as arrays; refuses one without the other, and what is no error."""
     if len(metric) < 4:
-        raise ValueError(f"LinearLift: with errors it needs 4 or more models; got {len(metric)}")
+        raise ValueError(
+            f"LinearRevenueModel: with errors it needs 4 or more models; got {len(metric)}"
+        )
     for name, error in errors.items():
         if error is None:
-            raise ValueError(f"LinearLift: {name} is missing; give both errors or none")
+            raise ValueError(f"LinearRevenueModel: {name} is missing; give both errors or none")
         error = np.asarray(error, float)
         if error.shape != metric.shape or not (np.isfinite(error) & (error >= 0)).all():
-            raise ValueError(f"LinearLift: {name} must be {len(metric)} finite numbers >= 0; got "
-                             f"{error.tolist()}")
+            raise ValueError(
+                f"LinearRevenueModel: {name} must be {len(metric)} finite numbers >= 0; got "
+                f"{error.tolist()}"
+            )
         yield error
 
 

@@ -74,18 +74,25 @@ def test_roi_of_each_scenario():
     assert allocate(revenue, cost, budget=9, roi_min=[1, 3]).choice == [1, 0]
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"budget": 1.5}, "budget = 1.5 is below 2, the cheapest combination"),
-    ({"roi_min": [0, 5]}, r"scenario 1: no size reaches roi_min = 5; the highest ROI is 4"),
-    ({"roi_min": [1, 1, 1]}, r"one for each of the 2 scenarios; got shape \(3,\)"),
-    ({"budget": np.inf}, "budget must be finite; got inf"),
-    ({"cost": [np.array([1.0])] * 2}, r"scenario 0: revenue and cost must be \[sizes\]"),
-    ({"cost": [np.array([1.0, 3.0])]}, "one array per scenario; got 2 and 1"),
-    ({"revenue": [], "cost": []}, "one array per scenario; got 0 and 0"),
-    ({"revenue": [np.array([4.0, np.inf])] * 2}, "scenario 0: revenue must be finite"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"budget": 1.5}, "budget = 1.5 is below 2, the cheapest combination"),
+        ({"roi_min": [0, 5]}, r"scenario 1: no size reaches roi_min = 5; the highest ROI is 4"),
+        ({"roi_min": [1, 1, 1]}, r"one for each of the 2 scenarios; got shape \(3,\)"),
+        ({"budget": np.inf}, "budget must be finite; got inf"),
+        ({"cost": [np.array([1.0])] * 2}, r"scenario 0: revenue and cost must be \[sizes\]"),
+        ({"cost": [np.array([1.0, 3.0])]}, "one array per scenario; got 2 and 1"),
+        ({"revenue": [], "cost": []}, "one array per scenario; got 0 and 0"),
+        ({"revenue": [np.array([4.0, np.inf])] * 2}, "scenario 0: revenue must be finite"),
+    ],
+)
 def test_refuses(change, message):
-    case = {"revenue": [np.array([4.0, 6.0])] * 2, "cost": [np.array([1.0, 3.0])] * 2,
-            "budget": 9, "roi_min": 1} | change
+    case = {
+        "revenue": [np.array([4.0, 6.0])] * 2,
+        "cost": [np.array([1.0, 3.0])] * 2,
+        "budget": 9,
+        "roi_min": 1,
+    } | change
     with pytest.raises(ValueError, match=message):
         allocate(**case)

@@ -12,12 +12,19 @@ from lib.logs.tables import load_costs
 from lib.serving.queueing import load_at_limit, time_at_load
 
 positive = st.floats(1e-3, 1e6)
-SIZES = [[3328, 256, 128, 128, 128, 1], [3328, 1024, 256, 256, 256, 1],
-         [3328, 1024, 1024, 1024, 1024, 1], [9728, 512, 512, 256, 128, 1],
-         [16128, 1024, 512, 512, 512, 1], [19328, 1024, 128, 128, 128, 1],
-         [6528, 768, 768, 384, 128, 1], [12928, 768, 128, 128, 128, 1]]
-MACHINE = Roofline(CPU_CORE, {"request": 2.0, "launch": 1.5, "compute": 0.9, "weights": 0.7,
-                              "activations": 1.3})
+SIZES = [
+    [3328, 256, 128, 128, 128, 1],
+    [3328, 1024, 256, 256, 256, 1],
+    [3328, 1024, 1024, 1024, 1024, 1],
+    [9728, 512, 512, 256, 128, 1],
+    [16128, 1024, 512, 512, 512, 1],
+    [19328, 1024, 128, 128, 128, 1],
+    [6528, 768, 768, 384, 128, 1],
+    [12928, 768, 128, 128, 128, 1],
+]
+MACHINE = Roofline(
+    CPU_CORE, {"request": 2.0, "launch": 1.5, "compute": 0.9, "weights": 0.7, "activations": 1.3}
+)
 
 
 # ---- Algorithm 1 ----------------------------------------------------------
@@ -27,8 +34,9 @@ def test_required_machines_by_hand():
     """20 machines of 100 QPS are 2,000 QPS; at 70 each, that takes 28.6 machines."""
     assert required_machines(100, 20, 70) == pytest.approx(2000 / 70)
     assert required_machines(100, 20, 70, whole=True) == 29
-    np.testing.assert_allclose(required_machines(100, 20, [[200, 100], [0, 1]]),
-                               [[10, 20], [np.inf, 2000]])
+    np.testing.assert_allclose(
+        required_machines(100, 20, [[200, 100], [0, 1]]), [[10, 20], [np.inf, 2000]]
+    )
 
 
 @given(positive, positive, positive)
@@ -38,12 +46,15 @@ def test_machines_carry_the_same_traffic(qps_base, machines_base, qps):
     assert required_machines(qps_base, machines_base, qps_base) == machines_base
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ((0, 20, 5), "qps_base must be > 0; got 0"),
-    ((100, -1, 5), "machines_base must be > 0; got -1"),
-    ((100, 20, [5, -2]), "qps must be >= 0; got -2"),
-    ((100, 20, [np.nan, -2]), "qps must be >= 0; got -2"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 20, 5), "qps_base must be > 0; got 0"),
+        ((100, -1, 5), "machines_base must be > 0; got -1"),
+        ((100, 20, [5, -2]), "qps must be >= 0; got -2"),
+        ((100, 20, [np.nan, -2]), "qps must be >= 0; got -2"),
+    ],
+)
 def test_required_machines_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         required_machines(*arguments)
@@ -61,14 +72,18 @@ def test_interval_holds_the_ratio_of_noisy_tests():
     sd = np.array([0.1, 0.2])
     base, size = np.exp(rng.normal(0, sd, (20000, 2)) + np.log([100, 50])).T
     around = np.exp(1.645 * np.array([[0, 0], -sd, sd]))
-    machines = [machines_interval(one * around[:, 0], 20, other * around[:, 1])
-                for one, other in zip(base[:2000], size[:2000], strict=True)]
+    machines = [
+        machines_interval(one * around[:, 0], 20, other * around[:, 1])
+        for one, other in zip(base[:2000], size[:2000], strict=True)
+    ]
     assert np.mean([low <= 40 <= high for _, low, high in machines]) == pytest.approx(0.9, abs=0.02)
 
 
 def test_priced_by_hand():
-    rows = [{"size_parameters": size, "qps": qps, "qps_low": qps, "qps_high": 1.1 * qps}
-            for size, qps in (([8, 4, 1], 10.0), ([4, 2, 1], 40.0), ([99, 9, 1], 0.0))]
+    rows = [
+        {"size_parameters": size, "qps": qps, "qps_low": qps, "qps_high": 1.1 * qps}
+        for size, qps in (([8, 4, 1], 10.0), ([4, 2, 1], 40.0), ([99, 9, 1], 0.0))
+    ]
     table = priced(rows, base=[4, 2, 1], machines_base=6, price_per_hour=2.5)
     np.testing.assert_allclose(table["machines"], [24, 6, np.inf])
     np.testing.assert_allclose(table["machines_low"], [24 / 1.1, 6, np.inf])
@@ -80,28 +95,47 @@ def test_priced_by_hand():
 
 def measured(**columns):
     """Two sizes measured alike but for the given columns."""
-    return pd.DataFrame({"size_parameters": [[4, 2, 1], [8, 2, 1]], "machine": "A", "engine": "E",
-                         "candidates": 100, "qps": [40.0, 10.0], "qps_low": [40.0, 10.0],
-                         "qps_high": [44.0, 11.0], **columns})
+    return pd.DataFrame(
+        {
+            "size_parameters": [[4, 2, 1], [8, 2, 1]],
+            "machine": "A",
+            "engine": "E",
+            "candidates": 100,
+            "qps": [40.0, 10.0],
+            "qps_low": [40.0, 10.0],
+            "qps_high": [44.0, 11.0],
+            **columns,
+        }
+    )
 
 
-@pytest.mark.parametrize(("column", "values"), [
-    ("machine", ["A", "B"]), ("engine", ["E", "F"]), ("candidates", [100, 200])])
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("machine", ["A", "B"]), ("engine", ["E", "F"]), ("candidates", [100, 200])],
+)
 def test_priced_refuses_a_mix(column, values):
     mix = measured(**{column: values})
-    with pytest.raises(ValueError, match=f"column {column} must be the same in all rows; found "
-                                         f"{values[0]!r} and {values[1]!r}"):
+    with pytest.raises(
+        ValueError,
+        match=f"column {column} must be the same in all rows; found "
+        f"{values[0]!r} and {values[1]!r}",
+    ):
         priced(mix, [4, 2, 1], 6, 1)
     assert priced(mix, [4, 2, 1], 6, 1, mixed=[column])["machines"].tolist() == [6, 24]
 
 
 def test_priced_keeps_a_size_that_could_not_be_measured():
-    table = measured(qps=[40.0, np.nan], qps_low=[40.0, np.nan], qps_high=[44.0, np.nan],
-                     failure=["", "MemoryError: no room"])
+    table = measured(
+        qps=[40.0, np.nan],
+        qps_low=[40.0, np.nan],
+        qps_high=[44.0, np.nan],
+        failure=["", "MemoryError: no room"],
+    )
     found = priced(table, [4, 2, 1], 6, 1, whole=True)
     assert found["machines"][0] == 6
-    assert found[["machines", "machines_low", "machines_high", "cost_per_hour"]].iloc[
-        1].isna().all()
+    assert (
+        found[["machines", "machines_low", "machines_high", "cost_per_hour"]].iloc[1].isna().all()
+    )
     with pytest.raises(ValueError, match=r"\[8, 2, 1\] could not be measured \(MemoryError"):
         priced(table, [8, 2, 1], 6, 1)
 
@@ -126,21 +160,38 @@ def rows(noise, seed=0, sizes=SIZES, form="first_layer_optimised", candidates=30
     """
     rng = np.random.default_rng(seed)
     times = MACHINE.predict(sizes, form, candidates) * np.exp(
-        rng.normal(0, noise, len(sizes)) + bend * np.log2([size[2] / 512 for size in sizes]))
-    return [{"form": form, "size_parameters": size, "candidates": candidates, "service_ms": ms,
-             "qps": 0.8 * float(load_at_limit(ms, 200.0, workers=2)), "latency_limit_ms": 200.0,
-             "workers": 2} for size, ms in zip(sizes, times, strict=True)]
+        rng.normal(0, noise, len(sizes)) + bend * np.log2([size[2] / 512 for size in sizes])
+    )
+    return [
+        {
+            "form": form,
+            "size_parameters": size,
+            "candidates": candidates,
+            "service_ms": ms,
+            "qps": 0.8 * float(load_at_limit(ms, 200.0, workers=2)),
+            "latency_limit_ms": 200.0,
+            "workers": 2,
+        }
+        for size, ms in zip(sizes, times, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("form", ["first_layer_optimised", "naive"])
 def test_predicts_a_machine_without_noise(form):
     model = ServiceTimeModel().fit(rows(0.0, form=form))
     others = [[6528, 384, 384, 384, 384, 1], [12928, 1024, 1024, 512, 256, 1]]
-    np.testing.assert_allclose(model.predict(others, form, 1500),
-                               MACHINE.predict(others, form, 1500), rtol=0.05)
+    np.testing.assert_allclose(
+        model.predict(others, form, 1500), MACHINE.predict(others, form, 1500), rtol=0.05
+    )
     assert np.median(np.abs(model.leave_one_out_)) < 0.05
-    assert set(model.coefficients_) == {"request", "launch", "compute", "weights", "activations",
-                                        "transfer"}
+    assert set(model.coefficients_) == {
+        "request",
+        "launch",
+        "compute",
+        "weights",
+        "activations",
+        "transfer",
+    }
     assert model.roofline_.explain(SIZES[0], form, 300)["ms"].sum() > 0
 
 
@@ -156,8 +207,10 @@ def test_the_residual_learns_what_the_roofline_does_not_know():
 
 def test_twin_tower_over_two_counts_of_candidates():
     tower = [[*size[:-1], 64] for size in SIZES]
-    table = [*rows(0.0, sizes=tower[:4], form="twin_tower", candidates=2000),
-             *rows(0.0, sizes=tower[4:], form="twin_tower", candidates=50_000)]
+    table = [
+        *rows(0.0, sizes=tower[:4], form="twin_tower", candidates=2000),
+        *rows(0.0, sizes=tower[4:], form="twin_tower", candidates=50_000),
+    ]
     model = ServiceTimeModel().fit(pd.DataFrame(table))
     expected = MACHINE.predict(tower, "twin_tower", 10_000)
     np.testing.assert_allclose(model.predict(tower, "twin_tower", 10_000), expected, rtol=0.15)
@@ -186,8 +239,9 @@ def test_intervals_cover_new_measurements(bend):
         seven = rows(0.05, seed, bend=bend)
         left_out = seven.pop(seed % len(seven))
         model = ServiceTimeModel().fit(seven)
-        mean, low, high = model.predict(left_out["size_parameters"], left_out["form"], 300,
-                                        interval=0.9)
+        mean, low, high = model.predict(
+            left_out["size_parameters"], left_out["form"], 300, interval=0.9
+        )
         assert low <= mean <= high
         hits.append(low <= left_out["service_ms"] <= high)
     assert 0.8 <= np.mean(hits)
@@ -219,17 +273,24 @@ def test_draws_spread_about_the_prediction_and_hold_sizes_together():
 def test_intervals_widen_away_from_the_measured_sizes():
     model = ServiceTimeModel().fit(rows(0.03))
     near, far = SIZES[1], [60_000, 128, 128, 128, 128, 1]
-    width = [float(high / low) for _, low, high in (
-        model.predict(size, "first_layer_optimised", 300, interval=0.9) for size in (near, far))]
+    width = [
+        float(high / low)
+        for _, low, high in (
+            model.predict(size, "first_layer_optimised", 300, interval=0.9) for size in (near, far)
+        )
+    ]
     assert np.log(width[1]) > 1.5 * np.log(width[0])
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda table: table.drop(columns="service_ms"), "column service_ms is missing; got form"),
-    (lambda table: table[:2], "at least 3 measured sizes .* got 2"),
-    (lambda table: table.assign(service_ms=[1, 2, -1, *[1] * 5]), "got -1 in row 2"),
-    (lambda table: table.assign(form="slow"), "form must be 'naive'.* got 'slow'"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop(columns="service_ms"), "column service_ms is missing; got form"),
+        (lambda table: table[:2], "at least 3 measured sizes .* got 2"),
+        (lambda table: table.assign(service_ms=[1, 2, -1, *[1] * 5]), "got -1 in row 2"),
+        (lambda table: table.assign(form="slow"), "form must be 'naive'.* got 'slow'"),
+    ],
+)
 def test_fit_refuses(change, message):
     with pytest.raises(ValueError, match=message):
         ServiceTimeModel().fit(change(pd.DataFrame(rows(0.0))))
@@ -270,11 +331,23 @@ def test_load_at_limit_against_a_simulated_queue(limit_ms):
 
 
 def costs():
-    return pd.DataFrame({
-        "family": "mlp", "size_parameters": [[4, 2, 1], [8, 2, 1]], "engine": "tensorrt",
-        "precision": "fp16", "machine": "T4", "candidates": 1500, "latency_limit_ms": 30.0,
-        "qps": [900.0, 700.0], "qps_low": [900.0, 690.0], "qps_high": [950.0, 740.0],
-        "machines": [20.0, 25.7], "cost_per_hour": [10.0, 12.9], "note": ["ours", "ours"]})
+    return pd.DataFrame(
+        {
+            "family": "mlp",
+            "size_parameters": [[4, 2, 1], [8, 2, 1]],
+            "engine": "tensorrt",
+            "precision": "fp16",
+            "machine": "T4",
+            "candidates": 1500,
+            "latency_limit_ms": 30.0,
+            "qps": [900.0, 700.0],
+            "qps_low": [900.0, 690.0],
+            "qps_high": [950.0, 740.0],
+            "machines": [20.0, 25.7],
+            "cost_per_hour": [10.0, 12.9],
+            "note": ["ours", "ours"],
+        }
+    )
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -287,15 +360,18 @@ def test_costs_of_a_file(tmp_path, suffix):
     pd.testing.assert_frame_equal(table, costs(), check_dtype=False)
 
 
-@pytest.mark.parametrize(("column", "value", "message"), [
-    ("qps", -1.0, "column qps, row 1: .*greater than or equal to 0; got .*-1.0"),
-    ("qps", 800.0, r"column qps, row 1: must lie in qps_low \.\. qps_high; got 800.0"),
-    ("family", "cnn", "column family, row 1: .*'mlp'.*; got 'cnn'"),
-    ("size_parameters", [], "column size_parameters, row 1: .*at least 2"),
-    ("size_parameters", [4, -2], "column size_parameters, row 1: .*greater than 0"),
-    ("machines", 0.0, "column machines, row 1: .*greater than 0"),
-    ("cost_per_hour", np.nan, "column cost_per_hour, row 1"),
-])
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("qps", -1.0, "column qps, row 1: .*greater than or equal to 0; got .*-1.0"),
+        ("qps", 800.0, r"column qps, row 1: must lie in qps_low \.\. qps_high; got 800.0"),
+        ("family", "cnn", "column family, row 1: .*'mlp'.*; got 'cnn'"),
+        ("size_parameters", [], "column size_parameters, row 1: .*at least 2"),
+        ("size_parameters", [4, -2], "column size_parameters, row 1: .*greater than 0"),
+        ("machines", 0.0, "column machines, row 1: .*greater than 0"),
+        ("cost_per_hour", np.nan, "column cost_per_hour, row 1"),
+    ],
+)
 def test_costs_refuse_a_value(tmp_path, column, value, message):
     table = costs()
     table[column] = [table[column][0], value]

@@ -1,4 +1,5 @@
 """The analytic model: by hand, by loop, invariants, fits, published T4 results."""
+
 import dataclasses
 
 import numpy as np
@@ -15,13 +16,28 @@ from lib.models.flop_count import matrix_flops
 
 BASE, SOLVED = [3328, 1024, 256, 256, 256, 1], [16128, 1024, 512, 512, 512, 1]
 FORMS = ("naive", "first_layer_optimised", "twin_tower")
-SIZES = [[3328, 256, 128, 128, 128, 1], BASE, [3328, 1024, 1024, 1024, 1024, 1], SOLVED,
-         [9728, 512, 512, 256, 128, 1], [6528, 768, 768, 384, 128, 1],
-         [19328, 1024, 128, 128, 128, 1], [12928, 640, 640, 512, 256, 1]]
+SIZES = [
+    [3328, 256, 128, 128, 128, 1],
+    BASE,
+    [3328, 1024, 1024, 1024, 1024, 1],
+    SOLVED,
+    [9728, 512, 512, 256, 128, 1],
+    [6528, 768, 768, 384, 128, 1],
+    [19328, 1024, 128, 128, 128, 1],
+    [12928, 640, 640, 512, 256, 1],
+]
 # 1 GFLOP/s, 1 GB/s from memory, 2 GB/s from a cache of 100 bytes, 0.5 GB/s from the host.
-HAND = dataclasses.replace(CPU_CORE, flops=1e9, memory_bandwidth=1e9, cache_bandwidth=2e9,
-                           cache_bytes=100, transfer_bandwidth=5e8, launch_ms=1.0,
-                           request_ms=10.0, fused=True)
+HAND = dataclasses.replace(
+    CPU_CORE,
+    flops=1e9,
+    memory_bandwidth=1e9,
+    cache_bandwidth=2e9,
+    cache_bytes=100,
+    transfer_bandwidth=5e8,
+    launch_ms=1.0,
+    request_ms=10.0,
+    fused=True,
+)
 widths = st.lists(st.integers(1, 400), min_size=2, max_size=5).map(lambda a: [*a, 1])
 
 
@@ -67,8 +83,7 @@ def test_flops_are_those_of_the_size(form):
     """Naive: those of a pair, for each ad. Twin tower: the user's side and the products."""
     flops = request_operators(SIZES, form, 50).flops.sum(axis=-1)
     sizes = np.array(SIZES)
-    user = 2 * (sizes[:, 0] // 2 * sizes[:, 1]
-                + (sizes[:, 1:-1] * sizes[:, 2:]).sum(axis=1))
+    user = 2 * (sizes[:, 0] // 2 * sizes[:, 1] + (sizes[:, 1:-1] * sizes[:, 2:]).sum(axis=1))
     expected = 50 * matrix_flops(SIZES) if form == "naive" else user + 50 * 2 * sizes[:, -1]
     np.testing.assert_array_equal(flops, expected)
 
@@ -78,7 +93,11 @@ def test_what_binds():
     free = Roofline(T4, {"launch": 0.0})
     bound = free.explain(SOLVED, "first_layer_optimised", 1500).set_index("operator")["bound_by"]
     assert bound[["user part", "sum of parts", "layer 2", "layer 5"]].tolist() == [
-        "memory", "memory", "compute", "memory"]
+        "memory",
+        "memory",
+        "compute",
+        "memory",
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,7 +108,7 @@ def test_more_work_takes_longer(size, form, candidates, device):
     assert ms > 0
     assert model.predict(size, form, candidates + 1) >= ms
     for i in range(len(size)):
-        wider = [*size[:i], size[i] + 2, *size[i + 1:]]
+        wider = [*size[:i], size[i] + 2, *size[i + 1 :]]
         assert model.predict(wider, form, candidates) >= ms
     shared = model.predict(size, form, candidates, requests=4)
     assert shared <= 1.0000001 * ms or device is not T4  # T4: nothing is lost by a batch
@@ -98,23 +117,40 @@ def test_more_work_takes_longer(size, form, candidates, device):
 @given(st.floats(0.1, 10))
 def test_units(times):
     """A machine that is `times` as fast in everything takes as much less time."""
-    faster = dataclasses.replace(HAND, launch_ms=HAND.launch_ms / times,
-                                 request_ms=HAND.request_ms / times,
-                                 **{name: times * getattr(HAND, name) for name in (
-                                     "flops", "memory_bandwidth", "cache_bandwidth",
-                                     "transfer_bandwidth")})
+    faster = dataclasses.replace(
+        HAND,
+        launch_ms=HAND.launch_ms / times,
+        request_ms=HAND.request_ms / times,
+        **{
+            name: times * getattr(HAND, name)
+            for name in ("flops", "memory_bandwidth", "cache_bandwidth", "transfer_bandwidth")
+        },
+    )
     for form in FORMS:
-        np.testing.assert_allclose(times * Roofline(faster).predict(SIZES, form, 300),
-                                   Roofline(HAND).predict(SIZES, form, 300))
+        np.testing.assert_allclose(
+            times * Roofline(faster).predict(SIZES, form, 300),
+            Roofline(HAND).predict(SIZES, form, 300),
+        )
 
 
 def measured(factors, noise=0.0, seed=0, forms=FORMS[:2]):
     """Rows of a machine that is what the model says, but for noise."""
     rng, model = np.random.default_rng(seed), Roofline(CPU_CORE, factors)
-    return pd.DataFrame([
-        {"size_parameters": size, "form": form, "candidates": candidates,
-         "service_ms": float(model.predict(size, form, candidates) * np.exp(rng.normal(0, noise)))}
-        for form in forms for size in SIZES for candidates in (100, 1500)])
+    return pd.DataFrame(
+        [
+            {
+                "size_parameters": size,
+                "form": form,
+                "candidates": candidates,
+                "service_ms": float(
+                    model.predict(size, form, candidates) * np.exp(rng.normal(0, noise))
+                ),
+            }
+            for form in forms
+            for size in SIZES
+            for candidates in (100, 1500)
+        ]
+    )
 
 
 TRUE = dict(zip(TERMS, (2.0, 1.5, 1.1, 0.6, 1.4, 1.0), strict=True))
@@ -126,8 +162,9 @@ def test_fit_recovers_a_machine():
     fitted = Roofline(CPU_CORE).fit(rows, prior=100.0)
     for name in ("compute", "weights", "activations"):
         assert fitted.factors[name] == pytest.approx(TRUE[name], rel=0.02)
-    np.testing.assert_allclose(fitted.of_nominal(fitted.nominal_of(rows)), rows["service_ms"],
-                               rtol=0.01)
+    np.testing.assert_allclose(
+        fitted.of_nominal(fitted.nominal_of(rows)), rows["service_ms"], rtol=0.01
+    )
 
 
 def test_fit_predicts_other_sizes_and_ignores_an_outlier():
@@ -135,9 +172,11 @@ def test_fit_predicts_other_sizes_and_ignores_an_outlier():
     rows.loc[5, "service_ms"] *= 4
     fitted = Roofline(CPU_CORE).fit(rows)
     others = [[6528, 384, 384, 384, 384, 1], [12928, 1024, 1024, 512, 256, 1]]
-    np.testing.assert_allclose(fitted.predict(others, "first_layer_optimised", 300),
-                               Roofline(CPU_CORE, TRUE).predict(others, "first_layer_optimised",
-                                                                300), rtol=0.06)
+    np.testing.assert_allclose(
+        fitted.predict(others, "first_layer_optimised", 300),
+        Roofline(CPU_CORE, TRUE).predict(others, "first_layer_optimised", 300),
+        rtol=0.06,
+    )
 
 
 def test_few_rows_keep_the_shape_of_the_device():
@@ -155,8 +194,15 @@ def test_an_unknown_form_is_refused():
 def test_this_machine_has_finite_figures():
     assert read_bandwidth(2**20, repeats=1) > 0
     machine = this_machine()
-    assert all(0 < x < np.inf for x in (machine.flops, machine.memory_bandwidth,
-                                        machine.cache_bandwidth, machine.cache_bytes))
+    assert all(
+        0 < x < np.inf
+        for x in (
+            machine.flops,
+            machine.memory_bandwidth,
+            machine.cache_bandwidth,
+            machine.cache_bytes,
+        )
+    )
 
 
 # ---- published T4 results -------------------------------------------------
@@ -164,8 +210,10 @@ def test_this_machine_has_finite_figures():
 
 def test_published_models_have_the_published_flops():
     """4.92 MFLOPs a pair of DLRM; 5 layers of 1024 behind 989 inputs of Wide & Deep."""
-    flops = {name: float(model_operators(model, 10, 2).flops.sum()) / 10
-             for name, model in MODELS.items()}
+    flops = {
+        name: float(model_operators(model, 10, 2).flops.sum()) / 10
+        for name, model in MODELS.items()
+    }
     assert flops["DLRM"] == pytest.approx(4.92e6, rel=1e-3)
     assert flops["Wide & Deep"] == 2 * (989 * 1024 + 4 * 1024**2 + 1024)
     assert flops["DCNv2"] > 6 * flops["DLRM"]
@@ -175,8 +223,11 @@ def test_published_times_are_throughputs():
     """Times on the GPU are shorter than what the published inferences a second leave."""
     table = published_t4().set_index(["model", "precision", "batch"])["published_ms"]
     for (model, precision, batch), rate in {
-            ("DLRM", "fp16", 65536): 9.34e5, ("DLRM", "fp16", 256): 2.36e5,
-            ("Wide & Deep", "fp16", 131072): 2.272e6, ("DCNv2", "fp32", 65536): 1.12e5}.items():
+        ("DLRM", "fp16", 65536): 9.34e5,
+        ("DLRM", "fp16", 256): 2.36e5,
+        ("Wide & Deep", "fp16", 131072): 2.272e6,
+        ("DCNv2", "fp32", 65536): 1.12e5,
+    }.items():
         ms = 1e3 * batch / rate
         assert 0.6 * ms < table[model, precision, batch] < ms
 
@@ -222,8 +273,14 @@ def test_time_shares_add_up():
 def test_best_by_cost_by_hand():
     """Twice the revenue at twice the cost of 10 machines; then at 1.5 times."""
     sizes = np.array([[4, 2, 1], [8, 2, 1]])
-    table = best_by_cost(sizes, np.array([0.0, 8.0]), 0, {"dear": [1.0, 2.0], "cheap": [1.0, 1.5]},
-                         machines_base=10, price_per_hour=1.0)
+    table = best_by_cost(
+        sizes,
+        np.array([0.0, 8.0]),
+        0,
+        {"dear": [1.0, 2.0], "cheap": [1.0, 1.5]},
+        machines_base=10,
+        price_per_hour=1.0,
+    )
     assert table["size_parameters"].tolist() == [[4, 2, 1], [8, 2, 1]]
     assert table["cost"].tolist() == [1.0, 1.5]
     assert table["roi"].tolist() == [np.inf, 8 / 5]

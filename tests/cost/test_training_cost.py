@@ -8,8 +8,8 @@ from lib.cost.training_cost import (
     TrainingModel,
     _median_interval,
     measure_training,
-    measured,
     random_impressions,
+    training_cost_task,
     training_flops,
 )
 from lib.infra import sweep
@@ -25,11 +25,14 @@ def pair():
     naive.users.set_weights(split.users.get_weights())
     naive.ads.set_weights(split.ads.get_weights())
     first, hidden = split.head.first, naive.head.hidden
-    hidden[0].norm.set_weights([np.concatenate(both) for both in zip(
-        first.user_norm.get_weights(), first.ad_norm.get_weights(), strict=True)])
+    hidden[0].norm.set_weights(
+        [
+            np.concatenate(both)
+            for both in zip(first.user_norm.get_weights(), first.ad_norm.get_weights(), strict=True)
+        ]
+    )
     kernel, bias = first.user_linear.get_weights()
-    hidden[0].linear.set_weights(
-        [np.concatenate([kernel, *first.ad_linear.get_weights()]), bias])
+    hidden[0].linear.set_weights([np.concatenate([kernel, *first.ad_linear.get_weights()]), bias])
     hidden[1].set_weights(split.head.hidden[0].get_weights())
     naive.head.score.set_weights(split.head.score.get_weights())
     return naive, split
@@ -42,8 +45,10 @@ def gradients(model, inputs, labels):
     kept = [model.users.embeddings, model.ads.embeddings, model.head.score.kernel]
     with tf.GradientTape() as tape:
         loss = ARFLoss(m=3, k=3)(labels, model(inputs, training=True))
-    return float(loss), [np.asarray(tf.convert_to_tensor(g)) for g in tape.gradient(
-        loss, [variable.value for variable in kept])]
+    return float(loss), [
+        np.asarray(tf.convert_to_tensor(g))
+        for g in tape.gradient(loss, [variable.value for variable in kept])
+    ]
 
 
 def test_both_forms_are_one_model():
@@ -70,9 +75,11 @@ def test_flops_of_a_step_by_loop():
     pairs = impressions * ads
     above = pairs * (8 * 6 + 6 * 1)
     assert training_flops(SIZE, "naive", impressions, ads, USER_WIDTH) == 3 * 2 * (
-        pairs * 12 * 8 + above)
+        pairs * 12 * 8 + above
+    )
     assert training_flops(SIZE, "first_layer_optimised", impressions, ads, USER_WIDTH) == 3 * 2 * (
-        impressions * 5 * 8 + pairs * 7 * 8 + above)
+        impressions * 5 * 8 + pairs * 7 * 8 + above
+    )
 
 
 def test_interval_of_a_median_covers_it():
@@ -88,11 +95,13 @@ def test_a_row_for_each_form_trains_all_weights():
     rows = measure_training(SIZE, impressions=8, steps=5, user_width=USER_WIDTH)
     assert [row["form"] for row in rows] == list(FORMS)
     for row in rows:
-        assert row["steps_per_second_low"] <= row["steps_per_second"] <= (
-            row["steps_per_second_high"])
+        assert (
+            row["steps_per_second_low"] <= row["steps_per_second"] <= (row["steps_per_second_high"])
+        )
         assert row["impressions_per_second"] == pytest.approx(8 * row["steps_per_second"])
-        assert row["flops_per_second"] == pytest.approx(row["steps_per_second"] * training_flops(
-            SIZE, row["form"], 8, 10, USER_WIDTH))
+        assert row["flops_per_second"] == pytest.approx(
+            row["steps_per_second"] * training_flops(SIZE, row["form"], 8, 10, USER_WIDTH)
+        )
         assert row["failure"] == ""
 
 
@@ -110,10 +119,20 @@ def test_a_step_moves_weights_embeddings_and_alpha():
 
 
 def test_machines_by_the_same_rule():
-    rows = [{"size_parameters": [4, 2, 1], "steps_per_second": 10.0,
-             "steps_per_second_low": 9.0, "steps_per_second_high": 11.0},
-            {"size_parameters": [8, 2, 1], "steps_per_second": 5.0,
-             "steps_per_second_low": 4.5, "steps_per_second_high": 5.5}]
+    rows = [
+        {
+            "size_parameters": [4, 2, 1],
+            "steps_per_second": 10.0,
+            "steps_per_second_low": 9.0,
+            "steps_per_second_high": 11.0,
+        },
+        {
+            "size_parameters": [8, 2, 1],
+            "steps_per_second": 5.0,
+            "steps_per_second_low": 4.5,
+            "steps_per_second_high": 5.5,
+        },
+    ]
     table = priced(rows, [4, 2, 1], machines_base=3, price_per_hour=2, rate="steps_per_second")
     assert table["machines"].tolist() == [3, 6]
 
@@ -122,28 +141,33 @@ def test_as_a_task_and_a_size_that_fails(tmp_path, monkeypatch):
     task = {"size_parameters": [8, 4, 1], "impressions": 4, "steps": 5, "forms": ["naive"]}
     ended = RuntimeError("the process of measure_training ended\nfor good")
     monkeypatch.setattr("lib.cost.training_cost.in_child", lambda *_: (_ for _ in ()).throw(ended))
-    [done] = sweep.run(measured, [task], tmp_path, n_jobs=1, backend="sequential",
-                       progress=False)
+    [done] = sweep.run(
+        training_cost_task, [task], tmp_path, n_jobs=1, backend="sequential", progress=False
+    )
     failed = done["rows"]
     assert [row["form"] for row in failed] == ["naive"]
-    assert all(row["failure"] == "RuntimeError: the process of measure_training ended"
-               for row in failed)
+    assert all(
+        row["failure"] == "RuntimeError: the process of measure_training ended" for row in failed
+    )
     assert np.isnan([row["steps_per_second"] for row in failed]).all()
     monkeypatch.undo()
-    assert set(failed[0]) == set(measured(task, None)["rows"][0])
+    assert set(failed[0]) == set(training_cost_task(task, None)["rows"][0])
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"forms": ("fast",)}, "forms must be some of naive, first_layer_optimised"),
-    ({"ads": 1}, "ads must be >= 2; got 1"),
-    ({"impressions": 0}, "impressions must be >= 1; got 0"),
-    ({"steps": 1}, "steps must be >= 5; got 1"),
-    ({"coverage": 90}, r"coverage must lie in 0 \.\. 1; got 90"),
-    ({"size_parameters": [4, 2]}, "the last of them 1; got"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"forms": ("fast",)}, "forms must be some of naive, first_layer_optimised"),
+        ({"ads": 1}, "ads must be >= 2; got 1"),
+        ({"impressions": 0}, "impressions must be >= 1; got 0"),
+        ({"steps": 1}, "steps must be >= 5; got 1"),
+        ({"coverage": 90}, r"coverage must lie in 0 \.\. 1; got 90"),
+        ({"size_parameters": [4, 2]}, "the last of them 1; got"),
+    ],
+)
 def test_refuses(change, message):
     with pytest.raises(ValueError, match=message):
-        measured({"size_parameters": [8, 4, 1], **change}, None)
+        training_cost_task({"size_parameters": [8, 4, 1], **change}, None)
 
 
 def test_an_unknown_form():

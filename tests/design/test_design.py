@@ -41,18 +41,36 @@ def test_published_sizes():
     grid = size_grid()
     found = dict(zip(map(tuple, grid.size_parameters.tolist()), grid.flops.tolist(), strict=True))
     assert {size: found[size] for size in flops} == flops
-    assert matrix_flops([[5128, 1024, 512, 512, 512, 1], [10128, 1024, 512, 512, 512, 1]]
-                        ).tolist() == [12600320, 22840320]  # "12.6M and 22.9M"
+    assert matrix_flops(
+        [[5128, 1024, 512, 512, 512, 1], [10128, 1024, 512, 512, 512, 1]]
+    ).tolist() == [12600320, 22840320]  # "12.6M and 22.9M"
 
 
 def test_a_small_grid_by_hand():
-    grid = size_grid(flops_max=1000, embedding_min=2, embedding_step=1, sparse_features=3,
-                     dense_width=1, hidden_layers=2, units_min=4, units_step=4,
-                     first_layer_max=10, ratio_max=2)
+    grid = size_grid(
+        flops_max=1000,
+        embedding_min=2,
+        embedding_step=1,
+        sparse_features=3,
+        dense_width=1,
+        hidden_layers=2,
+        units_min=4,
+        units_step=4,
+        first_layer_max=10,
+        ratio_max=2,
+    )
     # 13 inputs need a first layer of 7 units or more, which 8 is and 4 is not.
     assert grid.size_parameters.tolist() == [
-        [7, 4, 4, 1], [7, 8, 4, 1], [7, 8, 8, 1], [10, 8, 4, 1], [10, 8, 8, 1],
-        [13, 8, 4, 1], [13, 8, 8, 1], [16, 8, 4, 1], [16, 8, 8, 1]]
+        [7, 4, 4, 1],
+        [7, 8, 4, 1],
+        [7, 8, 8, 1],
+        [10, 8, 4, 1],
+        [10, 8, 8, 1],
+        [13, 8, 4, 1],
+        [13, 8, 8, 1],
+        [16, 8, 4, 1],
+        [16, 8, 8, 1],
+    ]
     assert grid.flops[0] == 2 * (7 * 4 + 4 * 4 + 4)
 
 
@@ -64,14 +82,17 @@ def test_twin_tower_flops_by_hand():
     np.testing.assert_array_equal(grid.flops, matrix_flops(grid.size_parameters, "twin_tower"))
 
 
-@pytest.mark.parametrize(("wrong", "message"), [
-    ({"output_units": 64}, "output_units of an mlp must be 1; got 64"),
-    ({"family": "dlrm"}, "family must be 'mlp' or 'twin_tower'; got 'dlrm'"),
-    ({"ratio_from": "output"}, "ratio_from must be 'input' or 'hidden'; got 'output'"),
-    ({"units_step": 0}, "units_step must be > 0; got 0"),
-    ({"first_layer_max": 64}, "first_layer_max must be at least units_min = 128; got 64"),
-    ({"flops_max": 1e5}, "no size satisfies flops_max = 100000"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"output_units": 64}, "output_units of an mlp must be 1; got 64"),
+        ({"family": "dlrm"}, "family must be 'mlp' or 'twin_tower'; got 'dlrm'"),
+        ({"ratio_from": "output"}, "ratio_from must be 'input' or 'hidden'; got 'output'"),
+        ({"units_step": 0}, "units_step must be > 0; got 0"),
+        ({"first_layer_max": 64}, "first_layer_max must be at least units_min = 128; got 64"),
+        ({"flops_max": 1e5}, "no size satisfies flops_max = 100000"),
+    ],
+)
 def test_grid_refuses(wrong, message):
     with pytest.raises(ValueError, match=message):
         size_grid(**wrong)
@@ -106,18 +127,22 @@ def test_share_best_of_one_draw_is_best_size():
     rng = np.random.default_rng(0)
     revenue, cost = rng.uniform(size=(20, 50)), rng.uniform(size=50)
     chosen = [best_size(draw, cost, roi_min=1) for draw in revenue]
-    np.testing.assert_allclose(share_best(revenue, cost, roi_min=1),
-                               np.bincount(chosen, minlength=50) / 20)
+    np.testing.assert_allclose(
+        share_best(revenue, cost, roi_min=1), np.bincount(chosen, minlength=50) / 20
+    )
 
 
-@pytest.mark.parametrize(("revenue", "cost", "roi_min", "message"), [
-    ([1, 2], [1, 2, 3], 1, r"of one shape; got \(2,\) and \(3,\)"),
-    ([1, np.nan], [1, 2], 1, "revenue must be finite; got nan"),
-    ([1, 2], [1, np.nan], 1, "cost must be a number"),
-    ([1, 2], [1, 2], -1, "roi_min must be a number >= 0; got -1"),
-    ([], [], 1, "at least one size"),
-    ([1, 3], [2, 4], 1, r"no size reaches roi_min = 1; the highest ROI is 0.75 \(size 1\)"),
-])
+@pytest.mark.parametrize(
+    ("revenue", "cost", "roi_min", "message"),
+    [
+        ([1, 2], [1, 2, 3], 1, r"of one shape; got \(2,\) and \(3,\)"),
+        ([1, np.nan], [1, 2], 1, "revenue must be finite; got nan"),
+        ([1, 2], [1, np.nan], 1, "cost must be a number"),
+        ([1, 2], [1, 2], -1, "roi_min must be a number >= 0; got -1"),
+        ([], [], 1, "at least one size"),
+        ([1, 3], [2, 4], 1, r"no size reaches roi_min = 1; the highest ROI is 0.75 \(size 1\)"),
+    ],
+)
 def test_best_size_refuses(revenue, cost, roi_min, message):
     with pytest.raises(ValueError, match=message):
         best_size(revenue, cost, roi_min)

@@ -1,4 +1,5 @@
 """The few-measurement search on synthetic grids, and replays on a synthetic table."""
+
 import functools
 
 import numpy as np
@@ -49,8 +50,7 @@ def goal(roi_min=1.0):
 
 
 def found(machine, budget=8, roi_min=1.0, **options):
-    return search(SIZES, goal(roi_min), machine, REQUESTS, budget=budget, progress=False,
-                  **options)
+    return search(SIZES, goal(roi_min), machine, REQUESTS, budget=budget, progress=False, **options)
 
 
 def test_goal_by_hand():
@@ -157,11 +157,14 @@ def test_first_sizes_are_apart():
     assert (np.ptp(logs, axis=0) >= 1).all()
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"budget": 2}, "initial must be at least 3 and at most the budget; got initial = 4"),
-    ({"confidence": 1.5}, r"confidence must lie in 0 \.\. 1; got 1.5"),
-    ({"rows": [{"size_parameters": [7, 1], "qps": 3.0}]}, r"rows hold the size \[7, 1\]"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": 2}, "initial must be at least 3 and at most the budget; got initial = 4"),
+        ({"confidence": 1.5}, r"confidence must lie in 0 \.\. 1; got 1.5"),
+        ({"rows": [{"size_parameters": [7, 1], "qps": 3.0}]}, r"rows hold the size \[7, 1\]"),
+    ],
+)
 def test_search_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         found(Machine(), **options)
@@ -192,9 +195,18 @@ def table(seed=0):
     """What `benchmarks.cost_grid` keeps: the time of a request, three times."""
     machine = Machine(seed)
     noise = np.exp(np.random.default_rng(seed).normal(0, 0.01, (3, len(SIZES))))
-    return pd.concat([pd.DataFrame({
-        "size_parameters": SIZES.tolist(), "repeat": repeat,
-        "service_ms": machine.ms * noise[repeat]}) for repeat in range(3)])
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "size_parameters": SIZES.tolist(),
+                    "repeat": repeat,
+                    "service_ms": machine.ms * noise[repeat],
+                }
+            )
+            for repeat in range(3)
+        ]
+    )
 
 
 def test_sub_grid_holds_the_sizes_asked_for():
@@ -220,8 +232,9 @@ def test_replay_is_held_against_the_whole_table():
     gap = 1 - revenue[str(one["chosen"])] / revenue[str(one["optimum"])]
     assert one["revenue_gap"] == pytest.approx(gap)
     assert np.median([replay(rows, seed=seed, share=0.2)["revenue_gap"] for seed in range(5)]) < 0.1
-    broken = rows.assign(service_ms=rows["service_ms"].where(rows["size_parameters"].map(str)
-                                                             != str(one["optimum"])))
+    broken = rows.assign(
+        service_ms=rows["service_ms"].where(rows["size_parameters"].map(str) != str(one["optimum"]))
+    )
     assert replay(broken, seed=0, share=0.2)["chosen"] != one["optimum"]
 
 

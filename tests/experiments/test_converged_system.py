@@ -1,4 +1,5 @@
 """The simulated system with its trained base, on a tiny world."""
+
 import numpy as np
 import pytest
 
@@ -8,10 +9,20 @@ from lib.logs import reader
 from lib.logs.features import load_features
 from lib.models.scorer import Scorer
 
-TINY = {"world": "small", "world_changes": {"users": 200, "ads": 600}, "seed": 0,
-        "hidden": [8, 1], "rounds": 2, "impressions_per_round": 512, "log_impressions": 600,
-        "train_impressions": 512, "learning_rate": 0.1, "batch_impressions": 128,
-        "test_users": 100, "test_visits": 1}
+TINY = {
+    "world": "small",
+    "world_changes": {"users": 200, "ads": 600},
+    "seed": 0,
+    "hidden": [8, 1],
+    "rounds": 2,
+    "impressions_per_round": 512,
+    "log_impressions": 600,
+    "train_impressions": 512,
+    "learning_rate": 0.1,
+    "batch_impressions": 128,
+    "test_users": 100,
+    "test_visits": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +36,12 @@ def forbid(*_, **__):
 
 def test_what_is_built(system):
     assert {file.name for file in system.folder.iterdir()} == {
-        "logs.parquet", "features.yaml", "rounds.csv", "base.npz", "parameters.json"}
+        "logs.parquet",
+        "features.yaml",
+        "rounds.csv",
+        "base.npz",
+        "parameters.json",
+    }
     features = load_features(system.features)
     assert reader.check(system.logs, features).impressions == 600
     rounds = system.rounds
@@ -43,7 +59,7 @@ def test_the_base_is_the_model_trained_on_the_log(system):
     assert learnt.value > 0.5 + 3 * learnt.standard_error
     base = system.base()
     users, ads = np.array([0, 7, 199]), np.array([[0, 5], [599, 5], [1, 2]])
-    np.testing.assert_array_equal(base(users, ads), system.deployed(scorer)(users, ads))
+    np.testing.assert_array_equal(base(users, ads), system.compiled(scorer)(users, ads))
 
 
 def test_a_built_system_is_not_built_again(system, monkeypatch):

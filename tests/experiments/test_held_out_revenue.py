@@ -1,10 +1,16 @@
 """Ranking models by money of sessions that the metric has not seen."""
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from lib.experiments.held_out_revenue import _kendall, by_halves, measure_on_log, rank_by_money
+from lib.experiments.held_out_revenue import (
+    _kendall,
+    measure_on_log,
+    rank_agreement,
+    split_half_tables,
+)
 from lib.logs.features import save_features
 from tests.small_log import FEATURES
 
@@ -14,8 +20,10 @@ QUALITY = np.linspace(0, 1, 6)[:, None]
 def sessions(seed, count=400, noise=1.0):
     rng = np.random.default_rng(seed)
     money = rng.lognormal(size=(6, count)) * (1 + QUALITY)
-    return {"good": QUALITY + noise * rng.normal(size=(6, count)),
-            "blind": rng.normal(size=(6, count))}, money
+    return {
+        "good": QUALITY + noise * rng.normal(size=(6, count)),
+        "blind": rng.normal(size=(6, count)),
+    }, money
 
 
 def test_kendall_is_scipys_with_ties():
@@ -25,7 +33,7 @@ def test_kendall_is_scipys_with_ties():
 
 
 def test_a_metric_that_sees_quality_ranks_by_money_and_a_blind_one_does_not():
-    found = rank_by_money(*sessions(0), draws=300).set_index("metric")
+    found = rank_agreement(*sessions(0), draws=300).set_index("metric")
     assert found.low["good"] > 0.4 and found.kendall["good"] > 0.7
     assert found.low["blind"] < 0 < found.high["blind"] or abs(found.kendall["blind"]) < 0.5
     assert found.regret["good"] < found.regret["blind"]
@@ -35,36 +43,41 @@ def test_a_metric_that_sees_quality_ranks_by_money_and_a_blind_one_does_not():
 def test_luck_that_metric_and_money_share_does_not_count():
     """A metric that is the session's own money: pure luck where all models are alike."""
     money = np.random.default_rng(1).lognormal(size=(6, 300))
-    found = rank_by_money({"luck": money}, money, draws=300)
+    found = rank_agreement({"luck": money}, money, draws=300)
     assert abs(found.kendall[0]) < 0.45  # on the same sessions it would be 1
 
 
 def test_undefined_sessions_are_left_out():
     values, money = sessions(2)
     values["good"][:, ::2] = np.nan
-    assert rank_by_money(values, money, draws=100).kendall[0] > 0.4
+    assert rank_agreement(values, money, draws=100).kendall[0] > 0.4
 
 
 def test_the_seed_decides():
     values, money = sessions(3)
-    one, again, other = (rank_by_money(values, money, draws=50, seed=s) for s in (0, 0, 1))
+    one, again, other = (rank_agreement(values, money, draws=50, seed=s) for s in (0, 0, 1))
     assert one.equals(again) and not one.equals(other)
 
 
-@pytest.mark.parametrize(("values", "money", "message"), [
-    (np.ones((3, 4)), np.ones((3, 5)), r"got metric \(3, 4\) and money \(3, 5\)"),
-    (np.ones((2, 4)), np.ones((2, 4)), "3 or more models"),
-    (np.ones((3, 4)), -np.ones((3, 4)), "money must be >= 0; got -1.0"),
-])
+@pytest.mark.parametrize(
+    ("values", "money", "message"),
+    [
+        (np.ones((3, 4)), np.ones((3, 5)), r"got metric \(3, 4\) and money \(3, 5\)"),
+        (np.ones((2, 4)), np.ones((2, 4)), "3 or more models"),
+        (np.ones((3, 4)), -np.ones((3, 4)), "money must be >= 0; got -1.0"),
+    ],
+)
 def test_what_cannot_be_ranked_is_refused(values, money, message):
     with pytest.raises(ValueError, match=message):
-        rank_by_money({"metric": values}, money)
+        rank_agreement({"metric": values}, money)
 
 
 def test_halves_by_hand():
-    values = {"money": np.array([[1.0, 2, 3, 4], [2, 2, 6, 4]]),
-              "ndcg": np.arange(8.0).reshape(2, 4)}
-    table = by_halves(pd.DataFrame({"model": ["base", "new"]}), values, seed=0)
+    values = {
+        "money": np.array([[1.0, 2, 3, 4], [2, 2, 6, 4]]),
+        "ndcg": np.arange(8.0).reshape(2, 4),
+    }
+    table = split_half_tables(pd.DataFrame({"model": ["base", "new"]}), values, seed=0)
     seen = np.random.default_rng(0).permutation(4) < 2
     base, new = values["money"][:, ~seen]
     assert table.revenue_lift.tolist() == [0, pytest.approx(new.sum() / base.sum() - 1)]
@@ -74,8 +87,13 @@ def test_halves_by_hand():
 
 
 def test_a_log_without_a_system(tmp_path, log):
-    base = {"hidden": [4, 1], "learning_rate": 0.1, "batch_impressions": 32,
-            "train_impressions": 96, "log_impressions": 160}
+    base = {
+        "hidden": [4, 1],
+        "learning_rate": 0.1,
+        "batch_impressions": 32,
+        "train_impressions": 96,
+        "log_impressions": 160,
+    }
     variants = [{"model": "base"}, {"model": "softmax", "loss": "softmax"}]
     given = {"base": base, "folder": tmp_path, "seeds": [0, 1], "cuts": [1, 2], "n_jobs": 1}
     rows, values = measure_on_log(log, features_file(tmp_path), variants, **given)

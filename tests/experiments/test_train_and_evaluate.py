@@ -1,4 +1,5 @@
 """A tiny model trained and measured as a task of a sweep."""
+
 import json
 from pathlib import Path
 
@@ -16,22 +17,33 @@ from tests.small_log import FEATURES
 def spec(log, tmp_path_factory):
     path = tmp_path_factory.mktemp("features") / "features.yaml"
     save_features(path, FEATURES)
-    return train_and_evaluate.Training(
-        model="tiny", logs=str(log), features=str(path), hidden=(8, 1), train_impressions=200,
-        test_start=220, test_impressions=70, learning_rate=0.1, batch_impressions=50, window=100,
-        loss="relax", without=("brand",))
+    return train_and_evaluate.TrainingSpec(
+        model="tiny",
+        logs=str(log),
+        features=str(path),
+        hidden=(8, 1),
+        train_impressions=200,
+        test_start=220,
+        test_impressions=70,
+        learning_rate=0.1,
+        batch_impressions=50,
+        window=100,
+        loss="relax",
+        without=("brand",),
+    )
 
 
 def changed(spec, **values):
-    return train_and_evaluate.Training(**{**spec.model_dump(), **values})
+    return train_and_evaluate.TrainingSpec(**{**spec.model_dump(), **values})
 
 
 def test_train_and_measure(spec, log, tmp_path):
-    row, = sweep.run(train_and_evaluate.train_and_measure, [spec.task()], tmp_path, n_jobs=1,
-                     progress=False)
-    path = sweep.place(train_and_evaluate.train_and_measure, spec.task(), tmp_path)
+    (row,) = sweep.run(
+        train_and_evaluate.train_and_evaluate, [spec.task()], tmp_path, n_jobs=1, progress=False
+    )
+    path = sweep.result_path(train_and_evaluate.train_and_evaluate, spec.task(), tmp_path)
     assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".npz"}  # no checkpoint
-    scorer = train_and_evaluate.trained(spec, path)
+    scorer = train_and_evaluate.load_trained(spec, path)
     test = reader.read(log, scorer.features, start=220, stop=290)
     for name, mean in training.evaluate(scorer, test, m=2, k=2).items():
         assert row[name] == pytest.approx(mean.value)
@@ -59,12 +71,16 @@ def test_a_task_names_its_inputs_by_content(spec, tmp_path):
     assert changed(spec, logs=str(folder)).task()["logs_sha256"] != in_folder
 
 
-@pytest.mark.parametrize(("values", "match"), [
-    ({"test_start": 199}, "test must not overlap the training: test_start = 199"),
-    ({"loss": "hinge"}, "'arf', 'relax', 'softmax' or 'pairwise'"),
-    ({"hidden": (8, 0)}, "greater than 0"), ({"learning_rate": 0.0}, "greater than 0"),
-    ({"learing_rate": 0.1}, "Extra inputs are not permitted"),
-])
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"test_start": 199}, "test must not overlap the training: test_start = 199"),
+        ({"loss": "hinge"}, "'arf', 'relax', 'softmax' or 'pairwise'"),
+        ({"hidden": (8, 0)}, "greater than 0"),
+        ({"learning_rate": 0.0}, "greater than 0"),
+        ({"learing_rate": 0.1}, "Extra inputs are not permitted"),
+    ],
+)
 def test_a_training_that_makes_no_sense_is_refused(spec, values, match):
     with pytest.raises(ValueError, match=match):
         changed(spec, **values)
@@ -73,5 +89,5 @@ def test_a_training_that_makes_no_sense_is_refused(spec, values, match):
 def test_a_log_that_is_too_short_is_refused_before_training(spec, tmp_path):
     task = changed(spec, test_impressions=81).task()
     with pytest.raises(ValueError, match="'tiny' need 301 impressions; the log holds 300"):
-        train_and_evaluate.train_and_measure(task, tmp_path / "model")
+        train_and_evaluate.train_and_evaluate(task, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,5 @@
 """Sweeps: nothing is done twice, nothing finished is lost."""
+
 import json
 
 import numpy as np
@@ -40,10 +41,12 @@ def test_finished_tasks_are_not_done_again(tmp_path):
     assert [row["seed"] for row in again] == [1, 2, 3, 1]
     assert MADE == [3, 1, 2]
     assert again[2] == first[0]
-    place = sweep.place(draw, {"seed": 3}, tmp_path)
-    assert place.with_suffix(".txt").read_text() == "3"
-    assert json.loads(place.with_suffix(".json").read_text()) == {
-        "task": {"seed": 3}, "result": first[0]}
+    result_path = sweep.result_path(draw, {"seed": 3}, tmp_path)
+    assert result_path.with_suffix(".txt").read_text() == "3"
+    assert json.loads(result_path.with_suffix(".json").read_text()) == {
+        "task": {"seed": 3},
+        "result": first[0],
+    }
 
 
 def test_an_interrupted_sweep_goes_on(tmp_path):
@@ -79,7 +82,7 @@ def hand_back(task, path):
 
 
 def test_a_result_that_is_not_plain_is_refused_and_not_kept(tmp_path):
-    row, = sweep.run(hand_back, [{"plain": True}], tmp_path / "plain", n_jobs=1, progress=False)
+    (row,) = sweep.run(hand_back, [{"plain": True}], tmp_path / "plain", n_jobs=1, progress=False)
     assert np.isnan(row["undefined"])
     with pytest.raises(TypeError, match="PosixPath is not JSON serializable"):
         sweep.run(hand_back, [{"plain": False}], tmp_path / "not", n_jobs=1, progress=False)
@@ -88,9 +91,9 @@ def test_a_result_that_is_not_plain_is_refused_and_not_kept(tmp_path):
 
 def test_other_values_and_functions_are_other_tasks():
     keys = [
-        sweep.key(draw, {"seed": 1}),
-        sweep.key(draw, {"seed": 2}),
-        sweep.key(hand_back, {"seed": 1}),
+        sweep.task_digest(draw, {"seed": 1}),
+        sweep.task_digest(draw, {"seed": 2}),
+        sweep.task_digest(hand_back, {"seed": 1}),
     ]
     assert len(set(keys)) == 3
-    assert sweep.key(draw, {"a": 1, "b": 2}) == sweep.key(draw, {"b": 2, "a": 1})
+    assert sweep.task_digest(draw, {"a": 1, "b": 2}) == sweep.task_digest(draw, {"b": 2, "a": 1})

@@ -1,4 +1,5 @@
 """The laws, from a hand-worked curve to published numbers."""
+
 import json
 
 import numpy as np
@@ -19,9 +20,10 @@ SHARED = DATA / "scaling_curves"
 needs_curves = pytest.mark.skipif(not SHARED.is_dir(), reason=f"public curves not at {SHARED}")
 
 # Figure 7 of the paper: FLOPs per user-ad pair, R/R* (read off the figure).
-FLOPS = np.array([864320, 1753216, 3604736, 7602688, 8913920, 13109248, 16778240, 4.0e7,
-                  49284096, 142608384])
-R = np.array([.8238, .8347, .8428, .8517, .8545, .8572, .8578, .8632, .8628, .8695])
+FLOPS = np.array(
+    [864320, 1753216, 3604736, 7602688, 8913920, 13109248, 16778240, 4.0e7, 49284096, 142608384]
+)
+R = np.array([0.8238, 0.8347, 0.8428, 0.8517, 0.8545, 0.8572, 0.8578, 0.8632, 0.8628, 0.8695])
 
 ERRORS = np.random.default_rng(0).normal(0, 0.01, 20)
 X = np.geomspace(1e3, 1e7, 20)
@@ -29,12 +31,18 @@ Y = (0.3 + 5 * X**-0.3) * np.exp(ERRORS)
 
 
 def points_of(x, y, **settings):
-    given = {"direction": "auto", "bound": None, "error_ratio": 2.0, "error_length": 0.1,
-             "name": "test"} | settings
+    given = {
+        "direction": "auto",
+        "bound": None,
+        "error_ratio": 2.0,
+        "error_length": 0.1,
+        "name": "test",
+    } | settings
     return gather_points(*check_points(x, y, name="test", least=3), **given)
 
 
 # The curve
+
 
 def test_curve_by_hand():
     # before its break the slope is c0 = 1, after it c0 + c = 3
@@ -47,8 +55,12 @@ def test_curve_by_hand():
 def test_curve_equals_equation_6_written_out():
     law = {"a": 0.2, "b": 3.0, "c0": 0.1, "c": [0.2, -0.1], "d": [5.0, 300.0], "f": [0.5, 0.2]}
     for x in X[:5] / 1e3:
-        product = np.prod([(1 + (x / d) ** (1 / f)) ** (-c * f)
-                           for c, d, f in zip(law["c"], law["d"], law["f"], strict=True)])
+        product = np.prod(
+            [
+                (1 + (x / d) ** (1 / f)) ** (-c * f)
+                for c, d, f in zip(law["c"], law["d"], law["f"], strict=True)
+            ]
+        )
         written_out = law["a"] + law["b"] * x ** -law["c0"] * product
         assert bnsl(x, **law) == pytest.approx(written_out)
         assert log_bnsl(x, **law) == pytest.approx(np.log(written_out))
@@ -60,6 +72,7 @@ def test_curve_does_not_overflow_at_a_sharp_break():
 
 
 # The average
+
 
 def test_evidence_equals_that_of_a_gaussian_process():
     """The closed form against the multivariate normal of its linear model, way by way."""
@@ -119,6 +132,7 @@ def test_jacobian_of_the_projection_by_differences():
 
 # Fits
 
+
 def test_prediction_stays_near_the_truth():
     law = BNSL().fit(X, Y)
     ahead = np.array([2e7, 1e8])
@@ -144,8 +158,14 @@ def test_intervals_cover_new_measurements():
 
 @pytest.mark.parametrize("breaks", [1, 2, 3])
 def test_exact_curves_are_recovered(breaks):
-    law = {"a": 0.12, "b": 2.0, "c0": 0.15, "c": [0.25, -0.2, 0.3][:breaks],
-           "d": [3e3, 8e4, 1e6][:breaks], "f": [0.4, 0.3, 0.5][:breaks]}
+    law = {
+        "a": 0.12,
+        "b": 2.0,
+        "c0": 0.15,
+        "c": [0.25, -0.2, 0.3][:breaks],
+        "d": [3e3, 8e4, 1e6][:breaks],
+        "f": [0.4, 0.3, 0.5][:breaks],
+    }
     x, ahead = np.geomspace(1e2, 1e7, 50), np.geomspace(1.1e7, 1e8, 10)
     fitted = BNSL().fit(x, bnsl(x, **law))
     error = np.log(fitted.predict(ahead) / bnsl(ahead, **law))
@@ -255,14 +275,18 @@ def test_summary_says_what_matters():
 
 # What must not become a silent nonsense curve
 
-@pytest.mark.parametrize("x, y, message", [
-    ([1, 2], [3, 2], "3 different x or more; got 2"),
-    ([1, 2, 3, 4], [1, 1, 1, 1], "constant"),
-    ([1, 2, 3, 4], [4, 3, np.nan, 1], r"got y\[2\] = nan"),
-    ([0, 2, 3, 4], [4, 3, 2, 1], r"got x\[0\] = 0"),
-    ([1, 2, 3, 4], [4, 3, 2, -1], r"got y\[3\] = -1"),
-    ([1, 2, 3], [4, 3], "equal length"),
-])
+
+@pytest.mark.parametrize(
+    "x, y, message",
+    [
+        ([1, 2], [3, 2], "3 different x or more; got 2"),
+        ([1, 2, 3, 4], [1, 1, 1, 1], "constant"),
+        ([1, 2, 3, 4], [4, 3, np.nan, 1], r"got y\[2\] = nan"),
+        ([0, 2, 3, 4], [4, 3, 2, 1], r"got x\[0\] = 0"),
+        ([1, 2, 3, 4], [4, 3, 2, -1], r"got y\[3\] = -1"),
+        ([1, 2, 3], [4, 3], "equal length"),
+    ],
+)
 def test_bad_points_are_named(x, y, message):
     with pytest.raises(ValueError, match=message):
         BNSL().fit(x, y)
@@ -299,9 +323,11 @@ def test_any_input_is_fitted_or_refused(rows):
 
 # The joint law
 
+
 def joint_data(sign=1.0, noise=0.0):
-    size, data = (v.ravel() for v in np.meshgrid(np.geomspace(1e6, 1e9, 6),
-                                                 np.geomspace(1e8, 1e11, 6)))
+    size, data = (
+        v.ravel() for v in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6))
+    )
     y = 1.8 + sign * (50 * size**-0.34 + 300 * data**-0.31)
     return np.column_stack([size, data]), y * np.exp(np.random.default_rng(6).normal(0, noise, 36))
 
@@ -346,6 +372,7 @@ def test_joint_law_refuses_what_it_cannot_tell():
 
 # Published numbers
 
+
 def test_figure_7_with_the_paper_s_recipe():
     law = BasinHoppingBNSL(breaks=6, hops=20).fit(FLOPS, R)
     assert law.r_squared_ == pytest.approx(0.996, abs=0.004)
@@ -388,6 +415,8 @@ def test_public_curves_extrapolate_at_least_as_well_as_m4():
     """Five development curves, about one in twenty; `make bench-laws` runs them all."""
     benchmark = pytest.importorskip("benchmarks.laws")
     tasks = [task for task in benchmark.read_tasks() if task.even and task.domain == "IC"][::8]
-    errors = [benchmark.rmsle(BNSL(direction="falling").fit(t.x, t.y).predict(t.x_new), t.y_new)
-              for t in tasks]
+    errors = [
+        benchmark.rmsle(BNSL(direction="falling").fit(t.x, t.y).predict(t.x_new), t.y_new)
+        for t in tasks
+    ]
     assert np.mean(errors) < 0.0415

@@ -1,4 +1,5 @@
 """Laws asked for sizes they have not seen."""
+
 import numpy as np
 import pytest
 
@@ -10,8 +11,12 @@ R = 0.9 - 0.1 * (FLOPS / 1e6) ** -0.4
 
 def test_every_law_is_asked_for_every_next_size():
     table = predict_next_size(FLOPS, R, least=6, breaks=[0, 1], hops=2)
-    assert table.law.tolist() == 2 * ["average of laws", "power law", "basin-hopping, t = 0",
-                                      "basin-hopping, t = 1"]
+    assert table.law.tolist() == 2 * [
+        "average of laws",
+        "power law",
+        "basin-hopping, t = 0",
+        "basin-hopping, t = 1",
+    ]
     assert table.sizes.tolist() == [6] * 4 + [7] * 4
     np.testing.assert_array_equal(table.x.unique(), FLOPS[6:])
     np.testing.assert_allclose(table.error, table.predicted - table.measured)
@@ -21,7 +26,8 @@ def test_every_law_is_asked_for_every_next_size():
 
 def test_the_rows_are_the_laws_own_predictions():
     table = predict_next_size(FLOPS, R, least=7, breaks=[1], hops=3, seed=4, bound=1.0).set_index(
-        "law")
+        "law"
+    )
     mean, low, high = BNSL(bound=1.0).fit(FLOPS[:7], R[:7]).predict(FLOPS[7], interval=0.9)
     assert table.loc["average of laws", ["predicted", "low", "high"]].tolist() == [mean, low, high]
     hopped = BasinHoppingBNSL(1, hops=3, seed=4).fit(FLOPS[:7], R[:7])
@@ -42,8 +48,10 @@ def test_repeats_are_averaged():
     np.testing.assert_allclose(table.measured, R[7])
 
 
-@pytest.mark.parametrize(("sizes", "least", "message"), [
-    (5, 5, "needs 6 different x or more; got 5"), (8, 3, "least must be >= 4; got 3")])
+@pytest.mark.parametrize(
+    ("sizes", "least", "message"),
+    [(5, 5, "needs 6 different x or more; got 5"), (8, 3, "least must be >= 4; got 3")],
+)
 def test_too_few_sizes_are_refused(sizes, least, message):
     with pytest.raises(ValueError, match=message):
         predict_next_size(FLOPS[:sizes], R[:sizes], least=least)

@@ -20,38 +20,69 @@ from tests import DATA
 
 
 def needs(folder):
-    return pytest.mark.skipif(not (DATA / folder).is_dir(),
-                              reason=f"needs the data of ../shared/data/{folder}")
+    return pytest.mark.skipif(
+        not (DATA / folder).is_dir(), reason=f"needs the data of ../shared/data/{folder}"
+    )
 
 
 def hotel(request, position, price, clicked, filters=None):
-    return {"request_id": request, "position": position, "item_id": 10 * request + position,
-            "price": price, "clicked": clicked, "timestamp": 1_541_030_681 + 60 * request,
-            "platform": "UK", "city": "Sharjah", "device": "mobile",
-            "current_filters": filters, "n_filters": 0 if filters is None else 2}
+    return {
+        "request_id": request,
+        "position": position,
+        "item_id": 10 * request + position,
+        "price": price,
+        "clicked": clicked,
+        "timestamp": 1_541_030_681 + 60 * request,
+        "platform": "UK",
+        "city": "Sharjah",
+        "device": "mobile",
+        "current_filters": filters,
+        "n_filters": 0 if filters is None else 2,
+    }
 
 
-HOTELS = pd.DataFrame([
-    hotel(2, 1, 80.0, 0, "Pool|Spa"), hotel(2, 2, 40.0, 1, "Pool|Spa"),
-    hotel(1, 1, 50.0, 0), hotel(1, 2, 100.0, 1), hotel(1, 3, 50.0, 0), hotel(1, 4, 200.0, 0),
-    hotel(3, 1, 30.0, 1),  # a list of one
-])
+HOTELS = pd.DataFrame(
+    [
+        hotel(2, 1, 80.0, 0, "Pool|Spa"),
+        hotel(2, 2, 40.0, 1, "Pool|Spa"),
+        hotel(1, 1, 50.0, 0),
+        hotel(1, 2, 100.0, 1),
+        hotel(1, 3, 50.0, 0),
+        hotel(1, 4, 200.0, 0),
+        hotel(3, 1, 30.0, 1),  # a list of one
+    ]
+)
 
 
 def ratings(count, seed=0, users=6, movies=40):
     """`count` distinct random pairs of user and movie, with ratings."""
     rng = np.random.default_rng(seed)
     pairs = rng.choice(users * movies, count, replace=False)
-    return pd.DataFrame({"user_id": 1 + pairs // movies, "movie_id": 1 + pairs % movies,
-                         "rating": rng.integers(1, 6, count)})
+    return pd.DataFrame(
+        {
+            "user_id": 1 + pairs // movies,
+            "movie_id": 1 + pairs % movies,
+            "rating": rng.integers(1, 6, count),
+        }
+    )
 
 
-MOVIES = pd.DataFrame({"movie_id": range(1, 41),
-                       "title": [f"M (of {i}) (1961)" for i in range(40)],
-                       "genres": ["Drama", "Comedy|War"] * 20})
-USERS = pd.DataFrame({"user_id": range(1, 7), "gender": list("FMFMFM"),
-                      "age": [1, 18, 25, 35, 45, 50],
-                      "occupation": range(6), "zip_code": ["48067"] * 6})
+MOVIES = pd.DataFrame(
+    {
+        "movie_id": range(1, 41),
+        "title": [f"M (of {i}) (1961)" for i in range(40)],
+        "genres": ["Drama", "Comedy|War"] * 20,
+    }
+)
+USERS = pd.DataFrame(
+    {
+        "user_id": range(1, 7),
+        "gender": list("FMFMFM"),
+        "age": [1, 18, 25, 35, 45, 50],
+        "occupation": range(6),
+        "zip_code": ["48067"] * 6,
+    }
+)
 
 
 # trivago
@@ -62,8 +93,9 @@ def test_trivago_by_hand():
     assert log["impression_id"].tolist() == [1, 1, 1, 1, 2, 2]
     assert log["ecpm"].tolist() == [0, 100, 0, 0, 0, 40]
     assert log["v"].tolist() == [0, 1, 0, 0, 0, 1]
-    np.testing.assert_allclose(log["price_to_median"], np.log(
-        [50 / 75, 100 / 75, 50 / 75, 200 / 75, 80 / 60, 40 / 60]))
+    np.testing.assert_allclose(
+        log["price_to_median"], np.log([50 / 75, 100 / 75, 50 / 75, 200 / 75, 80 / 60, 40 / 60])
+    )
     np.testing.assert_allclose(log["price_rank"], [0.5 / 3, 2 / 3, 0.5 / 3, 1, 1, 0])
     assert log["current_filters"].tolist() == [[]] * 4 + [["Pool", "Spa"]] * 2
     assert str(log["timestamp"][0]) == "2018-11-01 00:05:41+00:00"
@@ -114,8 +146,11 @@ def test_movielens_lists_are_balanced_and_whole(list_length):
     log = movielens_log(given, MOVIES, USERS, list_length=list_length)
     pairs = ["user_id", "movie_id"]
     kept = log.rename(columns={"v": "rating"})[[*pairs, "rating"]].sort_values(pairs)
-    pd.testing.assert_frame_equal(kept.reset_index(drop=True), given.sort_values(
-        pairs).reset_index(drop=True), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        kept.reset_index(drop=True),
+        given.sort_values(pairs).reset_index(drop=True),
+        check_dtype=False,
+    )
     lists = log.groupby("impression_id")
     assert (lists["user_id"].nunique() == 1).all()
     assert lists.size().min() >= 2
@@ -127,8 +162,9 @@ def test_movielens_lists_are_balanced_and_whole(list_length):
 def test_movielens_statistics_look_back_only():
     log = movielens_log(ratings(150), MOVIES, USERS)
     for row in log.itertuples():
-        before = log[(log["movie_id"] == row.movie_id)
-                     & (log["impression_id"] < row.impression_id)]["v"]
+        before = log[
+            (log["movie_id"] == row.movie_id) & (log["impression_id"] < row.impression_id)
+        ]["v"]
         assert row.ratings_before == len(before)
         assert row.mean_before == pytest.approx(np.mean([3, *before]))
 
@@ -154,10 +190,13 @@ def test_movielens_leaves_out_a_user_with_one_rating():
     assert movielens_log(given, MOVIES, USERS)["user_id"].tolist() == [2, 2]
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"movie_id": 99}, "movie_id 99 is rated but not listed"),
-    ({"user_id": 7}, "user_id 7 is rated but not listed"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"movie_id": 99}, "movie_id 99 is rated but not listed"),
+        ({"user_id": 7}, "user_id 7 is rated but not listed"),
+    ],
+)
 def test_movielens_refuses_what_is_not_listed(change, message):
     given = pd.DataFrame({"user_id": [1, 1], "movie_id": [1, 2], "rating": [5, 4]}).assign(**change)
     with pytest.raises(ValueError, match=message):

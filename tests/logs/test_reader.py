@@ -1,4 +1,5 @@
 """The log format: encodings by hand, any cut of the files, every malformed log."""
+
 import dataclasses
 import itertools
 import tempfile
@@ -44,23 +45,42 @@ def write(folder, *tables, name="part", **options):
 
 
 def test_encodings_by_hand(tmp_path):
-    features = Features(features=[
-        {"name": "user", "side": "user", "kind": "sparse", "buckets": 10},
-        {"name": "clicks", "side": "user", "kind": "multi_valued", "buckets": 5, "length": 2},
-        {"name": "vector", "side": "user", "kind": "dense", "width": 2},
-        {"name": "age", "side": "user", "kind": "dense"},
-        {"name": "ad", "side": "ad", "kind": "sparse", "buckets": 7},
-        {"name": "shows", "side": "ad", "kind": "statistical"}])
+    features = Features(
+        features=[
+            {"name": "user", "side": "user", "kind": "sparse", "buckets": 10},
+            {"name": "clicks", "side": "user", "kind": "multi_valued", "buckets": 5, "length": 2},
+            {"name": "vector", "side": "user", "kind": "dense", "width": 2},
+            {"name": "age", "side": "user", "kind": "dense"},
+            {"name": "ad", "side": "ad", "kind": "sparse", "buckets": 7},
+            {"name": "shows", "side": "ad", "kind": "statistical"},
+        ]
+    )
     path = tmp_path / "log.parquet"
-    reader.write_logs(path, [pd.DataFrame({
-        "impression_id": [8, 8, 3], "timestamp": [TIME, TIME, TIME + pd.Timedelta("1s")],
-        "v": [1, 2, 1], "ecpm": [0.0, 2.5, 1.0], "user": [23, 23, -1],
-        "clicks": [[6, 0, 3], [6, 0, 3], []], "vector": [[1.0, 2.0]] * 3, "age": [30, 30, 40],
-        "ad": [15, 6, 7], "shows": [0, np.e - 1, 9], "stage": ["a", "b", "c"]})])
+    reader.write_logs(
+        path,
+        [
+            pd.DataFrame(
+                {
+                    "impression_id": [8, 8, 3],
+                    "timestamp": [TIME, TIME, TIME + pd.Timedelta("1s")],
+                    "v": [1, 2, 1],
+                    "ecpm": [0.0, 2.5, 1.0],
+                    "user": [23, 23, -1],
+                    "clicks": [[6, 0, 3], [6, 0, 3], []],
+                    "vector": [[1.0, 2.0]] * 3,
+                    "age": [30, 30, 40],
+                    "ad": [15, 6, 7],
+                    "shows": [0, np.e - 1, 9],
+                    "stage": ["a", "b", "c"],
+                }
+            )
+        ],
+    )
     got = read(path, features, extra=["stage"])
     assert got.impression_id.tolist() == [8, 3]
-    assert got.timestamp.tolist() == [TIME.to_pydatetime().replace(tzinfo=None, second=s)
-                                      for s in (0, 1)]
+    assert got.timestamp.tolist() == [
+        TIME.to_pydatetime().replace(tzinfo=None, second=s) for s in (0, 1)
+    ]
     assert got.user["user"].tolist() == [23 % 10, -1 % 10]
     assert got.user["clicks"].tolist() == [[1 + 6 % 5, 1 + 0], [0, 0]]  # 0 is an empty place
     assert got.user["vector"].tolist() == [[1, 2], [1, 2]]
@@ -85,13 +105,17 @@ def test_equals_a_loop_over_the_rows(log):
         assert got.ecpm[i, :n].tolist() == [row["ecpm"] for row in group]
         assert got.user["user_id"][i] == group[0]["user_id"] % 50
         assert got.user["recent"][i].tolist() == [1 + r % 9 for r in recent] + [0] * (
-            3 - len(recent))
-        np.testing.assert_array_equal(got.user["user_vector"][i],
-                                      np.float32(group[0]["user_vector"]))
+            3 - len(recent)
+        )
+        np.testing.assert_array_equal(
+            got.user["user_vector"][i], np.float32(group[0]["user_vector"])
+        )
         assert got.ad["brand"][i, :n].tolist() == [
-            fold(np.array([row["brand"]]), 8)[0] for row in group]
-        np.testing.assert_allclose(got.ad["bid"][i, :n], [np.log1p(r["bid"]) for r in group],
-                                   rtol=1e-6)
+            fold(np.array([row["brand"]]), 8)[0] for row in group
+        ]
+        np.testing.assert_allclose(
+            got.ad["bid"][i, :n], [np.log1p(r["bid"]) for r in group], rtol=1e-6
+        )
         assert not got.v[i, n:].any() and not got.ad["bid"][i, n:].any()
 
 
@@ -111,11 +135,13 @@ def test_strings_fold_the_same_in_every_version():
 def test_encode_agrees_with_a_log(batch, log):
     """Raw arrays, as a simulated world has them, encode as the log's rows do."""
     rows = pq.read_table(log).to_pandas().groupby("impression_id", sort=False).first().iloc[:32]
-    raw = {"user_id": rows.user_id.to_numpy(), "user_vector": np.stack(rows.user_vector),
-           "recent": np.array([[*ids, *[-1] * (4 - len(ids))] for ids in rows.recent])}
+    raw = {
+        "user_id": rows.user_id.to_numpy(),
+        "user_vector": np.stack(rows.user_vector),
+        "recent": np.array([[*ids, *[-1] * (4 - len(ids))] for ids in rows.recent]),
+    }
     for feature in FEATURES.side("user"):
-        np.testing.assert_array_equal(encode(feature, raw[feature.name]),
-                                      batch.user[feature.name])
+        np.testing.assert_array_equal(encode(feature, raw[feature.name]), batch.user[feature.name])
     clicks = FEATURES.side("user")[1]
     names = np.array([["a", "b"], ["b", ""]])
     got = encode(clicks, names)
@@ -131,8 +157,10 @@ def test_encode_agrees_with_a_log(batch, log):
 def test_files_and_blocks_cut_impressions_anywhere(data):
     table = make_log(count=25, seed=1)
     ends = sorted(data.draw(st.lists(st.integers(0, len(table)), max_size=3), label="files"))
-    parts = [table.slice(low, high - low) for low, high in zip([0, *ends], [*ends, len(table)],
-                                                               strict=True)]
+    parts = [
+        table.slice(low, high - low)
+        for low, high in zip([0, *ends], [*ends, len(table)], strict=True)
+    ]
     rows = data.draw(st.integers(1, 40), label="rows a read")
     size = data.draw(st.integers(1, 30), label="impressions a batch")
     with tempfile.TemporaryDirectory() as folder:
@@ -150,14 +178,17 @@ def test_files_and_blocks_cut_impressions_anywhere(data):
     assert (summary.first, summary.last) == (whole.timestamp[0], whole.timestamp[-1])
 
 
-@pytest.mark.parametrize("change", [
-    lambda t: t.set_column(4, "user_id", t["user_id"].cast(pa.int64())),
-    lambda t: t.set_column(1, "v", t["v"].cast(pa.float32())),
-    lambda t: t.set_column(2, "timestamp", t["timestamp"].cast(pa.timestamp("us", "UTC"))),
-    lambda t: t.set_column(6, "user_vector", t["user_vector"].cast(pa.list_(pa.float32()))),
-    lambda t: t.select(sorted(t.column_names)),
-    lambda t: t.slice(0, 0),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.set_column(4, "user_id", t["user_id"].cast(pa.int64())),
+        lambda t: t.set_column(1, "v", t["v"].cast(pa.float32())),
+        lambda t: t.set_column(2, "timestamp", t["timestamp"].cast(pa.timestamp("us", "UTC"))),
+        lambda t: t.set_column(6, "user_vector", t["user_vector"].cast(pa.list_(pa.float32()))),
+        lambda t: t.select(sorted(t.column_names)),
+        lambda t: t.slice(0, 0),
+    ],
+)
 def test_files_may_differ_in_what_changes_no_value(tmp_path, log, change):
     table = make_log()
     first, last = table.slice(0, 700), table.slice(700)
@@ -175,10 +206,13 @@ def test_memory_does_not_grow_with_the_log(tmp_path):
     part = make_log(count=2000)
 
     def later(i):
-        return (part.set_column(0, "impression_id", pa.array(part["impression_id"].to_numpy()
-                                                             + 2000 * i))
-                .set_column(2, "timestamp", pa.array(part["timestamp"].to_numpy() + 20_000 * i,
-                                                     pa.timestamp("ms", "UTC"))))
+        return part.set_column(
+            0, "impression_id", pa.array(part["impression_id"].to_numpy() + 2000 * i)
+        ).set_column(
+            2,
+            "timestamp",
+            pa.array(part["timestamp"].to_numpy() + 20_000 * i, pa.timestamp("ms", "UTC")),
+        )
 
     def most_held(parts):
         path = tmp_path / f"{parts}.parquet"
@@ -211,7 +245,7 @@ def test_windows_shuffle_whole_impressions_among_themselves(log, batch_size, win
     order = shuffled.impression_id - 1000
     same(shuffled, plain.take(order))  # whole impressions, none lost or changed
     for low in range(0, 300, window):
-        within = order[low:low + window]
+        within = order[low : low + window]
         assert sorted(within) == list(range(low, min(low + window, 300)))
         assert within.tolist() != sorted(within)
     assert max(map(len, batches)) == batch_size
@@ -242,10 +276,11 @@ def test_start_and_stop_are_a_slice(log, start, stop, window):
     assert sorted(got) == everything.impression_id[first:stop].tolist()
     # Windows that lie wholly inside the slice keep the order that the whole stream has.
     step = window or 20
-    whole = [i for part in stream(log, FEATURES, 20, window=window, seed=1)
-             for i in part.impression_id]
+    whole = [
+        i for part in stream(log, FEATURES, 20, window=window, seed=1) for i in part.impression_id
+    ]
     full = (min(stop, 300) - first) // step * step
-    assert got[:max(full, 0)] == whole[first:max(first + full, first)]
+    assert got[: max(full, 0)] == whole[first : max(first + full, first)]
 
 
 # ---- what is refused ------------------------------------------------------
@@ -275,36 +310,52 @@ def of_type(column, kind):
 SECOND = pd.Timedelta("1s")
 
 
-@pytest.mark.parametrize(("table", "column", "row", "expected"), [
-    *[(with_cells(name, None, 4), name, 4, "a value") for name in
-      ["impression_id", "timestamp", "v", "ecpm", *(f.name for f in FEATURES.features)]],
-    (with_cells("v", np.nan, 7, 9), "v", 7, "finite number"),
-    (with_cells("v", -np.inf, 0), "v", 0, "finite number"),
-    (with_cells("ecpm", -0.1, 5), "ecpm", 5, "finite number >= 0"),
-    (with_cells("ecpm", np.inf, 5), "ecpm", 5, "finite number >= 0"),
-    (with_cells("timestamp", lambda t: t - 35 * SECOND, 9, 10, 11), "timestamp", 9, "time order"),
-    (with_cells("timestamp", lambda t: t + SECOND, 4), "timestamp", 4, "one timestamp"),
-    (with_cells("impression_id", 1001, 12, 13, 14), "impression_id", 12, "adjacent"),
-    (with_cells("user_id", lambda u: u + 1, 7), "user_id", 7, "same value in all rows"),
-    (with_cells("recent", [7, 8], 8), "recent", 8, "same value in all rows"),
-    (with_cells("user_vector", [0.5, 0.5, 0.5], 8), "user_vector", 8, "same value in all rows"),
-    (with_cells("user_vector", [0.5, 0.5], 6, 7, 8), "user_vector", 6, "a list of 3 numbers"),
-    (with_cells("user_vector", [0.5, np.nan, 1], 6), "user_vector", 6, "finite number"),
-    (with_cells("user_vector", [0.5, None, 1], 6), "user_vector", 6, "finite number"),
-    (with_cells("recent", [1, None], 6, 7, 8), "recent", 6, "ids without nulls"),
-    (with_cells("bid", -1e-9, 17), "bid", 17, ">= 0"),
-    (with_cells("bid", np.nan, 17), "bid", 17, "finite number"),
-    (make_log(count=6).drop(["bid"]), "bid", None, "is missing; the file has impression_id"),
-    (of_type("v", pa.string()), "v", None, "must be a number; it is string"),
-    (of_type("ecpm", pa.bool_()), "ecpm", None, "must be a number; it is bool"),
-    (of_type("impression_id", pa.float64()), "impression_id", None, "must be an integer"),
-    (of_type("timestamp", pa.int64()), "timestamp", None, "must be a timestamp; it is int64"),
-    (of_type("user_id", pa.float32()), "user_id", None, "must be an integer or a string"),
-    (of_type("recent", pa.int32()), "recent", None, "must be a list of integers or strings"),
-    (of_type("recent", pa.list_(pa.float32())), "recent", None, "must be a list of integers"),
-    (of_type("user_vector", pa.float32()), "user_vector", None, "must be a list of 3 numbers"),
-    (of_type("bid", pa.list_(pa.float32())), "bid", None, "must be a number"),
-])
+@pytest.mark.parametrize(
+    ("table", "column", "row", "expected"),
+    [
+        *[
+            (with_cells(name, None, 4), name, 4, "a value")
+            for name in [
+                "impression_id",
+                "timestamp",
+                "v",
+                "ecpm",
+                *(f.name for f in FEATURES.features),
+            ]
+        ],
+        (with_cells("v", np.nan, 7, 9), "v", 7, "finite number"),
+        (with_cells("v", -np.inf, 0), "v", 0, "finite number"),
+        (with_cells("ecpm", -0.1, 5), "ecpm", 5, "finite number >= 0"),
+        (with_cells("ecpm", np.inf, 5), "ecpm", 5, "finite number >= 0"),
+        (
+            with_cells("timestamp", lambda t: t - 35 * SECOND, 9, 10, 11),
+            "timestamp",
+            9,
+            "time order",
+        ),
+        (with_cells("timestamp", lambda t: t + SECOND, 4), "timestamp", 4, "one timestamp"),
+        (with_cells("impression_id", 1001, 12, 13, 14), "impression_id", 12, "adjacent"),
+        (with_cells("user_id", lambda u: u + 1, 7), "user_id", 7, "same value in all rows"),
+        (with_cells("recent", [7, 8], 8), "recent", 8, "same value in all rows"),
+        (with_cells("user_vector", [0.5, 0.5, 0.5], 8), "user_vector", 8, "same value in all rows"),
+        (with_cells("user_vector", [0.5, 0.5], 6, 7, 8), "user_vector", 6, "a list of 3 numbers"),
+        (with_cells("user_vector", [0.5, np.nan, 1], 6), "user_vector", 6, "finite number"),
+        (with_cells("user_vector", [0.5, None, 1], 6), "user_vector", 6, "finite number"),
+        (with_cells("recent", [1, None], 6, 7, 8), "recent", 6, "ids without nulls"),
+        (with_cells("bid", -1e-9, 17), "bid", 17, ">= 0"),
+        (with_cells("bid", np.nan, 17), "bid", 17, "finite number"),
+        (make_log(count=6).drop(["bid"]), "bid", None, "is missing; the file has impression_id"),
+        (of_type("v", pa.string()), "v", None, "must be a number; it is string"),
+        (of_type("ecpm", pa.bool_()), "ecpm", None, "must be a number; it is bool"),
+        (of_type("impression_id", pa.float64()), "impression_id", None, "must be an integer"),
+        (of_type("timestamp", pa.int64()), "timestamp", None, "must be a timestamp; it is int64"),
+        (of_type("user_id", pa.float32()), "user_id", None, "must be an integer or a string"),
+        (of_type("recent", pa.int32()), "recent", None, "must be a list of integers or strings"),
+        (of_type("recent", pa.list_(pa.float32())), "recent", None, "must be a list of integers"),
+        (of_type("user_vector", pa.float32()), "user_vector", None, "must be a list of 3 numbers"),
+        (of_type("bid", pa.list_(pa.float32())), "bid", None, "must be a number"),
+    ],
+)
 def test_a_malformed_log_is_refused(tmp_path, table, column, row, expected):
     path = tmp_path / "broken.parquet"
     pq.write_table(table, path)
@@ -336,17 +387,27 @@ def test_what_is_no_log_is_refused(tmp_path):
     text.write_text("impression_id,timestamp")
     empty = write(tmp_path, make_log().slice(0, 0)) / "part_000.parquet"
     (tmp_path / "folder").mkdir()
-    for path, match in [(tmp_path / "none.parquet", "no such log"), (text, "not a Parquet file"),
-                        (tmp_path / "folder", "no such log"), (empty, "holds no rows")]:
+    for path, match in [
+        (tmp_path / "none.parquet", "no such log"),
+        (text, "not a Parquet file"),
+        (tmp_path / "folder", "no such log"),
+        (empty, "holds no rows"),
+    ]:
         with pytest.raises(LogError, match=f"{path}: .*{match}"):
             check(path, FEATURES)
 
 
-@pytest.mark.parametrize("arguments", [
-    {"batch_impressions": 0}, {"batch_impressions": 10, "window": 15},
-    {"batch_impressions": 10, "start": 5}, {"batch_impressions": 10, "window": 20, "start": 10},
-    {"batch_impressions": 10, "start": -10}, {"batch_impressions": 10, "window": -10},
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"batch_impressions": 0},
+        {"batch_impressions": 10, "window": 15},
+        {"batch_impressions": 10, "start": 5},
+        {"batch_impressions": 10, "window": 20, "start": 10},
+        {"batch_impressions": 10, "start": -10},
+        {"batch_impressions": 10, "window": -10},
+    ],
+)
 def test_arguments_that_fit_no_stream_are_refused(log, arguments):
     with pytest.raises(ValueError, match="batch_impressions must be >= 1"):
         next(stream(log, FEATURES, **arguments))
@@ -368,27 +429,43 @@ def test_features_file_round_trip(tmp_path):
 USER = "- {name: u, side: user, kind: dense}"
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("features: [", "not readable as YAML"),
-    ("", "features: Input should be a valid dictionary"),
-    ("columns: []", "features: Field required"),
-    ("features:\n- {name: u, side: user, kind: dense, size: 3}", "features.0.size: Extra inputs"),
-    ("features:\n- {name: u, side: user, kind: text}",
-     "'sparse', 'multi_valued', 'dense' or 'statistical'; got 'text'"),
-    (f"features:\n{USER}\n- {{name: a, side: advert, kind: dense}}",
-     "features.1.side: Input should be 'user' or 'ad'; got 'advert'"),
-    (f"features:\n{USER}\n- {{name: u, side: ad, kind: dense}}",
-     "feature names must be unique and not a log column; got ['u']"),
-    (f"features:\n{USER}\n- {{name: v, side: ad, kind: dense}}", "got ['v']"),
-    (f"features:\n{USER}", "at least one feature of side 'ad' is needed"),
-    ("features:\n- {name: u, side: user, kind: sparse}", "u is sparse, buckets = None"),
-    ("features:\n- {name: u, side: user, kind: dense, buckets: 3}", "u is dense, buckets = 3"),
-    ("features:\n- {name: u, side: user, kind: multi_valued, buckets: 3}",
-     "u is multi_valued, length = None"),
-    ("features:\n- {name: u, side: user, kind: statistical, width: 2}", "u has width = 2"),
-    ("features:\n- {name: u, side: user, kind: dense, width: 0}",
-     "features.0.width: Input should be greater than 0; got 0"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("features: [", "not readable as YAML"),
+        ("", "features: Input should be a valid dictionary"),
+        ("columns: []", "features: Field required"),
+        (
+            "features:\n- {name: u, side: user, kind: dense, size: 3}",
+            "features.0.size: Extra inputs",
+        ),
+        (
+            "features:\n- {name: u, side: user, kind: text}",
+            "'sparse', 'multi_valued', 'dense' or 'statistical'; got 'text'",
+        ),
+        (
+            f"features:\n{USER}\n- {{name: a, side: advert, kind: dense}}",
+            "features.1.side: Input should be 'user' or 'ad'; got 'advert'",
+        ),
+        (
+            f"features:\n{USER}\n- {{name: u, side: ad, kind: dense}}",
+            "feature names must be unique and not a log column; got ['u']",
+        ),
+        (f"features:\n{USER}\n- {{name: v, side: ad, kind: dense}}", "got ['v']"),
+        (f"features:\n{USER}", "at least one feature of side 'ad' is needed"),
+        ("features:\n- {name: u, side: user, kind: sparse}", "u is sparse, buckets = None"),
+        ("features:\n- {name: u, side: user, kind: dense, buckets: 3}", "u is dense, buckets = 3"),
+        (
+            "features:\n- {name: u, side: user, kind: multi_valued, buckets: 3}",
+            "u is multi_valued, length = None",
+        ),
+        ("features:\n- {name: u, side: user, kind: statistical, width: 2}", "u has width = 2"),
+        (
+            "features:\n- {name: u, side: user, kind: dense, width: 0}",
+            "features.0.width: Input should be greater than 0; got 0",
+        ),
+    ],
+)
 def test_a_features_file_that_cannot_be_used_is_refused(tmp_path, text, message):
     path = tmp_path / "features.yaml"
     path.write_text(text)

@@ -1,4 +1,5 @@
 """Offline metrics: by hand, against slow loops with ties and masks, invariants."""
+
 import dataclasses
 import itertools
 import tracemalloc
@@ -8,15 +9,15 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from lib.metrics import (
-    captured,
+    captured_ecpm,
     evaluate,
     joint_recall,
     mean,
     ndcg,
     opa,
     pairwise_order,
-    places,
     r_over_r_star,
+    ranks,
     recall,
     revenue_ndcg,
 )
@@ -29,8 +30,9 @@ ECPM = rng.integers(0, 3, (LISTS, N)) * rng.lognormal(size=(LISTS, N))  # a thir
 LENGTHS = rng.integers(3, N + 1, LISTS)
 MASK = rng.permuted(np.arange(N) < LENGTHS[:, None], axis=1)  # padding anywhere in the list
 # As SCORES, V and ECPM, and without ties: whatever order the ads come in, one value.
-DISTINCT = [rng.permuted(np.tile(np.arange(N), (LISTS, 1)), axis=1).astype(float)
-            for _ in range(2)] + [rng.lognormal(size=(LISTS, N))]
+DISTINCT = [
+    rng.permuted(np.tile(np.arange(N), (LISTS, 1)), axis=1).astype(float) for _ in range(2)
+] + [rng.lognormal(size=(LISTS, N))]
 
 
 def ragged(*arrays):
@@ -55,7 +57,8 @@ def test_revenue_ndcg_by_hand():
     assert revenue_ndcg([3, 2, 1], [3, 1, 2], [10, 0, 20]) == pytest.approx(found / own)
     # The system's own order is not that of ecpm, and can be beaten.
     assert revenue_ndcg([1, 2], [2, 1], [4, 6]) == pytest.approx(
-        (6 + 4 / np.log2(3)) / (4 + 6 / np.log2(3)))
+        (6 + 4 / np.log2(3)) / (4 + 6 / np.log2(3))
+    )
 
 
 def test_joint_recall_by_hand():
@@ -77,7 +80,8 @@ def test_equal_scores_count_against_the_model():
     assert joint_recall([2, 1], [1, 1], [3, 3], m=1, q=1, k=1) == 0
     assert revenue_ndcg([1, 1], [2, 1], [2, 1]) == revenue_ndcg([1, 2], [1, 1], [2, 1])
     assert ndcg([1, 1], [2, 1], gain="linear") == pytest.approx(
-        (1 + 2 / np.log2(3)) / (2 + 1 / np.log2(3)))
+        (1 + 2 / np.log2(3)) / (2 + 1 / np.log2(3))
+    )
 
 
 def test_undefined_is_nan_and_counted():
@@ -87,10 +91,16 @@ def test_undefined_is_nan_and_counted():
     assert np.isnan(opa(scores, v)).tolist() == [True, False]
     report = evaluate(scores, v, [[0, 0], [3, 0]], m=1, k=1)
     assert {name: m.undefined for name, m in report.items()} == {
-        "r_over_r_star": 1, "ndcg": 1, "revenue_ndcg": 1, "recall": 0, "joint_recall": 1,
-        "opa": 1, "r_over_r_star_by_money": 0}
+        "r_over_r_star": 1,
+        "ndcg": 1,
+        "revenue_ndcg": 1,
+        "recall": 0,
+        "joint_recall": 1,
+        "opa": 1,
+        "revenue_weighted_r_over_r_star": 0,
+    }
     assert {m.impressions for m in report.values()} == {2}
-    nothing = evaluate(scores, v, np.zeros((2, 2)), m=1, k=1)["r_over_r_star_by_money"]
+    nothing = evaluate(scores, v, np.zeros((2, 2)), m=1, k=1)["revenue_weighted_r_over_r_star"]
     assert np.isnan(nothing.value) and nothing.undefined == 2
     assert np.isnan(mean([np.nan]).value) and mean([np.nan]).undefined == 1
 
@@ -99,7 +109,7 @@ def test_averages_by_hand():
     report = evaluate([[2, 1], [2, 1]], [[1, 2], [2, 1]], [[1, 3], [4, 0]], m=1, k=1)
     assert report["r_over_r_star"].value == (1 / 3 + 1) / 2
     assert report["r_over_r_star"].standard_error == pytest.approx((1 - 1 / 3) / 2)
-    assert report["r_over_r_star_by_money"].value == (1 + 4) / (3 + 4)
+    assert report["revenue_weighted_r_over_r_star"].value == (1 + 4) / (3 + 4)
 
 
 def test_published_number():  # docstring of rax/_src/metrics.py
@@ -128,7 +138,7 @@ def order_by_loop(scores, value):
 
 def test_r_over_r_star_equals_a_loop():
     for m in (1, 3, N):
-        got, parts = (f(SCORES, V, ECPM, m=m, mask=MASK) for f in (r_over_r_star, captured))
+        got, parts = (f(SCORES, V, ECPM, m=m, mask=MASK) for f in (r_over_r_star, captured_ecpm))
         for i, (s, v, e) in enumerate(ragged(SCORES, V, ECPM)):
             r = sum(e[j] for j in order_by_loop(s, e)[:m])
             r_star = sum(e[j] for j in sorted(range(len(s)), key=lambda j: (-v[j], -e[j]))[:m])
@@ -149,8 +159,11 @@ def worst_share(v, kept, k):
     """Share of the true top k that was kept; of all tops that ties in v allow, the worst."""
     k = min(k, len(v))
     true_best = sorted(v, reverse=True)[:k]
-    tops = [top for top in itertools.combinations(range(len(v)), k)
-            if sorted((v[j] for j in top), reverse=True) == true_best]
+    tops = [
+        top
+        for top in itertools.combinations(range(len(v)), k)
+        if sorted((v[j] for j in top), reverse=True) == true_best
+    ]
     return min(len(set(top) & set(kept)) for top in tops) / k
 
 
@@ -171,15 +184,18 @@ def test_joint_recall_equals_a_loop(m, q, k):
         assert share == worst_share(v, sorted(passed, key=lambda j: (-e[j], v[j]))[:q], k)
     if q >= m:
         np.testing.assert_array_equal(
-            got, np.where(np.isnan(got), np.nan, recall(SCORES, V, m, k, MASK)))
+            got, np.where(np.isnan(got), np.nan, recall(SCORES, V, m, k, MASK))
+        )
 
 
 def test_revenue_ndcg_equals_a_loop():
     got = revenue_ndcg(SCORES, V, ECPM, MASK)
     for value, (s, v, e) in zip(got, ragged(SCORES, V, ECPM), strict=True):
         own = sorted(range(len(s)), key=lambda j: (-v[j], -e[j]))
-        found, ideal = (sum(e[j] / np.log2(i + 2) for i, j in enumerate(order))
-                        for order in (order_by_loop(s, e), own))
+        found, ideal = (
+            sum(e[j] / np.log2(i + 2) for i, j in enumerate(order))
+            for order in (order_by_loop(s, e), own)
+        )
         assert value == pytest.approx(found / ideal if ideal else np.nan, nan_ok=True)
 
 
@@ -205,10 +221,10 @@ def test_places_agree_by_pairs_and_by_sorting(monkeypatch, n):
     value, mask = rng.integers(0, 3, (50, n)), rng.random((50, n)) < 0.8
     mask[:, 0] = True
     monkeypatch.setattr(pairwise_order, "_LONGEST_PAIRWISE", 0)
-    by_sorting = places(scores, value, mask)
+    by_sorting = ranks(scores, value, mask)
     monkeypatch.setattr(pairwise_order, "_LONGEST_PAIRWISE", n)
     monkeypatch.setattr(pairwise_order, "_BLOCK", 16)
-    np.testing.assert_array_equal(places(scores, value, mask), by_sorting)
+    np.testing.assert_array_equal(ranks(scores, value, mask), by_sorting)
     for s, t, real, place in zip(scores, value, mask, by_sorting, strict=True):
         want = sorted(range(n), key=lambda j: (not real[j], -s[j], t[j]) if real[j] else (True,))
         assert np.argsort(place).tolist() == want
@@ -217,9 +233,14 @@ def test_places_agree_by_pairs_and_by_sorting(monkeypatch, n):
 def test_leading_axes_are_kept():
     def all_metrics(*arrays):
         scores, v, ecpm, mask = arrays
-        return [r_over_r_star(scores, v, ecpm, 2, mask), ndcg(scores, v, mask),
-                revenue_ndcg(scores, v, ecpm, mask), recall(scores, v, 2, 3, mask),
-                joint_recall(scores, v, ecpm, 4, 2, 3, mask), opa(scores, v, mask)]
+        return [
+            r_over_r_star(scores, v, ecpm, 2, mask),
+            ndcg(scores, v, mask),
+            revenue_ndcg(scores, v, ecpm, mask),
+            recall(scores, v, 2, 3, mask),
+            joint_recall(scores, v, ecpm, 4, 2, 3, mask),
+            opa(scores, v, mask),
+        ]
 
     arrays = SCORES, V, ECPM, MASK
     flat = all_metrics(*arrays)
@@ -234,32 +255,39 @@ def test_leading_axes_are_kept():
 # ---- invariants -----------------------------------------------------------
 
 
-def every(scores, v, ecpm, mask=None):
-    return np.stack([r_over_r_star(scores, v, ecpm, 3, mask), ndcg(scores, v, mask),
-                     opa(scores, v, mask), revenue_ndcg(scores, v, ecpm, mask),
-                     recall(scores, v, 3, 2, mask), joint_recall(scores, v, ecpm, 3, 2, 2, mask)])
+def per_impression(scores, v, ecpm, mask=None):
+    return np.stack(
+        [
+            r_over_r_star(scores, v, ecpm, 3, mask),
+            ndcg(scores, v, mask),
+            opa(scores, v, mask),
+            revenue_ndcg(scores, v, ecpm, mask),
+            recall(scores, v, 3, 2, mask),
+            joint_recall(scores, v, ecpm, 3, 2, 2, mask),
+        ]
+    )
 
 
 def test_units_are_irrelevant():
-    want = every(SCORES, V, ECPM, MASK)
-    np.testing.assert_allclose(every(5 * SCORES - 3, V, 7 * ECPM, MASK), want)
-    np.testing.assert_allclose(every(np.exp(SCORES), V, ECPM, MASK), want)
+    want = per_impression(SCORES, V, ECPM, MASK)
+    np.testing.assert_allclose(per_impression(5 * SCORES - 3, V, 7 * ECPM, MASK), want)
+    np.testing.assert_allclose(per_impression(np.exp(SCORES), V, ECPM, MASK), want)
 
 
 def test_the_order_of_the_ads_is_irrelevant():
     turn = rng.permuted(np.tile(np.arange(N), (LISTS, 1)), axis=1)
     turned = [np.take_along_axis(array, turn, axis=1) for array in (*DISTINCT, MASK)]
-    np.testing.assert_allclose(every(*turned), every(*DISTINCT, MASK))
+    np.testing.assert_allclose(per_impression(*turned), per_impression(*DISTINCT, MASK))
     tied = [np.take_along_axis(array, turn, axis=1) for array in (SCORES, V, ECPM, MASK)]
     # Where scores and v both tie, so does the choice of the ads kept: all but the recalls.
-    np.testing.assert_allclose(every(*tied)[:4], every(SCORES, V, ECPM, MASK)[:4])
+    np.testing.assert_allclose(per_impression(*tied)[:4], per_impression(SCORES, V, ECPM, MASK)[:4])
 
 
 def test_padding_is_irrelevant():
-    want = [every(*(np.array([x]) for x in lists))[:, 0] for lists in ragged(*DISTINCT)]
-    np.testing.assert_allclose(every(*DISTINCT, MASK).T, want)
+    want = [per_impression(*(np.array([x]) for x in lists))[:, 0] for lists in ragged(*DISTINCT)]
+    np.testing.assert_allclose(per_impression(*DISTINCT, MASK).T, want)
     poisoned = [np.where(MASK, array, np.nan) for array in DISTINCT]
-    np.testing.assert_allclose(every(*poisoned, MASK).T, want)
+    np.testing.assert_allclose(per_impression(*poisoned, MASK).T, want)
 
 
 def test_r_over_r_star_lies_in_0_to_1_where_v_orders_by_ecpm():
@@ -273,10 +301,11 @@ def test_r_over_r_star_lies_in_0_to_1_where_v_orders_by_ecpm():
 
 def test_the_perfect_order_has_every_metric_at_1():
     _, v, ecpm = DISTINCT
-    np.testing.assert_allclose(every(v, v, ecpm)[:-1], 1)
+    np.testing.assert_allclose(per_impression(v, v, ecpm)[:-1], 1)
     # A cascade loses what Ranking, by ecpm, places below the system's order.
-    np.testing.assert_allclose(every(v, v, np.sort(ecpm)[np.arange(LISTS)[:, None], v.astype(int)]),
-                               1)
+    np.testing.assert_allclose(
+        per_impression(v, v, np.sort(ecpm)[np.arange(LISTS)[:, None], v.astype(int)]), 1
+    )
     assert (opa(-v, v) == 0).all()
 
 
@@ -294,12 +323,16 @@ def test_evaluate_is_the_metrics_one_by_one(monkeypatch, n):
     scores, v = (rng.integers(0, 6, (30, n)) for _ in range(2))
     ecpm, mask = rng.integers(0, 3, (30, n)), rng.random((30, n)) < 0.8
     mask[:, 0] = True
-    want = {"r_over_r_star": r_over_r_star(scores, v, ecpm, 2, mask),
-            "ndcg": ndcg(scores, v, mask), "revenue_ndcg": revenue_ndcg(scores, v, ecpm, mask),
-            "recall": recall(scores, v, 2, 3, mask), "opa": opa(scores, v, mask),
-            "joint_recall": joint_recall(scores, v, ecpm, 4, 2, 3, mask)}
+    want = {
+        "r_over_r_star": r_over_r_star(scores, v, ecpm, 2, mask),
+        "ndcg": ndcg(scores, v, mask),
+        "revenue_ndcg": revenue_ndcg(scores, v, ecpm, mask),
+        "recall": recall(scores, v, 2, 3, mask),
+        "opa": opa(scores, v, mask),
+        "joint_recall": joint_recall(scores, v, ecpm, 4, 2, 3, mask),
+    }
     got = evaluate(scores, v, ecpm, 2, 3, mask)
-    assert got.keys() - want.keys() == {"r_over_r_star_by_money"}
+    assert got.keys() - want.keys() == {"revenue_weighted_r_over_r_star"}
     for name, values in want.items():
         assert dataclasses.astuple(got[name]) == pytest.approx(dataclasses.astuple(mean(values)))
 
@@ -323,7 +356,7 @@ def test_memory_does_not_grow_with_the_impressions(monkeypatch):
 @pytest.mark.parametrize("shape", [(0, 4), (2, 0, 4)])
 def test_no_impressions_have_no_values(shape):
     empty = np.empty(shape)
-    for values in every(empty, empty, empty):
+    for values in per_impression(empty, empty, empty):
         assert values.shape == shape[:-1]
 
 
@@ -337,8 +370,10 @@ def test_a_short_list_is_kept_whole():
 
 @pytest.mark.parametrize("m", [0, 4, -1, 1.5, np.nan])
 def test_a_cut_out_of_range_is_refused(m):
-    for metric in (lambda: r_over_r_star([3, 2, 1], [3, 1, 2], [1, 1, 1], m=m),
-                   lambda: recall([3, 2, 1], [3, 1, 2], m=m, k=1)):
+    for metric in (
+        lambda: r_over_r_star([3, 2, 1], [3, 1, 2], [1, 1, 1], m=m),
+        lambda: recall([3, 2, 1], [3, 1, 2], m=m, k=1),
+    ):
         with pytest.raises(ValueError, match=rf"m must be a whole number in 1\.\.3; got m = {m}"):
             metric()
     with pytest.raises(ValueError, match=r"k must be a whole number in 1\.\.3"):
@@ -347,18 +382,24 @@ def test_a_cut_out_of_range_is_refused(m):
         joint_recall([3, 2, 1], [3, 1, 2], [1, 1, 1], m=1, q=m, k=1)
 
 
-@pytest.mark.parametrize(("arrays", "match"), [
-    (([[1, np.nan]], [[1, 2]], [[1, 2]]), r"scores is NaN at \(0, 1\)"),
-    (([[1, 2]], [[1, np.nan]], [[1, 2]]), r"v is NaN at \(0, 1\)"),
-    (([[1, 2]], [[1, 2]], [[np.nan, 2]]), r"ecpm is NaN at \(0, 0\)"),
-    (([[1, 2]], [[1, 2]], [[-1, 2]]), r"ecpm must be finite and >= 0; got -1\.0"),
-    (([[1, 2]], [[1, 2]], [[np.inf, 2]]), "ecpm must be finite and >= 0; got inf"),
-    (([[1, 2]], [1, 2], [[1, 2]]), r"share one shape .* \(1, 2\), 'v': \(2,\)"),
-    (([], [], []), "n >= 1"),
-    ((1, 1, 1), "share one shape"),
-    (([[1, 2]], [[1, 2]], [[1, 2]], [True, True]), r"mask must have shape \(1, 2\); got \(2,\)"),
-    (([[1, 2]], [[1, 2]], [[1, 2]], [[False, False]]), r"the one at \(0,\) has none"),
-])
+@pytest.mark.parametrize(
+    ("arrays", "match"),
+    [
+        (([[1, np.nan]], [[1, 2]], [[1, 2]]), r"scores is NaN at \(0, 1\)"),
+        (([[1, 2]], [[1, np.nan]], [[1, 2]]), r"v is NaN at \(0, 1\)"),
+        (([[1, 2]], [[1, 2]], [[np.nan, 2]]), r"ecpm is NaN at \(0, 0\)"),
+        (([[1, 2]], [[1, 2]], [[-1, 2]]), r"ecpm must be finite and >= 0; got -1\.0"),
+        (([[1, 2]], [[1, 2]], [[np.inf, 2]]), "ecpm must be finite and >= 0; got inf"),
+        (([[1, 2]], [1, 2], [[1, 2]]), r"share one shape .* \(1, 2\), 'v': \(2,\)"),
+        (([], [], []), "n >= 1"),
+        ((1, 1, 1), "share one shape"),
+        (
+            ([[1, 2]], [[1, 2]], [[1, 2]], [True, True]),
+            r"mask must have shape \(1, 2\); got \(2,\)",
+        ),
+        (([[1, 2]], [[1, 2]], [[1, 2]], [[False, False]]), r"the one at \(0,\) has none"),
+    ],
+)
 def test_bad_arrays_are_refused(arrays, match):
     with pytest.raises(ValueError, match=f"r_over_r_star: .*{match}"):
         r_over_r_star(*arrays[:3], 1, *arrays[3:])

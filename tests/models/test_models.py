@@ -1,4 +1,5 @@
 """Models: FLOPs as TensorFlow counts them, the split first layer, He's start."""
+
 import keras
 import numpy as np
 import pytest
@@ -17,9 +18,7 @@ BASE = [3328, 1024, 256, 256, 256, 1]
 def profiled(model):
     """FLOPs that TensorFlow's profiler counts on the frozen graph of one pair."""
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     inputs, user_width = model.size_parameters[0], model.user_width
     shapes = [(1, user_width), (1, 1, inputs - user_width)] if user_width else [(1, inputs)]
@@ -37,20 +36,31 @@ def with_random_statistics(model, seed=0):
     return model
 
 
-@pytest.mark.parametrize(("sizes", "published"), [  # paper, 4.2 and 5.1; by hand, 2 x MACs
-    (BASE, 7_602_688),
-    ([5128, 1024, 512, 512, 512, 1], 12_600_320),
-    ([10128, 1024, 512, 512, 512, 1], 22_840_320),
-])
+@pytest.mark.parametrize(
+    ("sizes", "published"),
+    [  # paper, 4.2 and 5.1; by hand, 2 x MACs
+        (BASE, 7_602_688),
+        ([5128, 1024, 512, 512, 512, 1], 12_600_320),
+        ([10128, 1024, 512, 512, 512, 1], 22_840_320),
+    ],
+)
 def test_flops_are_the_papers(sizes, published):
     assert flops(sizes) == published
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's profiler")
-@pytest.mark.parametrize("model", [
-    mlp(BASE), mlp([40, 16, 8, 1]), mlp([40, 16, 8, 1], user_width=15),
-    mlp([7, 5, 1], user_width=3), twin_tower([40, 16, 8], 15), twin_tower([41, 16, 8, 4], 15),
-], ids=lambda model: f"{model.name}{list(model.size_parameters)}/{model.user_width}")
+@pytest.mark.parametrize(
+    "model",
+    [
+        mlp(BASE),
+        mlp([40, 16, 8, 1]),
+        mlp([40, 16, 8, 1], user_width=15),
+        mlp([7, 5, 1], user_width=3),
+        twin_tower([40, 16, 8], 15),
+        twin_tower([41, 16, 8, 4], 15),
+    ],
+    ids=lambda model: f"{model.name}{list(model.size_parameters)}/{model.user_width}",
+)
 def test_flops_equal_the_profilers(model):
     assert flops(model, elementwise=True) == profiled(model)
     assert flops(model) == flops(model.size_parameters, model.name)
@@ -61,8 +71,9 @@ def test_split_first_layer_is_the_same_function():
     with_random_statistics(split)
     first, norm = split.first, naive.hidden[0].norm
     for name in ("gamma", "beta", "moving_mean", "moving_variance"):
-        parts = [ops.convert_to_numpy(getattr(side, name))
-                 for side in (first.user_norm, first.ad_norm)]
+        parts = [
+            ops.convert_to_numpy(getattr(side, name)) for side in (first.user_norm, first.ad_norm)
+        ]
         getattr(norm, name).assign(np.concatenate(parts))
     kernel = [ops.convert_to_numpy(side.kernel) for side in (first.user_linear, first.ad_linear)]
     naive.hidden[0].linear.set_weights([np.concatenate(kernel), first.user_linear.bias])
@@ -102,15 +113,20 @@ def test_weights_start_from_he():
     model = mlp([2000, 400, 1], user_width=700, seed=3)
     for linear in (model.first.user_linear, model.first.ad_linear):
         assert np.std(linear.kernel) == pytest.approx(np.sqrt(2 / 2000), rel=0.02)
-    assert not np.array_equal(mlp([9, 4, 1], seed=1).get_weights()[4],
-                              mlp([9, 4, 1], seed=2).get_weights()[4])
+    assert not np.array_equal(
+        mlp([9, 4, 1], seed=1).get_weights()[4], mlp([9, 4, 1], seed=2).get_weights()[4]
+    )
 
 
 def test_padding_does_not_change_the_real_ads(features, batch):
     scorer = Scorer(features, [8, 4, 1], seed=0)
     inputs = {"user": batch.user, "ad": batch.ad, "mask": batch.mask}
-    changed = {name: np.where(batch.mask.reshape(batch.mask.shape + (1,) * (value.ndim - 2)),
-                              value, value.max()) for name, value in batch.ad.items()}
+    changed = {
+        name: np.where(
+            batch.mask.reshape(batch.mask.shape + (1,) * (value.ndim - 2)), value, value.max()
+        )
+        for name, value in batch.ad.items()
+    }
     real = batch.mask
     for training in (False, True):
         one = ops.convert_to_numpy(scorer(inputs, training=training))
@@ -118,11 +134,16 @@ def test_padding_does_not_change_the_real_ads(features, batch):
         np.testing.assert_allclose(one[real], other[real], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("sizes", "family", "match"), [
-    ([3, 0, 1], "mlp", "whole numbers"), ([3, 4, 2], "mlp", "the last of them 1"),
-    ([3], "twin_tower", "two or more"), ([3, 4.5, 1], "mlp", r"4\.5"),
-    ([3, 4, 1], "dnn", "family must be one of mlp"),
-])
+@pytest.mark.parametrize(
+    ("sizes", "family", "match"),
+    [
+        ([3, 0, 1], "mlp", "whole numbers"),
+        ([3, 4, 2], "mlp", "the last of them 1"),
+        ([3], "twin_tower", "two or more"),
+        ([3, 4.5, 1], "mlp", r"4\.5"),
+        ([3, 4, 1], "dnn", "family must be one of mlp"),
+    ],
+)
 def test_sizes_that_are_no_model_are_refused(sizes, family, match):
     with pytest.raises(ValueError, match=match):
         flops(sizes, family)

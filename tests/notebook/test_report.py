@@ -1,4 +1,5 @@
 """Reports: verdicts that follow from the numbers, a summary that any reader can parse."""
+
 import json
 
 import matplotlib.pyplot as plt
@@ -19,37 +20,47 @@ def summary(report):
     return json.loads((report.output / "summary.json").read_text())
 
 
-@pytest.mark.parametrize(("value", "given", "verdict"), [
-    (0.90, {"published": 0.902, "tolerance": 0.01}, "reproduces"),
-    (0.85, {"published": 0.902, "tolerance": 0.01}, "does not hold"),
-    (0.892, {"published": 0.902, "tolerance": 0.0101}, "reproduces"),
-    (0.80, {"published": 0.902, "interval": (0.7, 0.95)}, "reproduces"),
-    (0.80, {"published": 0.902, "interval": (0.7, 0.9)}, "does not hold"),
-    (0.80, {"published": 0.902, "interval": np.array([0.7, 0.902])}, "reproduces"),
-    (None, {"published": 0.902, "interval": (0.7, 0.95)}, "reproduces"),
-    (0.90, {"published": 0.902, "interval": (0.7, 0.9), "tolerance": 0.01}, "reproduces"),
-    (0.80, {"published": 0.902, "interval": (0.7, 0.9), "tolerance": 0.01}, "does not hold"),
-    (np.nan, {"published": 0.902, "tolerance": 0.01}, "cannot be tested"),
-    (0.90, {"published": 0.902, "interval": (np.nan, np.nan)}, "cannot be tested"),
-    (np.inf, {"published": 0.902, "interval": (0.7, np.inf)}, "cannot be tested"),
-    (0.03, {"holds": True}, "holds"),
-    (0.03, {"holds": np.bool_(False)}, "does not hold"),
-    (0.03, {"holds": True, "interval": (0.01, 0.05)}, "holds"),
-    (None, {}, "cannot be tested"),
-])
+@pytest.mark.parametrize(
+    ("value", "given", "verdict"),
+    [
+        (0.90, {"published": 0.902, "tolerance": 0.01}, "reproduces"),
+        (0.85, {"published": 0.902, "tolerance": 0.01}, "does not hold"),
+        (0.892, {"published": 0.902, "tolerance": 0.0101}, "reproduces"),
+        (0.80, {"published": 0.902, "interval": (0.7, 0.95)}, "reproduces"),
+        (0.80, {"published": 0.902, "interval": (0.7, 0.9)}, "does not hold"),
+        (0.80, {"published": 0.902, "interval": np.array([0.7, 0.902])}, "reproduces"),
+        (None, {"published": 0.902, "interval": (0.7, 0.95)}, "reproduces"),
+        (0.90, {"published": 0.902, "interval": (0.7, 0.9), "tolerance": 0.01}, "reproduces"),
+        (0.80, {"published": 0.902, "interval": (0.7, 0.9), "tolerance": 0.01}, "does not hold"),
+        (np.nan, {"published": 0.902, "tolerance": 0.01}, "cannot be tested"),
+        (0.90, {"published": 0.902, "interval": (np.nan, np.nan)}, "cannot be tested"),
+        (np.inf, {"published": 0.902, "interval": (0.7, np.inf)}, "cannot be tested"),
+        (0.03, {"holds": True}, "holds"),
+        (0.03, {"holds": np.bool_(False)}, "does not hold"),
+        (0.03, {"holds": True, "interval": (0.01, 0.05)}, "holds"),
+        (None, {}, "cannot be tested"),
+    ],
+)
 def test_verdicts(report, value, given, verdict):
     assert report.claim("R² of R/R*", value, source="paper, Figure 3", **given).verdict == verdict
-    claim, = summary(report)["claims"]
+    (claim,) = summary(report)["claims"]
     assert claim["verdict"] == verdict
     assert (claim["name"], claim["source"]) == ("R² of R/R*", "paper, Figure 3")
     assert claim["value"] == (value if value is not None and np.isfinite(value) else None)
 
 
-@pytest.mark.parametrize(("value", "given", "match"), [
-    (0.9, {"published": 0.902}, "needs an interval, or a value and its tolerance"),
-    (None, {"published": 0.902, "tolerance": 0.1}, "needs an interval, or a value"),
-    (0.9, {"published": 0.902, "tolerance": 0.1, "holds": True}, "published or holds, not both"),
-])
+@pytest.mark.parametrize(
+    ("value", "given", "match"),
+    [
+        (0.9, {"published": 0.902}, "needs an interval, or a value and its tolerance"),
+        (None, {"published": 0.902, "tolerance": 0.1}, "needs an interval, or a value"),
+        (
+            0.9,
+            {"published": 0.902, "tolerance": 0.1, "holds": True},
+            "published or holds, not both",
+        ),
+    ],
+)
 def test_claims_without_a_yardstick_are_refused(report, value, given, match):
     with pytest.raises(ValueError, match=f"claim 'slope': .*{match}"):
         report.claim("slope", value, source="here", **given)
@@ -57,21 +68,51 @@ def test_claims_without_a_yardstick_are_refused(report, value, given, match):
 
 
 def test_the_summary_is_plain_json(report, capsys):
-    report.say("It is **so**.", models=np.int64(3), slope=np.float32(0.25), best="ndcg",
-               third=1 / 3, undefined=np.nan, found=np.bool_(True),
-               sizes=[np.int64(8), (1, 2)], low={"A": np.float64(0.1), "B": None},
-               interval=np.array([0.1, 0.2]))
-    report.claim("first", 1 / 3, interval=(0, np.float64(2 / 3)), published=np.float32(0.5),
-                 tolerance=np.float32(0.25), source="here")
+    report.say(
+        "It is **so**.",
+        models=np.int64(3),
+        slope=np.float32(0.25),
+        best="ndcg",
+        third=1 / 3,
+        undefined=np.nan,
+        found=np.bool_(True),
+        sizes=[np.int64(8), (1, 2)],
+        low={"A": np.float64(0.1), "B": None},
+        interval=np.array([0.1, 0.2]),
+    )
+    report.claim(
+        "first",
+        1 / 3,
+        interval=(0, np.float64(2 / 3)),
+        published=np.float32(0.5),
+        tolerance=np.float32(0.25),
+        source="here",
+    )
     got = summary(report)
     assert got["notebook"] == "02_bnsl_fitting"
     assert got["answer"] == "It is **so**."
     assert got["values"] == {
-        "models": 3, "slope": 0.25, "best": "ndcg", "third": 0.333333, "undefined": None,
-        "found": True, "sizes": [8, [1, 2]], "low": {"A": 0.1, "B": None}, "interval": [0.1, 0.2]}
-    assert got["claims"] == [{
-        "name": "first", "value": 0.333333, "interval": [0, 0.666667], "published": 0.5,
-        "source": "here", "tolerance": 0.25, "verdict": "reproduces"}]
+        "models": 3,
+        "slope": 0.25,
+        "best": "ndcg",
+        "third": 0.333333,
+        "undefined": None,
+        "found": True,
+        "sizes": [8, [1, 2]],
+        "low": {"A": 0.1, "B": None},
+        "interval": [0.1, 0.2],
+    }
+    assert got["claims"] == [
+        {
+            "name": "first",
+            "value": 0.333333,
+            "interval": [0, 0.666667],
+            "published": 0.5,
+            "source": "here",
+            "tolerance": 0.25,
+            "verdict": "reproduces",
+        }
+    ]
 
 
 def test_a_verdict_comes_from_the_number_and_not_from_its_rounding(report):
@@ -92,9 +133,15 @@ def test_the_claims_are_shown_without_gaps(report):
 
 
 def test_tables_come_back(report):
-    frame = pd.DataFrame({"model": ["a", "b"], "flops": [7602688, 2],
-                          "size_parameters": [[3328, 1], (1, 2)], "r": [1 / 3, np.nan],
-                          "weights": [np.array([0.1, 0.2]), ["x"]]})
+    frame = pd.DataFrame(
+        {
+            "model": ["a", "b"],
+            "flops": [7602688, 2],
+            "size_parameters": [[3328, 1], (1, 2)],
+            "r": [1 / 3, np.nan],
+            "weights": [np.array([0.1, 0.2]), ["x"]],
+        }
+    )
     table = report.table("measurements", frame)
     assert table.size_parameters[1] == (1, 2)  # only the file has text
     back = pd.read_csv(report.output / "measurements.csv")

@@ -1,4 +1,5 @@
 """The notebook runner: refused before a kernel starts, resumed, reproducible."""
+
 import json
 import os
 import signal
@@ -38,8 +39,10 @@ def add_notebook(repository, stem, parameters, *cells, values=None):
     """A notebook of code cells, and its file in the profile quick."""
     first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     rest = [nbformat.v4.new_code_cell(source) for source in cells]
-    notebook = nbformat.v4.new_notebook(cells=[first, *rest], metadata={
-        "kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
+    notebook = nbformat.v4.new_notebook(
+        cells=[first, *rest],
+        metadata={"kernelspec": KERNELSPEC, "language_info": {"name": "python"}},
+    )
     nbformat.write(notebook, repository / f"notebooks/{stem}.ipynb")
     (repository / f"params/quick/{stem}.yaml").write_text(yaml.safe_dump(values or {}))
 
@@ -55,17 +58,24 @@ def notebook_of(parameters):
 def test_declared_reads_literals_without_running():
     text = 'logs = None  # all\nn = -3\nsizes = [\n    64,  # small\n    128]\nd = {"a": 1.5}'
     assert declared(notebook_of(text), source="n") == {
-        "logs": None, "n": -3, "sizes": [64, 128], "d": {"a": 1.5}}
+        "logs": None,
+        "n": -3,
+        "sizes": [64, 128],
+        "d": {"a": 1.5},
+    }
 
 
-@pytest.mark.parametrize(("parameters", "message"), [
-    ("n = 10 ** 6", "holds 'n = 10 \\*\\* 6'; expected NAME = a number"),
-    ("a = b = 1", "holds 'a = b = 1'"),
-    ("import os", "holds 'import os'"),
-    ("a = (1, 2)", "holds 'a = \\(1, 2\\)'"),
-    ("a = 1\na = 2", "'a' is declared twice"),
-    ("%matplotlib inline", "not Python"),
-])
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("n = 10 ** 6", "holds 'n = 10 \\*\\* 6'; expected NAME = a number"),
+        ("a = b = 1", "holds 'a = b = 1'"),
+        ("import os", "holds 'import os'"),
+        ("a = (1, 2)", "holds 'a = \\(1, 2\\)'"),
+        ("a = 1\na = 2", "'a' is declared twice"),
+        ("%matplotlib inline", "not Python"),
+    ],
+)
 def test_declared_refuses(parameters, message):
     with pytest.raises(ValueError, match=message):
         declared(notebook_of(parameters), source="02.ipynb")
@@ -76,33 +86,47 @@ def test_declared_wants_one_tagged_cell():
         declared(nbformat.v4.new_notebook(), source="02.ipynb")
 
 
-@pytest.mark.parametrize(("default", "value", "result"), [
-    (1.0, 2, 2.0), (1, 2, 2), ("a", "b", "b"), (False, True, True),
-    (None, "a.parquet", "a.parquet"), (None, None, None), (None, 3, 3),
-    ([1.0], [1, 2], [1.0, 2.0]), ([1, 0.5], [2], [2.0]), ([], ["a"], ["a"]),
-    ([1, "a"], ["b", 2], ["b", 2]), ([[1, 2], [3]], [[4]], [[4]]),
-    ({"a": 1.0}, {"b": 2}, {"b": 2.0}),
-])
+@pytest.mark.parametrize(
+    ("default", "value", "result"),
+    [
+        (1.0, 2, 2.0),
+        (1, 2, 2),
+        ("a", "b", "b"),
+        (False, True, True),
+        (None, "a.parquet", "a.parquet"),
+        (None, None, None),
+        (None, 3, 3),
+        ([1.0], [1, 2], [1.0, 2.0]),
+        ([1, 0.5], [2], [2.0]),
+        ([], ["a"], ["a"]),
+        ([1, "a"], ["b", 2], ["b", 2]),
+        ([[1, 2], [3]], [[4]], [[4]]),
+        ({"a": 1.0}, {"b": 2}, {"b": 2.0}),
+    ],
+)
 def test_values_of_the_declared_type(default, value, result):
     checked = check_parameters({"x": value}, {"x": default}, source="a.yaml")["x"]
     assert repr(checked) == repr(result)
 
 
-@pytest.mark.parametrize(("default", "value", "message"), [
-    (1.0, "1e-3", "a.yaml: x must be float; got '1e-3' (in YAML write 1.0e-3, not 1e-3)"),
-    (None, "1e-3", "a.yaml: x is the text '1e-3'; expected a number (in YAML write 1.0e-3,"),
-    (1, "1e3", "x must be int; got '1e3' (in YAML write 1000,"),
-    (1, True, "x must be int; got True"),
-    (1.0, True, "x must be float; got True"),
-    (1, 2.0, "x must be int; got 2.0"),
-    (True, 1, "x must be bool; got 1"),
-    ("no", False, "x must be str; got False (put text in quotes)"),
-    (1.0, None, "x must be float; got None"),
-    ([1.0], 2.0, "x must be list[float]; got 2.0"),
-    ([1.0], [1, "2e5"], "x must be list[float]; got '2e5' at x[1] (in YAML"),
-    ([[1]], [[1], [2, 0.5]], "x must be list[list[int]]; got 0.5 at x[1][1]"),
-    ({"a": 1}, {"a": "b"}, "x must be dict[str, int]; got 'b' at x['a']"),
-])
+@pytest.mark.parametrize(
+    ("default", "value", "message"),
+    [
+        (1.0, "1e-3", "a.yaml: x must be float; got '1e-3' (in YAML write 1.0e-3, not 1e-3)"),
+        (None, "1e-3", "a.yaml: x is the text '1e-3'; expected a number (in YAML write 1.0e-3,"),
+        (1, "1e3", "x must be int; got '1e3' (in YAML write 1000,"),
+        (1, True, "x must be int; got True"),
+        (1.0, True, "x must be float; got True"),
+        (1, 2.0, "x must be int; got 2.0"),
+        (True, 1, "x must be bool; got 1"),
+        ("no", False, "x must be str; got False (put text in quotes)"),
+        (1.0, None, "x must be float; got None"),
+        ([1.0], 2.0, "x must be list[float]; got 2.0"),
+        ([1.0], [1, "2e5"], "x must be list[float]; got '2e5' at x[1] (in YAML"),
+        ([[1]], [[1], [2, 0.5]], "x must be list[list[int]]; got 0.5 at x[1][1]"),
+        ({"a": 1}, {"a": "b"}, "x must be dict[str, int]; got 'b' at x['a']"),
+    ],
+)
 def test_other_types_are_refused(default, value, message):
     with pytest.raises(TypeError) as error:
         check_parameters({"x": value}, {"x": default}, source="a.yaml")
@@ -114,12 +138,15 @@ def test_unknown_name_is_refused():
         check_parameters({"sed": 1}, {"seed": 0, "delta": 0.1}, source="a.yaml")
 
 
-@pytest.mark.parametrize(("text", "error", "message"), [
-    ("seed: 1\nseed: 2", ValueError, "'seed' is given twice"),
-    ("a: {b: 1, b: 2}", ValueError, "'b' is given twice"),
-    ("a: !!python/object/apply:os.getcwd []", ValueError, "python/object"),
-    ("- 1", TypeError, r"expected lines 'name: value'; got \[1\]"),
-])
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("seed: 1\nseed: 2", ValueError, "'seed' is given twice"),
+        ("a: {b: 1, b: 2}", ValueError, "'b' is given twice"),
+        ("a: !!python/object/apply:os.getcwd []", ValueError, "python/object"),
+        ("- 1", TypeError, r"expected lines 'name: value'; got \[1\]"),
+    ],
+)
 def test_yaml_files_are_read_strictly(tmp_path, text, error, message):
     file = tmp_path / "a.yaml"
     file.write_text(text)
@@ -166,15 +193,21 @@ def test_overrides_go_where_they_are_declared(repository):
     assert "seed" not in second.given
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--profile", "fast"], "--profile fast: not found; params/ has empty, quick"),
-    (["--profile", "empty"], "params/empty: expected NOTEBOOK.yaml files; found none"),
-    (["2"], "2: expected one notebook of 00_logs, 02_law; found none"),
-    (["-p", "sed", "3"], "-p sed: no notebook of this run declares it; they are 00_logs, 02_law"),
-    (["-p", "seed", "1e3"], "-p: seed must be int; got '1e3'"),
-    (["-p", "seed", "["], "-p seed: while parsing"),
-    (["-p", "output", "a"], "00_logs and 02_law have the same output 'a'"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "fast"], "--profile fast: not found; params/ has empty, quick"),
+        (["--profile", "empty"], "params/empty: expected NOTEBOOK.yaml files; found none"),
+        (["2"], "2: expected one notebook of 00_logs, 02_law; found none"),
+        (
+            ["-p", "sed", "3"],
+            "-p sed: no notebook of this run declares it; they are 00_logs, 02_law",
+        ),
+        (["-p", "seed", "1e3"], "-p: seed must be int; got '1e3'"),
+        (["-p", "seed", "["], "-p seed: while parsing"),
+        (["-p", "output", "a"], "00_logs and 02_law have the same output 'a'"),
+    ],
+)
 def test_wrong_arguments_end_in_one_line(repository, capsys, arguments, message):
     (repository / "params/empty").mkdir()
     for stem in ("00_logs", "02_law"):
@@ -215,8 +248,10 @@ def test_plan_refuses_what_is_no_notebook(repository):
 # Running
 
 
-WRITE = "from pathlib import Path\nPath(output).mkdir(parents=True)\n(Path(output) / name)." \
-        "write_text(text)"
+WRITE = (
+    "from pathlib import Path\nPath(output).mkdir(parents=True)\n(Path(output) / name)."
+    "write_text(text)"
+)
 
 
 def test_run_resume_and_change(repository, capsys):
@@ -227,7 +262,8 @@ def test_run_resume_and_change(repository, capsys):
     run_all(plan())
     assert "00_logs: up to date, skipped" in capsys.readouterr().out
     assert sorted(path.name for path in (repository / "outputs/quick").glob("*.ipynb")) == [
-        "00_logs.ipynb"]
+        "00_logs.ipynb"
+    ]
 
     def is_up_to_date(**overrides):
         [job] = plan(["00_logs"], overrides=overrides)
@@ -272,20 +308,29 @@ def test_executed_notebook_is_the_source_with_results(repository, monkeypatch):
     wrong.parent.mkdir(parents=True)
     wrong.write_text('{"argv": ["false"], "display_name": "Wrong", "language": "python"}')
     monkeypatch.setenv("JUPYTER_PATH", str(repository / "jupyter"))
-    cells = ("import sys, warnings\nwarnings.warn('careful')\nprint(sys.prefix + '/bin')",
-             "import os\nprint(os.getcwd(), os.environ['TF_CPP_MIN_LOG_LEVEL'])\nseed, rate, size")
-    add_notebook(repository, "00_logs", "output = ''\nseed = 0\nrate = 0.5\nsize = [1]", *cells,
-                 values={"rate": 1, "size": [2, 3]})
+    cells = (
+        "import sys, warnings\nwarnings.warn('careful')\nprint(sys.prefix + '/bin')",
+        "import os\nprint(os.getcwd(), os.environ['TF_CPP_MIN_LOG_LEVEL'])\nseed, rate, size",
+    )
+    add_notebook(
+        repository,
+        "00_logs",
+        "output = ''\nseed = 0\nrate = 0.5\nsize = [1]",
+        *cells,
+        values={"rate": 1, "size": [2, 3]},
+    )
     [job] = plan()
     execute(job)
     text = job.executed.read_text()
     executed = nbformat.reads(text, as_version=4)
     _, injected, places, values = executed.cells
-    for cell, source in zip(executed.cells[:1] + executed.cells[2:], job.notebook.cells,
-                            strict=True):
+    for cell, source in zip(
+        executed.cells[:1] + executed.cells[2:], job.notebook.cells, strict=True
+    ):
         assert (cell.id, cell.source, cell.metadata) == (source.id, source.source, source.metadata)
-    assert injected.source == ('# Parameters\noutput = "outputs/quick/00_logs"\nrate = 1.0\n'
-                               "size = [2, 3]\n")
+    assert injected.source == (
+        '# Parameters\noutput = "outputs/quick/00_logs"\nrate = 1.0\nsize = [2, 3]\n'
+    )
     assert values.outputs[1].data["text/plain"] == "(0, 1.0, [2, 3])"
     # The kernel is this Python, started at the root; paths below these are shortened.
     assert values.outputs[0].text == f"{repository} 3\n"
@@ -297,8 +342,13 @@ def test_executed_notebook_is_the_source_with_results(repository, monkeypatch):
 
 
 def test_failure_keeps_the_earlier_result(repository, capsys):
-    add_notebook(repository, "00_logs", "output = ''\nn = 1", "print('before')\nshare = 1 / n",
-                 values={"n": 0})
+    add_notebook(
+        repository,
+        "00_logs",
+        "output = ''\nn = 1",
+        "print('before')\nshare = 1 / n",
+        values={"n": 0},
+    )
     earlier = repository / "outputs/quick/00_logs.ipynb"
     earlier.parent.mkdir(parents=True)
     earlier.write_text("an earlier result")
@@ -318,15 +368,25 @@ def test_dead_kernel_is_told(repository):
 
 
 def test_interrupt_leaves_no_result_and_no_kernel(repository):
-    add_notebook(repository, "00_logs", "output = ''",
-                 "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\n"
-                 "time.sleep(60)")
-    command = ("import pathlib, sys; from lib.run import places; places.REPOSITORY = pathlib.Path.cwd()\n"
-               "from lib.__main__ import main; sys.exit main ['run']")
+    add_notebook(
+        repository,
+        "00_logs",
+        "output = ''",
+        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\n"
+        "time.sleep(60)",
+    )
+    command = (
+        "import pathlib, sys; from lib.run import places; places.REPOSITORY = pathlib.Path.cwd()\n"
+        "from lib.__main__ import main; sys.exit(main(['run']))"
+    )
     # Started in the background of a shell, the tests would hand on an ignored SIGINT.
-    process = subprocess.Popen([sys.executable, "-c", command], cwd=repository,
-                               stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    process = subprocess.Popen(
+        [sys.executable, "-c", command],
+        cwd=repository,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     pid = repository / "pid"
     deadline = time.monotonic() + 60
     while not (pid.exists() and pid.read_text()):
@@ -337,14 +397,16 @@ def test_interrupt_leaves_no_result_and_no_kernel(repository):
     assert process.returncode == 130
     assert "run: interrupted" in message
     assert [path.name for path in (repository / "outputs/quick").glob("*.ipynb")] == [
-        "00_logs.unfinished.ipynb"]
+        "00_logs.unfinished.ipynb"
+    ]
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 
 
 def test_plain_papermill_takes_the_same_files(repository):
-    add_notebook(repository, "00_logs", "output = ''\nrate = 0.5", "print(rate)",
-                 values={"rate": 1.0e-5})
+    add_notebook(
+        repository, "00_logs", "output = ''\nrate = 0.5", "print(rate)", values={"rate": 1.0e-5}
+    )
     parameters = papermill.iorw.read_yaml_file(str(repository / "params/quick/00_logs.yaml"))
     executed = papermill.execute_notebook(repository / "notebooks/00_logs.ipynb", None, parameters)
     assert executed.cells[2].outputs[0].text == "1e-05\n"
@@ -354,9 +416,13 @@ def test_root_can_be_redirected(repository, tmp_path, monkeypatch):
     elsewhere = tmp_path / "else{where}"  # papermill fills in braces in paths
     elsewhere.mkdir()
     monkeypatch.setenv("RETRIEVAL_SCALING_ROOT", str(elsewhere))
-    add_notebook(repository, "00_logs", "output = ''",
-                 "from lib.run.places import at_root nimport os nos.chdir '/'  nat_root   n"
-                 "print(os.path.basename(os.getcwd()))")
+    add_notebook(
+        repository,
+        "00_logs",
+        "output = ''",
+        "from lib.run.places import at_root\nimport os\nos.chdir('/')\nat_root()\n"
+        "print(os.path.basename(os.getcwd()))",
+    )
     run_all(plan())
     executed = nbformat.read(elsewhere / "outputs/quick/00_logs.ipynb", as_version=4)
     assert executed.cells[2].outputs[0].text == "else{where}\n"
@@ -369,13 +435,22 @@ def test_root_can_be_redirected(repository, tmp_path, monkeypatch):
 def test_scorecard_gathers_the_claims(repository):
     folder = repository / "outputs/quick/02_law"
     folder.mkdir(parents=True)
-    claim = {"name": "slope | c0", "value": 0.301234, "interval": [0.29, 0.31], "published": None,
-             "source": "Eq 6", "tolerance": 0.05, "verdict": "reproduces"}
-    (folder / "summary.json").write_text(json.dumps(
-        {"notebook": "02_law", "answer": "Yes.", "values": {}, "claims": [claim]}))
+    claim = {
+        "name": "slope | c0",
+        "value": 0.301234,
+        "interval": [0.29, 0.31],
+        "published": None,
+        "source": "Eq 6",
+        "tolerance": 0.05,
+        "verdict": "reproduces",
+    }
+    (folder / "summary.json").write_text(
+        json.dumps({"notebook": "02_law", "answer": "Yes.", "values": {}, "claims": [claim]})
+    )
     write_scorecard("quick")
     assert (repository / "outputs/quick/scorecard.md").read_text().splitlines()[-1] == (
-        r"| 02_law | slope \| c0 | 0.3012 | 0.29 to 0.31 |  | Eq 6 | reproduces |")
+        r"| 02_law | slope \| c0 | 0.3012 | 0.29 to 0.31 |  | Eq 6 | reproduces |"
+    )
 
 
 # The notebooks of this repository

@@ -29,8 +29,9 @@ def test_equals_a_full_sort_with_ties(data):
     k = data.draw(st.integers(1, ads))
     rng = np.random.default_rng(seed)
     corpus, asking = (rng.integers(-high, high, (n, 3)).astype("f") for n in (ads, users))
-    found = top_k(asking, corpus, k, block=data.draw(st.integers(1, 70)),
-                  threads=data.draw(st.integers(1, 3)))
+    found = top_k(
+        asking, corpus, k, block=data.draw(st.integers(1, 70)), threads=data.draw(st.integers(1, 3))
+    )
     places, scores = by_sorting(asking, corpus, k)
     np.testing.assert_array_equal(found.ads, places)
     np.testing.assert_array_equal(found.scores, scores)
@@ -54,19 +55,23 @@ def test_a_memory_map(tmp_path):
     corpus.tofile(tmp_path / "ads.bin")
     mapped = np.memmap(tmp_path / "ads.bin", "f", "r", shape=corpus.shape)
     users = corpus[:2]
-    np.testing.assert_array_equal(top_k(users, mapped, 50, block=512, threads=2).ads,
-                                  by_sorting(users, corpus, 50)[0])
+    np.testing.assert_array_equal(
+        top_k(users, mapped, 50, block=512, threads=2).ads, by_sorting(users, corpus, 50)[0]
+    )
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"k": 0}, r"k must lie in 1\.\.5, the number of ads; got 0"),
-    ({"k": 6}, r"k must lie in 1\.\.5, the number of ads; got 6"),
-    ({"users": np.ones(2)}, r"users must be \[users, width\]"),
-    ({"users": np.ones((1, 3))}, r"got \(1, 3\) and \(5, 2\)"),
-    ({"ads": np.array([[1.0, 1.0]] * 4 + [[np.nan, 1.0]])}, "the score of ad 4 is NaN"),
-    ({"block": 0}, "block must be >= 1; got 0"),
-    ({"threads": 0}, "threads must be >= 1; got 0"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 0}, r"k must lie in 1\.\.5, the number of ads; got 0"),
+        ({"k": 6}, r"k must lie in 1\.\.5, the number of ads; got 6"),
+        ({"users": np.ones(2)}, r"users must be \[users, width\]"),
+        ({"users": np.ones((1, 3))}, r"got \(1, 3\) and \(5, 2\)"),
+        ({"ads": np.array([[1.0, 1.0]] * 4 + [[np.nan, 1.0]])}, "the score of ad 4 is NaN"),
+        ({"block": 0}, "block must be >= 1; got 0"),
+        ({"threads": 0}, "threads must be >= 1; got 0"),
+    ],
+)
 def test_refuses(change, message):
     case = {"users": np.ones((1, 2)), "ads": np.ones((5, 2)), "k": 2, "block": 2} | change
     with pytest.raises(ValueError, match=message):
@@ -78,8 +83,10 @@ def test_costs_of_a_scan():
     assert table["ads"].tolist() == [2000, 500]
     assert (table["ms_low"] <= table["ms"]).all()
     assert (table["ms"] <= table["ms_high"]).all()
-    np.testing.assert_allclose(table["gigabytes_per_second"],
-                               table["ads"] * 8 * 4 / table["ms"] * 1000 / 1e9)
-    np.testing.assert_allclose(table["gigaflops_per_second"],
-                               2 * table["ads"] * 8 * 2 / table["ms"] * 1000 / 1e9)
+    np.testing.assert_allclose(
+        table["gigabytes_per_second"], table["ads"] * 8 * 4 / table["ms"] * 1000 / 1e9
+    )
+    np.testing.assert_allclose(
+        table["gigaflops_per_second"], 2 * table["ads"] * 8 * 2 / table["ms"] * 1000 / 1e9
+    )
     assert (table["share_of_bandwidth"] > 0).all()

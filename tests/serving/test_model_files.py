@@ -1,4 +1,5 @@
 """Model files score as the model they were saved from; what could run code is refused unread."""
+
 import pickle
 import zipfile
 from pathlib import Path
@@ -51,10 +52,13 @@ def test_keras_and_saved_model(saved, model, name):
         assert {shape[1] for shape in shapes.values()} == {3, 4}
         assert all(isinstance(count, str) for count, _ in shapes.values())  # may vary
         assert {shape[1]: engine.input_types[key] for key, shape in shapes.items()} == {
-            3: np.float32, 4: np.int32}
+            3: np.float32,
+            4: np.int32,
+        }
         scores = engine.run({key: values[shape[1]] for key, shape in shapes.items()})
-        np.testing.assert_allclose(scores, model.predict([values[3], values[4]], verbose=0),
-                                   rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            scores, model.predict([values[3], values[4]], verbose=0), rtol=1e-5, atol=1e-6
+        )
 
 
 def as_if_trained(model):
@@ -74,8 +78,9 @@ def test_our_own_mlp_in_its_served_form(tmp_path, user_width):
     user, ads = (rng.normal(size=size).astype("f") for size in ((1, width), (7, 12 - width)))
     pairs = np.concatenate([np.repeat(user, 7, axis=0), ads], axis=1)
     expected = model([user, ads[None]])[0] if user_width else model(pairs)
-    np.testing.assert_allclose(engine.run({"user": user, "ads": ads}), expected, rtol=1e-4,
-                               atol=1e-5)
+    np.testing.assert_allclose(
+        engine.run({"user": user, "ads": ads}), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_our_own_twin_tower_in_its_served_form(tmp_path):
@@ -84,8 +89,12 @@ def test_our_own_twin_tower_in_its_served_form(tmp_path):
     engine = OnnxRuntime(load(tmp_path / "tower.keras"))
     user, ads = rng.normal(size=(1, 5)).astype("f"), rng.normal(size=(7, 7)).astype("f")
     vectors = model.ad_vector(ads).numpy()
-    np.testing.assert_allclose(engine.run({"user": user, "ad_vectors": vectors}),
-                               model([user, ads[None]])[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        engine.run({"user": user, "ad_vectors": vectors}),
+        model([user, ads[None]])[0],
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 # ---- ONNX -----------------------------------------------------------------
@@ -113,8 +122,11 @@ def test_onnx_with_its_weights_beside_it(tmp_path):
 def test_onnx_with_weights_outside_its_folder(tmp_path, where):
     folder = tmp_path / "folder"
     folder.mkdir()
-    location = {"above": "../weights.bin", "absolute": str(tmp_path / "weights.bin"),
-                "link": "link.bin"}[where]
+    location = {
+        "above": "../weights.bin",
+        "absolute": str(tmp_path / "weights.bin"),
+        "link": "link.bin",
+    }[where]
     path = with_weights_at(folder / "model.onnx", location)
     (folder / "weights.bin").rename(tmp_path / "weights.bin")
     (folder / "link.bin").symlink_to(tmp_path / "weights.bin")
@@ -124,7 +136,7 @@ def test_onnx_with_weights_outside_its_folder(tmp_path, where):
 
 def test_damaged_onnx(tmp_path):
     whole = export.naive(export.random_weights([6, 4, 1], seed=0)).SerializeToString()
-    (tmp_path / "cut.onnx").write_bytes(whole[:len(whole) // 2])
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.onnx").write_bytes(b"")
     for name in ("cut", "empty"):
         with pytest.raises(ValueError, match=rf"{name}\.onnx: not an ONNX model"):
@@ -161,7 +173,8 @@ def test_no_such_file_and_no_such_model(tmp_path):
 
 def test_keras_with_a_lambda_layer(tmp_path):
     keras.Sequential([keras.Input((3,)), layers.Lambda(lambda x: x + 1)]).save(
-        tmp_path / "model.keras")
+        tmp_path / "model.keras"
+    )
     with pytest.raises(ValueError, match=r"model\.keras: Keras does not load .* in safe mode"):
         load(tmp_path / "model.keras")
 
@@ -199,11 +212,18 @@ def writing(x):
     return x
 
 
-@pytest.mark.parametrize(("function", "operator"), [
-    (of_python, "EagerPyFunc"), (of_numpy, "PyFunc"), (reading, "ReadFile"),
-    (writing, "WriteFile")])
+@pytest.mark.parametrize(
+    ("function", "operator"),
+    [
+        (of_python, "EagerPyFunc"),
+        (of_numpy, "PyFunc"),
+        (reading, "ReadFile"),
+        (writing, "WriteFile"),
+    ],
+)
 def test_saved_model_is_not_loaded_with_operators_that_do_more(
-        tmp_path, monkeypatch, function, operator):
+    tmp_path, monkeypatch, function, operator
+):
     saved = module(function)
     tf.saved_model.save(saved, str(tmp_path / "model"), signatures=saved.score)
     monkeypatch.setattr(tf.saved_model, "load", None)

@@ -1,4 +1,5 @@
 """Deployed models score every user-ad pair as the trained one does."""
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -7,7 +8,7 @@ from lib import training
 from lib.logs import reader
 from lib.models.scorer import Scorer
 from lib.serving import numpy_scorer
-from lib.serving.numpy_scorer import Matching, PreRanking, deploy
+from lib.serving.numpy_scorer import MLPScorer, TwinTowerScorer, compile_scorer
 from tests.small_log import FEATURES
 
 
@@ -16,10 +17,16 @@ def pairs(log):
     """The log's impressions, and its users and ads as raw arrays: every row an ad."""
     rows = pq.read_table(log).to_pandas()
     first = rows.groupby("impression_id", sort=False).first()
-    users = {"user_id": first.user_id.to_numpy(), "user_vector": np.stack(first.user_vector),
-             "recent": np.array([[*ids, *[-1] * (4 - len(ids))] for ids in first.recent])}
-    ads = {"ad_id": rows.ad_id.to_numpy(), "brand": rows.brand.to_numpy(str),
-           "bid": rows.bid.to_numpy()}
+    users = {
+        "user_id": first.user_id.to_numpy(),
+        "user_vector": np.stack(first.user_vector),
+        "recent": np.array([[*ids, *[-1] * (4 - len(ids))] for ids in first.recent]),
+    }
+    ads = {
+        "ad_id": rows.ad_id.to_numpy(),
+        "brand": rows.brand.to_numpy(str),
+        "bid": rows.bid.to_numpy(),
+    }
     batch = reader.read(log, FEATURES)
     index = np.zeros(batch.mask.shape, int)
     index[batch.mask] = np.arange(len(rows))
@@ -42,8 +49,8 @@ def as_if_trained(family, hidden, slopes):
 def test_pre_ranking_scores_as_the_scorer(pairs, hidden, slopes):
     batch, users, ads, index = pairs
     scorer = as_if_trained("mlp", hidden, slopes)
-    deployed = deploy(scorer, users, ads)
-    assert isinstance(deployed, PreRanking)
+    deployed = compile_scorer(scorer, users, ads)
+    assert isinstance(deployed, MLPScorer)
     want, got = training.predict(scorer, batch), deployed(np.arange(300), index)
     assert got.shape == want.shape and got.dtype == np.float32
     np.testing.assert_allclose(got[batch.mask], want[batch.mask], rtol=1e-3, atol=1e-4)
@@ -53,8 +60,8 @@ def test_pre_ranking_scores_as_the_scorer(pairs, hidden, slopes):
 def test_matching_scores_as_the_scorer(pairs):
     batch, users, ads, index = pairs
     scorer = as_if_trained("twin_tower", (16, 8, 4), (-0.5, 3.0))
-    deployed = deploy(scorer, users, ads)
-    assert isinstance(deployed, Matching)
+    deployed = compile_scorer(scorer, users, ads)
+    assert isinstance(deployed, TwinTowerScorer)
     want, got = training.predict(scorer, batch), deployed(np.arange(300))
     assert got.shape == (300, len(ads["bid"]))
     got = np.take_along_axis(got, index, axis=1)
@@ -64,7 +71,7 @@ def test_matching_scores_as_the_scorer(pairs):
 
 def test_any_user_meets_any_ad_in_blocks_of_any_size(pairs, monkeypatch):
     _, users, ads, _ = pairs
-    deployed = deploy(as_if_trained("mlp", (8, 4, 1), (0, 0.5)), users, ads)
+    deployed = compile_scorer(as_if_trained("mlp", (8, 4, 1), (0, 0.5)), users, ads)
     rng = np.random.default_rng(0)
     some, candidates = rng.integers(0, 300, 40), rng.integers(0, 1500, (40, 9))
     want = deployed(some, candidates)

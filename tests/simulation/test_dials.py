@@ -1,4 +1,5 @@
 """The world's dials: off by default, and each does what its name says."""
+
 import hashlib
 
 import numpy as np
@@ -9,7 +10,7 @@ from lib.simulation import (
     System,
     World,
     ab_test,
-    deploy,
+    install_pre_ranking,
     match,
     oracle_system,
     run_arm,
@@ -97,10 +98,11 @@ def test_a_ranking_without_error_bills_what_users_do():
 
 @pytest.mark.parametrize("drift", [0.2, 1.0])
 def test_drift_decorrelates_the_logits_as_it_says(world, drift):
-    before, after = (w.truth.ctr_waves.all_ads(np.arange(300))
-                     for w in (world, small(drift=drift).later()))
+    before, after = (
+        w.truth.ctr_waves.all_ads(np.arange(300)) for w in (world, small(drift=drift).later())
+    )
     correlation = np.corrcoef(before.ravel(), after.ravel())[0, 1]
-    assert correlation == pytest.approx(np.exp(-drift**2 / 2), abs=0.15)
+    assert correlation == pytest.approx(np.exp(-(drift**2) / 2), abs=0.15)
     assert after.std() == pytest.approx(before.std(), rel=0.15)
 
 
@@ -121,7 +123,7 @@ def test_ads_and_users_come_and_go():
     for matched, low, high in ((before, 0, 720), (after, 80, 800)):
         for ads in (matched.ads, matched.lost_ads):
             assert ads.min() >= low and ads.max() < high
-    assert run_arm(deploy(after), visits=1, seed=0).revenue.sum() > 0
+    assert run_arm(install_pre_ranking(after), visits=1, seed=0).revenue.sum() > 0
 
 
 def test_budgets_throttle_advertisers_that_want_more_than_they_have():
@@ -141,17 +143,22 @@ def test_budgets_throttle_advertisers_that_want_more_than_they_have():
 
 def test_two_systems_under_budgets_share_the_pace():
     paced = match(small(budget_tightness=1.0))
-    one, other = (visit(system, np.arange(300), np.zeros(300, int), seed=0)
-                  for system in (deploy(paced), oracle_system(paced)))
+    one, other = (
+        visit(system, np.arange(300), np.zeros(300, int), seed=0)
+        for system in (install_pre_ranking(paced), oracle_system(paced))
+    )
     np.testing.assert_array_equal(one.absent, other.absent)
     assert one.absent.mean() > 0.22  # more than drop_rate
 
 
-@pytest.mark.parametrize(("losers", "counts"), [
-    (0, {"pre_ranking": (0, 0), "ranking": (7, 9)}),
-    (4, {"pre_ranking": (3, 5), "ranking": (3, 5)}),
-    (8, {"pre_ranking": (7, 9), "ranking": (0, 0)}),
-])
+@pytest.mark.parametrize(
+    ("losers", "counts"),
+    [
+        (0, {"pre_ranking": (0, 0), "ranking": (7, 9)}),
+        (4, {"pre_ranking": (3, 5), "ranking": (3, 5)}),
+        (8, {"pre_ranking": (7, 9), "ranking": (0, 0)}),
+    ],
+)
 def test_logged_losers(losers, counts):
     world = small(logged_losers=losers)
     assert usual_counts(world.parameters) == {**counts, "mix_ranking": (2, 2)}
@@ -160,11 +167,17 @@ def test_logged_losers(losers, counts):
     assert np.mean(log["ecpm"].to_numpy() == 0) == pytest.approx(losers / 10, abs=0.03)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"ad_turnover": 0.9}, r"matching_ads must not exceed ads x \(1 - ad_turnover\) = 80; got 200"),
-    ({"user_turnover": 0.999}, "user_turnover must leave a user of 300; got 0.999"),
-    ({"logged_losers": 9}, "logged_losers"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"ad_turnover": 0.9},
+            r"matching_ads must not exceed ads x \(1 - ad_turnover\) = 80; got 200",
+        ),
+        ({"user_turnover": 0.999}, "user_turnover must leave a user of 300; got 0.999"),
+        ({"logged_losers": 9}, "logged_losers"),
+    ],
+)
 def test_dials_out_of_range_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         world_parameters("small", **changes)

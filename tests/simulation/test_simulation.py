@@ -21,7 +21,7 @@ from lib.simulation import (
     World,
     ab_test,
     closed_loop,
-    deploy,
+    install_pre_ranking,
     match,
     oracle_matching,
     oracle_system,
@@ -92,12 +92,15 @@ def test_luck_is_uniform_and_normal():
     assert 0 < uniform(keys, ads).min() and uniform(keys, ads).max() < 1
 
 
-@pytest.mark.parametrize("other", [(2, "test", 3, 4), (1, "tesu", 3, 4), (1, "test", 4, 4),
-                                   (1, "test", 3, 5), (1, "test", 4, 3)])
+@pytest.mark.parametrize(
+    "other",
+    [(2, "test", 3, 4), (1, "tesu", 3, 4), (1, "test", 4, 4), (1, "test", 3, 5), (1, "test", 4, 3)],
+)
 def test_luck_of_neighbouring_keys_is_independent(other):
     ads = np.arange(20_000)
-    first, second = (normal(np.atleast_1d(visit_keys(*key)), ads)[0]
-                     for key in ((1, "test", 3, 4), other))
+    first, second = (
+        normal(np.atleast_1d(visit_keys(*key)), ads)[0] for key in ((1, "test", 3, 4), other)
+    )
     for lag in (0, 1, 2):
         assert abs(np.corrcoef(first, np.roll(second, lag))[0, 1]) < 4 / np.sqrt(20_000)
 
@@ -182,15 +185,18 @@ def test_a_seed_is_a_world():
     assert first.organic == again.organic != other.organic
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"user": 5}, "user"),
-    ({"users": 0}, "users"),
-    ({"bid_sd": float("nan")}, "bid_sd"),
-    ({"matching_ads": 900}, "matching_ads must not exceed ads = 800; got 900"),
-    ({"pre_ranking_ads": 5}, "mix_queue must not exceed pre_ranking_ads = 5; got 10"),
-    ({"pre_ranking_ads": 50}, "pre_ranking_ads must be at most .* 40; got 50"),
-    ({"matching_random_share": 0.8}, "must be at most 1; got 0.27"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"user": 5}, "user"),
+        ({"users": 0}, "users"),
+        ({"bid_sd": float("nan")}, "bid_sd"),
+        ({"matching_ads": 900}, "matching_ads must not exceed ads = 800; got 900"),
+        ({"pre_ranking_ads": 5}, "mix_queue must not exceed pre_ranking_ads = 5; got 10"),
+        ({"pre_ranking_ads": 50}, "pre_ranking_ads must be at most .* 40; got 50"),
+        ({"matching_random_share": 0.8}, "must be at most 1; got 0.27"),
+    ],
+)
 def test_parameters_out_of_range_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         world_parameters("small", **changes)
@@ -231,9 +237,7 @@ def test_matching_hands_on_distinct_ads_and_keeps_a_sample_of_losers(matched):
 
 def test_a_matching_model_replaces_the_revenue_pathway(world, oracle):
     best = match(world, oracle_matching(world), users=np.arange(40))
-    values = world.truth.ranking_log_ecpm(
-        np.arange(40), np.broadcast_to(np.arange(800), (40, 800))
-    )
+    values = world.truth.ranking_log_ecpm(np.arange(40), np.broadcast_to(np.arange(800), (40, 800)))
     for ads, value in zip(best.ads, values, strict=True):
         assert set(np.argsort(-value)[:120]) <= set(ads)  # 60 % of 200
     nothing = match(world, lambda users: np.random.default_rng(0).normal(size=(len(users), 800)))
@@ -241,13 +245,22 @@ def test_a_matching_model_replaces_the_revenue_pathway(world, oracle):
     assert loss.revenue_lift < -3 * loss.revenue_lift_se
 
 
-@pytest.mark.parametrize("model, message", [
-    (lambda users, ads: np.zeros(3), r"pre_ranking: scores must have shape \(256, 200\); got \(3,"),
-    (lambda users, ads: np.full(ads.shape, np.nan), "pre_ranking: scores must be finite; got nan"),
-])
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        (
+            lambda users, ads: np.zeros(3),
+            r"pre_ranking: scores must have shape \(256, 200\); got \(3,",
+        ),
+        (
+            lambda users, ads: np.full(ads.shape, np.nan),
+            "pre_ranking: scores must be finite; got nan",
+        ),
+    ],
+)
 def test_bad_scores_are_refused(matched, model, message):
     with pytest.raises(ValueError, match=message):
-        deploy(matched, model)
+        install_pre_ranking(matched, model)
 
 
 def test_bad_matching_scores_are_refused(world):
@@ -263,14 +276,17 @@ def visit_by_loop(system, row, number, seed):
     def luck(draw, stream, item):
         return draw(visit_keys(seed, stream, [user], [number]), [[item]])[0, 0]
 
-    there = [c for c, ad in enumerate(matched.ads[row])
-             if luck(uniform, "absent", ad) >= p.drop_rate]
+    there = [
+        c for c, ad in enumerate(matched.ads[row]) if luck(uniform, "absent", ad) >= p.drop_rate
+    ]
     kept = sorted(there, key=lambda c: -system.scores[row, c])[:15]
     others = [c for c in there if c not in kept]
     kept += sorted(others, key=lambda c: -matched.interest[row, c])[:5]
 
-    value = {c: matched.log_ecpm[row, c] + 0.2 * luck(normal, "ranking", matched.ads[row, c])
-             for c in kept}
+    value = {
+        c: matched.log_ecpm[row, c] + 0.2 * luck(normal, "ranking", matched.ads[row, c])
+        for c in kept
+    }
     order = sorted(kept, key=lambda c: -value[c])
     worth = {c: value[c] + 0.3 * luck(normal, "mix", matched.ads[row, c]) for c in order[:10]}
     queue = sorted(worth, key=lambda c: -worth[c])
@@ -318,8 +334,13 @@ def table(matched):
 
 
 def test_log_columns(table, world):
-    head = {"impression_id": "int64", "timestamp": "timestamp[ms, tz=UTC]", "v": "float",
-            "ecpm": "float", "exposed": "bool"}
+    head = {
+        "impression_id": "int64",
+        "timestamp": "timestamp[ms, tz=UTC]",
+        "v": "float",
+        "ecpm": "float",
+        "exposed": "bool",
+    }
     assert {name: str(table.schema.field(name).type) for name in head} == head
     assert table.column_names == [*head, "stage", *(f["name"] for f in world.features)]
     assert pa.types.is_dictionary(table.schema.field("stage").type)
@@ -379,7 +400,7 @@ def test_ads_of_a_stage_are_drawn_evenly(oracle):
 
 
 def test_log_does_not_depend_on_how_it_is_cut(matched):
-    system = deploy(matched)
+    system = install_pre_ranking(matched)
     whole = log_of(system, 700)
     assert whole.equals(log_of(system, 700, impressions_per_table=300).combine_chunks())
     later = log_of(system, 200, first_impression=500)
@@ -399,12 +420,15 @@ def test_log_is_accepted_by_the_log_reader(table, world, tmp_path):
     assert summary.impressions == 1500 and summary.ads == table.num_rows
 
 
-@pytest.mark.parametrize("counts, message", [
-    ({"mix_ranking": 11, "ranking": 4}, r"counts\['mix_ranking'\] must lie in 0..10; got 11"),
-    ({"ranking": (4, 3)}, r"counts\['ranking'\] must lie in 0..10; got \(4, 3\)"),
-    ({"prerank": 4}, "counts has stage 'prerank'; stages are"),
-    ({"mix_ranking": 1}, "counts must give 2 ads or more"),
-])
+@pytest.mark.parametrize(
+    "counts, message",
+    [
+        ({"mix_ranking": 11, "ranking": 4}, r"counts\['mix_ranking'\] must lie in 0..10; got 11"),
+        ({"ranking": (4, 3)}, r"counts\['ranking'\] must lie in 0..10; got \(4, 3\)"),
+        ({"prerank": 4}, "counts has stage 'prerank'; stages are"),
+        ({"mix_ranking": 1}, "counts must give 2 ads or more"),
+    ],
+)
 def test_counts_out_of_range_are_refused(oracle, counts, message):
     with pytest.raises(ValueError, match=message):
         next(sample_logs(oracle, 10, seed=0, counts=counts))
@@ -420,9 +444,17 @@ def test_empty_log_is_refused(oracle):
 
 def arm(revenue, **changes):
     revenue = np.array(revenue, dtype=float)
-    return Arm(**{"revenue": revenue, "revenue_gsp": revenue / 2,
-                  "revenue_true": revenue, "users": np.arange(len(revenue)),
-                  "visits": 4, "seed": 0, **changes})
+    return Arm(
+        **{
+            "revenue": revenue,
+            "revenue_gsp": revenue / 2,
+            "revenue_true": revenue,
+            "users": np.arange(len(revenue)),
+            "visits": 4,
+            "seed": 0,
+            **changes,
+        }
+    )
 
 
 def test_lift_by_hand():
@@ -476,7 +508,10 @@ def test_pairing_saves_traffic(matched):
 
 def test_arms_by_blocks_of_users_are_the_arms(world):
     models = [lambda users, ads: -np.abs(ads - 400.0 - users[:, None]), None]
-    whole = [run_arm(deploy(match(world), model), visits=2, seed=1, users=250) for model in models]
+    whole = [
+        run_arm(install_pre_ranking(match(world), model), visits=2, seed=1, users=250)
+        for model in models
+    ]
     parts = run_arms(world, models, visits=2, seed=1, users=250, block_users=64)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one.users, other.users)
@@ -488,17 +523,19 @@ def test_arms_by_blocks_of_users_are_the_arms(world):
 
 
 def test_arms_that_cannot_be_paired_are_refused(matched):
-    for changes, message in [({"seed": 1}, "same seed; got 0 and 1"),
-                             ({"visits": 3}, "same visits; got 4 and 3"),
-                             ({"users": np.array([0, 2])}, "same users")]:
+    for changes, message in [
+        ({"seed": 1}, "same seed; got 0 and 1"),
+        ({"visits": 3}, "same visits; got 4 and 3"),
+        ({"users": np.array([0, 2])}, "same users"),
+    ]:
         with pytest.raises(ValueError, match=message):
             ab_test(arm([1, 2]), arm([1, 2], **changes))
     with pytest.raises(ValueError, match=r"base must earn something"):
         ab_test(arm([0, 0]), arm([1, 2]))
     with pytest.raises(ValueError, match=r"users must lie in 1..300; got 301"):
-        run_arm(deploy(matched), visits=1, seed=0, users=301)
+        run_arm(install_pre_ranking(matched), visits=1, seed=0, users=301)
     with pytest.raises(ValueError, match=r"visits must be at least 1; got 0"):
-        run_arm(deploy(matched), visits=0, seed=0)
+        run_arm(install_pre_ranking(matched), visits=0, seed=0)
 
 
 def test_the_bottleneck_bites(matched, oracle):
@@ -509,7 +546,7 @@ def test_the_bottleneck_bites(matched, oracle):
     errors = np.array([r.revenue_lift_se for r in results])
     assert (np.diff(lifts) < -3 * errors[1:]).all()
     assert lifts[2] < -0.03
-    assert ab_test(base, deploy(matched)).revenue_lift < -0.5
+    assert ab_test(base, install_pre_ranking(matched)).revenue_lift < -0.5
 
 
 # ---- closed loop ----------------------------------------------------------
@@ -548,8 +585,13 @@ def test_the_order_of_candidates_changes_nothing(matched):
     """A partition leaves it to the processor: logs and tests must not depend on it."""
     order = np.argsort(uniform(visit_keys(1, "order", matched.users, 0), matched.ads), axis=1)
     per_candidate = ("ads", "interest", "log_ecpm", "true_log_ecpm")
-    other = replace(matched, **{name: np.take_along_axis(getattr(matched, name), order, axis=1)
-                                for name in per_candidate})
+    other = replace(
+        matched,
+        **{
+            name: np.take_along_axis(getattr(matched, name), order, axis=1)
+            for name in per_candidate
+        },
+    )
     first, second = (noisy(m, 0.5) for m in (matched, other))
     assert log_of(first, 300).equals(log_of(second, 300))
     assert ab_test(first, second).revenue_lift == 0
@@ -557,10 +599,19 @@ def test_the_order_of_candidates_changes_nothing(matched):
 
 def test_closed_loop_learns(world, matched):
     learner = Ridge(world)
-    rounds = list(closed_loop(world, learner.train, rounds=2, impressions_per_round=1000,
-                              first_impressions=500, seed=0, matched=matched))
+    rounds = list(
+        closed_loop(
+            world,
+            learner.train,
+            rounds=2,
+            impressions_per_round=1000,
+            first_impressions=500,
+            seed=0,
+            matched=matched,
+        )
+    )
     gaps = [r.oracle_gap.revenue_lift for r in rounds]
-    blind = ab_test(oracle_system(matched), deploy(matched)).revenue_lift
+    blind = ab_test(oracle_system(matched), install_pre_ranking(matched)).revenue_lift
     assert blind + 0.1 < gaps[0] < 0 and gaps[1] < 0
     assert [r.next_impression for r in rounds] == [500, 1500]
     assert learner.rounds[0] == (0, None) and learner.rounds[1] == (1, rounds[0].model)

@@ -1,4 +1,5 @@
 """Training: the same numbers twice, resumed or not, and a model that has learnt."""
+
 import numpy as np
 import pytest
 
@@ -9,8 +10,13 @@ from lib.training import loop as training
 from tests.small_log import FEATURES, make_log
 
 STOP, BATCH = 500, 25  # 20 steps
-SETTINGS = {"stop": STOP, "batch_impressions": BATCH, "window": 100, "learning_rate": 0.1,
-            "progress": False}
+SETTINGS = {
+    "stop": STOP,
+    "batch_impressions": BATCH,
+    "window": 100,
+    "learning_rate": 0.1,
+    "progress": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +53,9 @@ def train_slowly(log, scorer, loss, stop, label_noise=0.0, seed=0):
     trainee = training.Trainee(scorer, loss)
     trainee.compile(training.Adagrad(SETTINGS["learning_rate"], epsilon=1e-8), loss)
     losses = []
-    for step, batch in enumerate(reader.stream(
-            log, FEATURES, BATCH, window=SETTINGS["window"], seed=seed, stop=stop)):
+    for step, batch in enumerate(
+        reader.stream(log, FEATURES, BATCH, window=SETTINGS["window"], seed=seed, stop=stop)
+    ):
         target = training.ranks(batch.v, batch.mask)
         if label_noise:
             target = training._with_noise(target, label_noise, seed, step)
@@ -66,7 +73,7 @@ def interrupt(monkeypatch, at):
     original, made = training.Learner.take_steps, []
 
     def take_steps(self, examples, full):
-        now = examples if at is None else examples[:at - len(made)]
+        now = examples if at is None else examples[: at - len(made)]
         made.extend(now)
         losses = original(self, now, full) if now else []
         if len(now) < len(examples):
@@ -84,8 +91,7 @@ def test_the_trained_model_ranks_unseen_impressions(trained, test):
     scorer, loss, report = trained
     assert report.losses[-5:].mean() < 0.8 * report.losses[:5].mean()
     rng = np.random.default_rng(0)
-    chance = training.metrics.evaluate(rng.random(test.v.shape), test.v, test.ecpm, 2, 2,
-                                       test.mask)
+    chance = training.metrics.evaluate(rng.random(test.v.shape), test.v, test.ecpm, 2, 2, test.mask)
     got = training.evaluate(scorer, test, m=2, k=2)
     for name in ("r_over_r_star", "ndcg", "recall", "opa"):
         gain, noise = got[name].value - chance[name].value, chance[name].standard_error
@@ -139,17 +145,29 @@ def test_the_same_run_gives_the_same_weights(trained, log):
     np.testing.assert_array_equal(report.losses, trained[2].losses)
 
 
-@pytest.mark.parametrize(("family", "make_loss", "label_noise", "stop"), [
-    ("mlp", lambda: ARFLoss(2, 2), 0.0, 6 * BATCH + 9),
-    ("twin_tower", lambda: RelaxLoss(2, 2), 0.5, 6 * BATCH + 9),
-    ("mlp", SoftmaxLoss, 0.5, 6 * BATCH), ("mlp", PairwiseLogisticLoss, 0.0, 6 * BATCH)],
-    ids=["arf", "relax", "softmax", "pairwise"])
-def test_many_steps_a_call_equal_one_a_call(log, tmp_path, monkeypatch, family, make_loss,
-                                            label_noise, stop):
+@pytest.mark.parametrize(
+    ("family", "make_loss", "label_noise", "stop"),
+    [
+        ("mlp", lambda: ARFLoss(2, 2), 0.0, 6 * BATCH + 9),
+        ("twin_tower", lambda: RelaxLoss(2, 2), 0.5, 6 * BATCH + 9),
+        ("mlp", SoftmaxLoss, 0.5, 6 * BATCH),
+        ("mlp", PairwiseLogisticLoss, 0.0, 6 * BATCH),
+    ],
+    ids=["arf", "relax", "softmax", "pairwise"],
+)
+def test_many_steps_a_call_equal_one_a_call(
+    log, tmp_path, monkeypatch, family, make_loss, label_noise, stop
+):
     """To the last bit: also in a shorter last batch, and gone on with from a checkpoint."""
     fast, slow = ((Scorer(FEATURES, [8, 4, 1], family, seed=3), make_loss()) for _ in range(2))
-    settings = {**SETTINGS, "stop": stop, "label_noise": label_noise, "loss": fast[1],
-                "checkpoint": tmp_path / "run.npz", "checkpoint_every": 4}
+    settings = {
+        **SETTINGS,
+        "stop": stop,
+        "label_noise": label_noise,
+        "loss": fast[1],
+        "checkpoint": tmp_path / "run.npz",
+        "checkpoint_every": 4,
+    }
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt(patch, 5)
         training.train(fast[0], log, **settings)
@@ -164,11 +182,11 @@ def test_a_scorer_trained_again_is_not_compiled_again(log, monkeypatch):
     """And only its weights and alpha come from the training before."""
     fast, slow = ((Scorer(FEATURES, [8, 4, 1], seed=3), ARFLoss(2, 2)) for _ in range(2))
     original, compiled = training._compiled, []
-    monkeypatch.setattr(training, "_compiled",
-                        lambda *shape: compiled.append(shape) or original(*shape))
+    monkeypatch.setattr(
+        training, "_compiled", lambda *shape: compiled.append(shape) or original(*shape)
+    )
     for seed in range(2):
-        report = training.train(fast[0], log, loss=fast[1], **{**SETTINGS, "stop": 100},
-                                seed=seed)
+        report = training.train(fast[0], log, loss=fast[1], **{**SETTINGS, "stop": 100}, seed=seed)
         want = train_slowly(log, *slow, stop=100, seed=seed)
         np.testing.assert_array_equal(report.losses, want)
     assert len(compiled) == 1
@@ -182,8 +200,10 @@ def test_calls_end_where_something_is_due(monkeypatch):
     batches = [range(10 * i, 10 * i + 5) for i in range(13)] + [range(3)]
 
     def calls(first, done, checkpoint_every):
-        return [(step, len(part)) for step, part in training._calls(
-            batches[first:], first, done, checkpoint_every)]
+        return [
+            (step, len(part))
+            for step, part in training._calls(batches[first:], first, done, checkpoint_every)
+        ]
 
     assert calls(0, 0, 500) == [(0, 1), (1, 4), (5, 4), (9, 4), (13, 1)]
     assert calls(4, 6, 5) == [(6, 1), (7, 3), (10, 3), (13, 1)]
@@ -240,16 +260,20 @@ def test_ranks_equal_a_loop():
     rng = np.random.default_rng(0)
     v, mask = rng.integers(-3, 3, (40, 6)) / 2, rng.random((40, 6)) < 0.7
     for row, real, got in zip(v, mask, training.ranks(v, mask), strict=True):
-        want = [sum(row[i] < row[j] for i in range(6) if real[i]) if real[j] else -1
-                for j in range(6)]
+        want = [
+            sum(row[i] < row[j] for i in range(6) if real[i]) if real[j] else -1 for j in range(6)
+        ]
         assert got.tolist() == want
 
 
 def test_label_noise_reorders_the_real_ads_only():
-    target = training.ranks(np.tile(np.arange(6.0), (500, 1)), np.arange(6) < np.r_[
-        np.full(250, 6), np.full(250, 4)][:, None])
-    same, mild, wild = (training._with_noise(target, scale, seed=0, step=3)
-                        for scale in (1e-9, 0.5, 50))
+    target = training.ranks(
+        np.tile(np.arange(6.0), (500, 1)),
+        np.arange(6) < np.r_[np.full(250, 6), np.full(250, 4)][:, None],
+    )
+    same, mild, wild = (
+        training._with_noise(target, scale, seed=0, step=3) for scale in (1e-9, 0.5, 50)
+    )
     np.testing.assert_array_equal(same, target)
     for noisy in (mild, wild):
         np.testing.assert_array_equal(np.sort(noisy), np.sort(target))
@@ -260,8 +284,9 @@ def test_label_noise_reorders_the_real_ads_only():
 
 def test_predictions_do_not_depend_on_the_batch(trained, test):
     scores = training.predict(trained[0], test)
-    np.testing.assert_allclose(training.predict(trained[0], test, batch_impressions=17), scores,
-                               rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        training.predict(trained[0], test, batch_impressions=17), scores, rtol=1e-4, atol=1e-5
+    )
     assert scores.shape == test.v.shape
     assert not scores[~test.mask].any()
 
@@ -272,8 +297,7 @@ def test_saved_weights_come_back(trained, tmp_path, test):
     assert list(tmp_path.iterdir()) == [path]
     again = training.load_weights(path, Scorer(FEATURES, [8, 4, 1], seed=5))
     assert_same_weights(again, trained[0])
-    np.testing.assert_array_equal(training.predict(again, test),
-                                  training.predict(trained[0], test))
+    np.testing.assert_array_equal(training.predict(again, test), training.predict(trained[0], test))
     with pytest.raises(ValueError, match=r"weights are of another model than mlp \[16, 9, 4, 1\]"):
         training.load_weights(path, Scorer(FEATURES, [9, 4, 1]))
 
@@ -281,25 +305,42 @@ def test_saved_weights_come_back(trained, tmp_path, test):
 # ---- what is refused ------------------------------------------------------
 
 
-@pytest.mark.parametrize(("changes", "match"), [
-    ({"seed": 1}, "another seed;"), ({"loss": RelaxLoss(2, 2)}, "another loss;"),
-    ({"learning_rate": 0.2, "stop": 75, "scorer_seed": 1},
-     "another seed of the weights, stop, learning_rate;"),
-])
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"seed": 1}, "another seed;"),
+        ({"loss": RelaxLoss(2, 2)}, "another loss;"),
+        (
+            {"learning_rate": 0.2, "stop": 75, "scorer_seed": 1},
+            "another seed of the weights, stop, learning_rate;",
+        ),
+    ],
+)
 def test_a_checkpoint_of_another_run_is_refused(log, tmp_path, changes, match):
     run = {"stop": 50, "window": 25, "checkpoint": tmp_path / "run.npz"}
     scorer, loss = Scorer(FEATURES, [8, 4, 1], seed=0), ARFLoss(2, 2)
     description = training._description(
-        scorer, loss, impressions=700, start=0, ads=7, seed=0, epsilon=1e-8, label_noise=0.0,
-        **{name: {**SETTINGS, **run}[name] for name in
-           ("stop", "batch_impressions", "window", "learning_rate")})
+        scorer,
+        loss,
+        impressions=700,
+        start=0,
+        ads=7,
+        seed=0,
+        epsilon=1e-8,
+        label_noise=0.0,
+        **{
+            name: {**SETTINGS, **run}[name]
+            for name in ("stop", "batch_impressions", "window", "learning_rate")
+        },
+    )
     training._write_arrays(run["checkpoint"], run=training.json.dumps(description), done=1)
     with pytest.raises(ValueError, match=f"run.npz: the checkpoint is of a run with {match}"):
         train(log, **{**run, **changes})
 
 
-@pytest.mark.parametrize("changes", [{"stop": 701}, {"stop": 0}, {"start": 200, "stop": 200},
-                                     {"start": -100}])
+@pytest.mark.parametrize(
+    "changes", [{"stop": 701}, {"stop": 0}, {"start": 200, "stop": 200}, {"start": -100}]
+)
 def test_a_stretch_outside_the_log_is_refused(log, changes):
     with pytest.raises(ValueError, match=r"0 <= start < stop <= 700, the impressions of .*log"):
         train(log, **changes)
@@ -312,8 +353,14 @@ def test_a_diverging_run_is_refused(log):
 
 def test_the_first_bad_step_is_named(log, monkeypatch):
     """Not the last one of its call; no checkpoint is left of it."""
-    monkeypatch.setattr(training.Learner, "take_steps", lambda self, examples, full: [
-        1.0 if len(examples) == 1 else value for value, _ in zip([3, np.inf, 2, np.nan], examples)])
+    monkeypatch.setattr(
+        training.Learner,
+        "take_steps",
+        lambda self, examples, full: [
+            1.0 if len(examples) == 1 else value
+            for value, _ in zip([3, np.inf, 2, np.nan], examples)
+        ],
+    )
     checkpoint = log.with_name("diverged.npz")
     with pytest.raises(ValueError, match=r"the loss of step 2 is inf; lower learning_rate = 0\.1"):
         train(log, stop=5 * BATCH, checkpoint=checkpoint)

@@ -1,4 +1,5 @@
 """How metrics agree with revenue: by hand, by SciPy, by loop, and how often intervals hold."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +8,9 @@ from scipy import stats
 from lib.validation.metric_comparison import (
     STATISTICS,
     _by_world,
-    agree,
-    along_dials,
-    changes_along,
+    compare_metrics,
+    paired_changes,
+    sensitivity,
 )
 
 
@@ -19,9 +20,18 @@ def population(seed, worlds=3, models=12, scatter=0.8):
     for world in range(worlds):
         q = rng.normal(size=models)
         lift = (1 + world) * (q + scatter * rng.normal(size=models))
-        rows.append(pd.DataFrame({
-            "world": f"w{world}", "model": [f"m{i}" for i in range(models)], "a": q,
-            "b": q + rng.normal(size=models), "revenue_lift": lift, "revenue_lift_se": 0.1}))
+        rows.append(
+            pd.DataFrame(
+                {
+                    "world": f"w{world}",
+                    "model": [f"m{i}" for i in range(models)],
+                    "a": q,
+                    "b": q + rng.normal(size=models),
+                    "revenue_lift": lift,
+                    "revenue_lift_se": 0.1,
+                }
+            )
+        )
     return pd.concat(rows, ignore_index=True)
 
 
@@ -32,7 +42,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def found(table):
-    return agree(table, ["a", "b"], draws=500)
+    return compare_metrics(table, ["a", "b"], draws=500)
 
 
 def test_one_world_is_scipys(table, found):
@@ -41,12 +51,16 @@ def test_one_world_is_scipys(table, found):
         for row, metric in enumerate(found.metrics):
             line = stats.linregress(of[metric], of.revenue_lift)
             off = np.abs(of.revenue_lift - line.slope * of[metric] - line.intercept)
-            want = {"r_squared": line.rvalue**2, "slope": line.slope,
-                    "mean_deviation": off.mean(), "max_deviation": off.max(),
-                    "spearman": stats.spearmanr(of[metric], of.revenue_lift).statistic,
-                    "kendall": stats.kendalltau(of[metric], of.revenue_lift).statistic,
-                    "chosen": of.set_index(metric).revenue_lift[of[metric].max()]}
-            want["regret"] = of.revenue_lift.max() - want["chosen"]
+            want = {
+                "r_squared": line.rvalue**2,
+                "slope": line.slope,
+                "mean_deviation": off.mean(),
+                "max_deviation": off.max(),
+                "spearman": stats.spearmanr(of[metric], of.revenue_lift).statistic,
+                "kendall": stats.kendalltau(of[metric], of.revenue_lift).statistic,
+                "lift_of_selected": of.set_index(metric).revenue_lift[of[metric].max()],
+            }
+            want["regret"] = of.revenue_lift.max() - want["lift_of_selected"]
             for name in STATISTICS:
                 assert found.values[name][row, column] == pytest.approx(want[name]), name
 
@@ -72,17 +86,18 @@ def test_weights_are_repeated_rows_ties_included():
 
 
 def test_a_world_may_lack_a_model(table):
-    lacking = agree(table.drop(index=5), ["a"], draws=50)
+    lacking = compare_metrics(table.drop(index=5), ["a"], draws=50)
     assert lacking.models.tolist() == [11, 12, 12]
     of = table.drop(index=5)[lambda t: t.world == "w0"]
     assert lacking.values["r_squared"][0, 0] == pytest.approx(
-        np.corrcoef(of.a, of.revenue_lift)[0, 1] ** 2)
+        np.corrcoef(of.a, of.revenue_lift)[0, 1] ** 2
+    )
 
 
 def test_a_better_metric_wins(found):
     wins = found.wins()
-    assert wins.worlds_won.sum() == 3 and wins.surely.sum() == pytest.approx(1)
-    assert wins.surely[0] > 0.9
+    assert wins.worlds_won.sum() == 3 and wins.probability_best.sum() == pytest.approx(1)
+    assert wins.probability_best[0] > 0.9
     value, low, high = found.difference("a", "b")
     assert low < value < high
     assert value == pytest.approx(found.value("a") - found.value("b"))
@@ -96,15 +111,17 @@ def test_paired_differences_are_surer_than_two_intervals(found):
 
 def test_the_ceiling_is_what_noise_leaves():
     table = population(2).assign(revenue_lift_se=0.0)
-    assert agree(table, ["a"], draws=5).ceiling.tolist() == [1, 1, 1]
+    assert compare_metrics(table, ["a"], draws=5).ceiling.tolist() == [1, 1, 1]
     noisy = table.assign(revenue_lift_se=table.groupby("world").revenue_lift.transform("std") / 2)
-    np.testing.assert_allclose(agree(noisy, ["a"], draws=5).ceiling, 0.75)
-    assert np.isnan(agree(table.drop(columns="revenue_lift_se"), ["a"], draws=5).ceiling).all()
+    np.testing.assert_allclose(compare_metrics(noisy, ["a"], draws=5).ceiling, 0.75)
+    assert np.isnan(
+        compare_metrics(table.drop(columns="revenue_lift_se"), ["a"], draws=5).ceiling
+    ).all()
 
 
 def test_scale_and_direction(table):
     other = table.assign(a=3 - 2 * table.a)
-    first, second = (agree(t, ["a"], draws=50) for t in (table, other))
+    first, second = (compare_metrics(t, ["a"], draws=50) for t in (table, other))
     assert second.value("a") == pytest.approx(first.value("a"))
     assert second.value("a", "kendall") == pytest.approx(-first.value("a", "kendall"))
     assert second.interval("a") == pytest.approx(first.interval("a"))
@@ -112,8 +129,8 @@ def test_scale_and_direction(table):
 
 def test_without_worlds_a_table_is_one(table):
     one = table[table.world == "w1"]
-    bare = agree(one.drop(columns="world"), ["a"], draws=50)
-    assert bare.value("a") == agree(one, ["a"], draws=50).value("a")
+    bare = compare_metrics(one.drop(columns="world"), ["a"], draws=50)
+    assert bare.value("a") == compare_metrics(one, ["a"], draws=50).value("a")
     assert bare.worlds == ("",)
 
 
@@ -122,14 +139,16 @@ def test_the_table_has_every_statistic(found):
     assert table.metric.tolist() == ["a", "b"]
     for name in STATISTICS:
         assert (table[f"{name}_low"] <= table[name]).all() and (
-            table[name] <= table[f"{name}_high"]).all()
+            table[name] <= table[f"{name}_high"]
+        ).all()
 
 
 def test_regret_of_equal_scores_is_that_of_the_worst_choice():
-    table = pd.DataFrame({"model": list("abcd"), "a": [1.0, 2.0, 2.0, 0.0],
-                          "revenue_lift": [0.05, 0.04, 0.01, 0.0]})
-    found = agree(table, ["a"], draws=200)
-    assert found.value("a", "chosen") == pytest.approx(0.01)
+    table = pd.DataFrame(
+        {"model": list("abcd"), "a": [1.0, 2.0, 2.0, 0.0], "revenue_lift": [0.05, 0.04, 0.01, 0.0]}
+    )
+    found = compare_metrics(table, ["a"], draws=200)
+    assert found.value("a", "lift_of_selected") == pytest.approx(0.01)
     assert found.value("a", "regret") == pytest.approx(0.05 - 0.01)
     assert (found.draws["regret"] >= 0).all()
 
@@ -139,46 +158,62 @@ def test_how_often_a_90_percent_interval_holds_r_squared(worlds):
     """Over samples of the same kind of worlds; 0.9 would be right, more is cautious."""
     truth, inside = 1 / (1 + 0.8**2), []
     for seed in range(150):
-        low, high = agree(population(seed, worlds, 25), ["a"], draws=300, seed=seed).interval("a")
+        low, high = compare_metrics(
+            population(seed, worlds, 25), ["a"], draws=300, seed=seed
+        ).interval("a")
         inside.append(low <= truth <= high)
     assert 0.82 <= np.mean(inside) <= 0.99
 
 
 def test_along_dials(table):
-    dials = pd.concat([table.assign(dial="", value=np.nan),
-                       table.assign(dial="drift", value=0.0),
-                       population(3, scatter=5.0).assign(dial="drift", value=1.0)])
-    found = along_dials(dials, ["a", "b"], draws=100)
+    dials = pd.concat(
+        [
+            table.assign(dial="", value=np.nan),
+            table.assign(dial="drift", value=0.0),
+            population(3, scatter=5.0).assign(dial="drift", value=1.0),
+        ]
+    )
+    found = sensitivity(dials, ["a", "b"], draws=100)
     assert found[["dial", "value", "metric", "worlds"]].values.tolist() == [
-        ["drift", 0.0, "a", 3], ["drift", 0.0, "b", 3],
-        ["drift", 1.0, "a", 3], ["drift", 1.0, "b", 3]]
-    assert found.r_squared[0] == pytest.approx(agree(table, ["a"], draws=2).value("a"))
+        ["drift", 0.0, "a", 3],
+        ["drift", 0.0, "b", 3],
+        ["drift", 1.0, "a", 3],
+        ["drift", 1.0, "b", 3],
+    ]
+    assert found.r_squared[0] == pytest.approx(compare_metrics(table, ["a"], draws=2).value("a"))
     assert found.r_squared[2] < found.r_squared[0]
-    (change,) = changes_along(dials, "drift", "a", draws=200).itertuples(index=False)
+    (change,) = paired_changes(dials, "drift", "a", draws=200).itertuples(index=False)
     assert change.value == 1.0 and change.low < change.change < change.high
     assert change.change == pytest.approx(found.r_squared[2] - found.r_squared[0])
     same = dials.assign(revenue_lift=table.revenue_lift.tolist() * 3)  # nothing changes
     same["a"] = table.a.tolist() * 3
-    assert changes_along(same, "drift", "a", draws=200).values.tolist() == [[1, 0, 0, 0]]
+    assert paired_changes(same, "drift", "a", draws=200).values.tolist() == [[1, 0, 0, 0]]
 
 
 def test_changes_start_where_the_reference_says():
-    dials = pd.concat([population(3, scatter=s).assign(dial="width", value=v)
-                       for v, s in ((3.0, 2.0), (1.0, 0.1), (2.0, 0.5))])
-    found = changes_along(dials, "width", "a", 2.0, draws=50)
+    dials = pd.concat(
+        [
+            population(3, scatter=s).assign(dial="width", value=v)
+            for v, s in ((3.0, 2.0), (1.0, 0.1), (2.0, 0.5))
+        ]
+    )
+    found = paired_changes(dials, "width", "a", 2.0, draws=50)
     assert found.value.tolist() == [1.0, 3.0]
     assert found.change[0] > 0 > found.change[1]
     with pytest.raises(ValueError, match=r"'width' must stand at its reference 9.0 among"):
-        changes_along(dials, "width", "a", 9.0, draws=5)
+        paired_changes(dials, "width", "a", 9.0, draws=5)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda t: t.drop(columns="a"), "column 'a' is missing; got world, model"),
-    (lambda t: t.assign(model="m"), "model 'm' stands twice in world 'w0'; average"),
-    (lambda t: t.assign(a=np.inf), "a must be finite; got inf"),
-    (lambda t: t.assign(a=1.0), "a needs 3 or more models that differ in world 'w0'"),
-    (lambda t: t[:2], "revenue_lift needs 3 or more models"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="a"), "column 'a' is missing; got world, model"),
+        (lambda t: t.assign(model="m"), "model 'm' stands twice in world 'w0'; average"),
+        (lambda t: t.assign(a=np.inf), "a must be finite; got inf"),
+        (lambda t: t.assign(a=1.0), "a needs 3 or more models that differ in world 'w0'"),
+        (lambda t: t[:2], "revenue_lift needs 3 or more models"),
+    ],
+)
 def test_what_cannot_be_compared_is_refused(table, change, message):
     with pytest.raises(ValueError, match=message):
-        agree(change(table), ["a"])
+        compare_metrics(change(table), ["a"])

@@ -1,11 +1,12 @@
 """G, from metric to revenue lift: NumPy's line, honest intervals."""
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from lib.laws import BNSL
-from lib.validation.revenue_model import LinearLift, lifts_by_reference
+from lib.validation.revenue_model import LinearRevenueModel, lifts_by_reference
 
 METRIC = np.array([0.80, 0.81, 0.83, 0.84, 0.86, 0.90])
 LIFT = np.array([-0.010, 0.000, 0.004, 0.012, 0.015, 0.033])
@@ -13,7 +14,7 @@ LIFT = np.array([-0.010, 0.000, 0.004, 0.012, 0.015, 0.033])
 
 @pytest.fixture(scope="module")
 def fit():
-    return LinearLift().fit(METRIC, LIFT)
+    return LinearRevenueModel().fit(METRIC, LIFT)
 
 
 def test_the_line_is_numpys(fit):
@@ -27,18 +28,22 @@ def test_the_line_is_numpys(fit):
 
 
 def test_lines_have_the_spread_of_least_squares():
-    fit = LinearLift(draws=40_000, seed=4).fit(METRIC, LIFT)
+    fit = LinearRevenueModel(draws=40_000, seed=4).fit(METRIC, LIFT)
     want = stats.linregress(METRIC, LIFT)
     # Student's t with 4 degrees of freedom: its quartiles, which a tail does not move.
     quartile = stats.t(4).ppf(0.75) * want.stderr
-    np.testing.assert_allclose(np.quantile(fit.lines_[:, 0], [0.25, 0.5, 0.75]),
-                               want.slope + quartile * np.array([-1, 0, 1]), rtol=0.02)
+    np.testing.assert_allclose(
+        np.quantile(fit.lines_[:, 0], [0.25, 0.5, 0.75]),
+        want.slope + quartile * np.array([-1, 0, 1]),
+        rtol=0.02,
+    )
 
 
 def test_a_perfect_line_has_no_interval():
-    fit = LinearLift().fit(METRIC, 0.5 * METRIC - 0.4)
-    np.testing.assert_allclose(fit.predict([0.85, 0.95], interval=0.9),
-                               [[0.025, 0.075]] * 3, atol=1e-12)
+    fit = LinearRevenueModel().fit(METRIC, 0.5 * METRIC - 0.4)
+    np.testing.assert_allclose(
+        fit.predict([0.85, 0.95], interval=0.9), [[0.025, 0.075]] * 3, atol=1e-12
+    )
     assert fit.slope_interval() == pytest.approx((0.5, 0.5))
     assert fit.r_squared_interval() == pytest.approx((1, 1))
 
@@ -51,7 +56,7 @@ def test_how_often_a_90_percent_interval_covers_the_true_line(models, share):
     for seed in range(400):
         metric = rng.uniform(0.8, 0.9, models)
         lift = 0.3 * (metric - 0.8) + 0.002 * rng.normal(size=models)
-        fit = LinearLift(draws=200, seed=seed).fit(metric, lift)
+        fit = LinearRevenueModel(draws=200, seed=seed).fit(metric, lift)
         _, low, high = fit.predict([0.82, 0.85, 0.88], interval=0.9)
         covered.append((low <= truth) & (truth <= high))
     assert np.mean(covered) == pytest.approx(share, abs=0.04)
@@ -78,29 +83,32 @@ def test_draws_of_an_uncertain_metric_go_through_refits_of_their_own(fit):
 
 
 def test_the_seed_decides_the_draws():
-    a, b, c = (LinearLift(seed=seed).fit(METRIC, LIFT) for seed in (0, 0, 1))
+    a, b, c = (LinearRevenueModel(seed=seed).fit(METRIC, LIFT) for seed in (0, 0, 1))
     np.testing.assert_array_equal(a.lines_, b.lines_)
     assert a.slope_interval() != c.slope_interval()
 
 
 def test_resamples_without_a_slope_are_left_out_of_r_squared():
-    fit = LinearLift().fit([0.8, 0.8, 0.9], [0.0, 0.01, 0.02])
+    fit = LinearRevenueModel().fit([0.8, 0.8, 0.9], [0.0, 0.01, 0.02])
     assert 500 < len(fit.r_squared_draws_) < 1000
     assert np.isfinite(fit.r_squared_interval()).all()
 
 
-@pytest.mark.parametrize(("metric", "lift", "match"), [
-    ([0.8, 0.9], [0, 0.01], r"3 or more models; got shapes \(2,\) and \(2,\)"),
-    ([0.8, 0.9, 1], [0, 0.01], r"got shapes \(3,\) and \(2,\)"),
-    ([[0.8, 0.9, 1]], [[0, 0.01, 0]], r"got shapes \(1, 3\)"),
-    ([0.8, 0.9, np.nan], [0, 0.01, 0.02], "must be finite"),
-    ([0.8, 0.9, 1], [0, np.inf, 0.02], "must be finite"),
-    ([0.8, 0.8, 0.8], [0, 0.01, 0.02], "same metric, 0.8"),
-    ([0.8, 0.9, 1], [0.01, 0.01, 0.01], "same lift, 0.01"),
-])
+@pytest.mark.parametrize(
+    ("metric", "lift", "match"),
+    [
+        ([0.8, 0.9], [0, 0.01], r"3 or more models; got shapes \(2,\) and \(2,\)"),
+        ([0.8, 0.9, 1], [0, 0.01], r"got shapes \(3,\) and \(2,\)"),
+        ([[0.8, 0.9, 1]], [[0, 0.01, 0]], r"got shapes \(1, 3\)"),
+        ([0.8, 0.9, np.nan], [0, 0.01, 0.02], "must be finite"),
+        ([0.8, 0.9, 1], [0, np.inf, 0.02], "must be finite"),
+        ([0.8, 0.8, 0.8], [0, 0.01, 0.02], "same metric, 0.8"),
+        ([0.8, 0.9, 1], [0.01, 0.01, 0.01], "same lift, 0.01"),
+    ],
+)
 def test_what_has_no_line_is_refused(metric, lift, match):
-    with pytest.raises(ValueError, match=f"LinearLift: .*{match}"):
-        LinearLift().fit(metric, lift)
+    with pytest.raises(ValueError, match=f"LinearRevenueModel: .*{match}"):
+        LinearRevenueModel().fit(metric, lift)
 
 
 def test_lifts_over_the_base_share_what_law_and_line_have_in_common(fit):
@@ -110,19 +118,26 @@ def test_lifts_over_the_base_share_what_law_and_line_have_in_common(fit):
     assert draws.shape == (50, 2)
     assert lifts[0] == 0 and not draws[:, 0].any()  # the base itself, in every draw
     assert lifts[1] == pytest.approx(fit.slope_ * np.diff(law.predict(x))[0])
-    slow = [fit.lines_[i, 0] * (law.sample(x, 50, 1)[i, 1] - law.sample(x, 50, 1)[i, 0])
-            for i in range(50)]
+    slow = [
+        fit.lines_[i, 0] * (law.sample(x, 50, 1)[i, 1] - law.sample(x, 50, 1)[i, 0])
+        for i in range(50)
+    ]
     np.testing.assert_allclose(draws[:, 1], slow)
 
 
 # G identified by one test
 
-FLOPS = np.array([864320, 1753216, 3604736, 7602688, 8913920, 13109248, 16778240, 4.0e7,
-                  49284096, 142608384])
-R = np.array([.8238, .8347, .8428, .8517, .8545, .8572, .8578, .8632, .8628, .8695])
-TESTS = pd.DataFrame({"model": ["base", "5128", "10128", "16128"],
-                      "flops": [7602688, 12600320, 22840320, 35128320],
-                      "revenue_lift": [0.0, 0.0038, 0.0069, 0.0085]})
+FLOPS = np.array(
+    [864320, 1753216, 3604736, 7602688, 8913920, 13109248, 16778240, 4.0e7, 49284096, 142608384]
+)
+R = np.array([0.8238, 0.8347, 0.8428, 0.8517, 0.8545, 0.8572, 0.8578, 0.8632, 0.8628, 0.8695])
+TESTS = pd.DataFrame(
+    {
+        "model": ["base", "5128", "10128", "16128"],
+        "flops": [7602688, 12600320, 22840320, 35128320],
+        "revenue_lift": [0.0, 0.0038, 0.0069, 0.0085],
+    }
+)
 
 
 def test_lifts_of_the_paper_s_two_new_sizes():
@@ -143,18 +158,23 @@ def test_lifts_by_reference_of_a_law_by_hand():
         def sample(self, x, draws, seed):
             return np.stack([x, x**2])
 
-    tests = pd.DataFrame({"model": list("abc"), "flops": [1.0, 2.0, 3.0],
-                          "revenue_lift": [0.0, np.nan, 0.04]})
+    tests = pd.DataFrame(
+        {"model": list("abc"), "flops": [1.0, 2.0, 3.0], "revenue_lift": [0.0, np.nan, 0.04]}
+    )
     lifts = lifts_by_reference(Line(), tests, "a", "c", interval=1.0)
     np.testing.assert_allclose(lifts.by_law, [0, 0.04 * 1 / 2, 0.04])
     np.testing.assert_allclose(lifts.low, [0, 0.04 * 3 / 8, 0.04])
     np.testing.assert_allclose(lifts.high, lifts.by_law)
 
 
-@pytest.mark.parametrize(("change", "base", "reference", "message"), [
-    ({}, "nobody", "16128", "base 'nobody' must be one of"),
-    ({"revenue_lift": 0.0}, "base", "16128", "needs a measured revenue_lift other than 0"),
-    ({"model": "base"}, "base", "base", "found 4")])
+@pytest.mark.parametrize(
+    ("change", "base", "reference", "message"),
+    [
+        ({}, "nobody", "16128", "base 'nobody' must be one of"),
+        ({"revenue_lift": 0.0}, "base", "16128", "needs a measured revenue_lift other than 0"),
+        ({"model": "base"}, "base", "base", "found 4"),
+    ],
+)
 def test_lifts_by_reference_names_what_is_wrong(change, base, reference, message):
     law = BNSL(direction="rising").fit(FLOPS, R)
     with pytest.raises(ValueError, match=message):

@@ -4,10 +4,15 @@ Worlds, variants and dials are tables, fixed before anything is run (plan.py); t
 `lib.infra.sweep` carry them out (tasks.py); their results are one table (table.py). What the sizes
 among them are worth is also predicted without having seen them (held_out_sizes.py).
 """
-from lib.experiments.study.held_out_sizes import predict_lifts
-from lib.experiments.study.plan import Variant, expand_dials, expand_worlds, fields, plain_values
-from lib.experiments.study.table import average, read, run
-from lib.experiments.study.tasks import offline, train
 
-__all__ = ["Variant", "average", "expand_dials", "expand_worlds", "fields", "offline",
-           "plain_values", "predict_lifts", "read", "run", "train"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "held_out_sizes": ["predict_lifts"],
+        "plan": ["Variant", "expand_dials", "expand_worlds", "plain_values", "training_fields"],
+        "table": ["average", "read", "run"],
+        "tasks": ["offline", "train"],
+    },
+)

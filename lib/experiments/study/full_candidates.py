@@ -4,6 +4,7 @@ A log holds about ten of a thousand candidates, chosen by the system that wrote 
 those that it kept out of Ranking has an eCPM. What that costs R/R* is seen beside a metric without
 it. A platform could measure it too, by sending all candidates of a few requests to Ranking.
 """
+
 import numpy as np
 
 from lib import metrics
@@ -24,7 +25,7 @@ def r_over_r_star(system, m):
     """
     keep, _ = system.matched.world.parameters.pre_ranking_slots
     ecpm = np.exp(system.matched.log_ecpm.astype(float))
-    return metrics.linearised(*kept_and_best(system.scores, ecpm, max(keep, m), m))
+    return metrics.ratio_influence_values(*kept_and_best(system.scores, ecpm, max(keep, m), m))
 
 
 def kept_and_best(scores, ecpm, keep, m):

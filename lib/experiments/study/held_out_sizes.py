@@ -1,15 +1,15 @@
 """Revenue lifts of sizes that neither the law nor G has seen (section 4.2, last paragraph)."""
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from lib.experiments.study.table import average
 from lib.laws import BNSL
-from lib.validation.revenue_model import LinearLift
+from lib.validation.revenue_model import LinearRevenueModel
 
 
-def predict_lifts(trainings, held_out, *, metric="r_over_r_star", interval=0.9, draws=4000,
-                  seed=0):
+def predict_lifts(trainings, held_out, *, metric="r_over_r_star", interval=0.9, draws=4000, seed=0):
     """G(law(FLOPs)) of sizes held out, beside what tests measured, in each world that has all.
 
     The law is fitted to the trainings of all other sizes (kinds "size" and "none"), G to the
@@ -19,8 +19,8 @@ def predict_lifts(trainings, held_out, *, metric="r_over_r_star", interval=0.9, 
     held against: sampling of users, and seeds of training.
 
     Args:
-      trainings: a study's rows (`lib.experiments.study.run`), one a training; models of the set "held_out"
-        count as measurements only, those of "primary" for the fits.
+      trainings: a study's rows (`lib.experiments.study.run`), one a training; models of the set
+        "held_out" count as measurements only, those of "primary" for the fits.
       held_out: names of models, none of which is fitted.
       metric: column that the law predicts and G starts from; its `_se` stands beside it.
       interval: probability; draws, seed: of laws and lines.
@@ -33,12 +33,18 @@ def predict_lifts(trainings, held_out, *, metric="r_over_r_star", interval=0.9, 
     """
     trainings = trainings[trainings.dial.fillna("") == ""] if "dial" in trainings else trainings
     tested = trainings[trainings.set.isin(["held_out", "primary"])].drop_duplicates(
-        ["world", "model", "seed"])  # a seed of both sets is one training
-    worlds = {world: part for world, part in tested.groupby("world", sort=False)
-              if set(held_out) <= set(part.model)}
+        ["world", "model", "seed"]
+    )  # a seed of both sets is one training
+    worlds = {
+        world: part
+        for world, part in tested.groupby("world", sort=False)
+        if set(held_out) <= set(part.model)
+    }
     if not (worlds and held_out):
-        raise ValueError(f"predict_lifts: no world has trainings of all of {held_out}; the models "
-                         f"are {', '.join(map(str, tested.model.unique()))}")
+        raise ValueError(
+            f"predict_lifts: no world has trainings of all of {held_out}; the models "
+            f"are {', '.join(map(str, tested.model.unique()))}"
+        )
     rows = []
     for world, part in worlds.items():
         asked = average(part[part.model.isin(held_out)].assign(set="held_out"))
@@ -51,11 +57,13 @@ def _predict(world, known, asked, metric, interval, draws, seed):
     sizes, others = known[known.kind.isin(["size", "none"])], average(known[known.kind != "size"])
     for count, what in ((sizes.flops.nunique(), "sizes"), (len(others), "models of other kinds")):
         if count < 4:
-            raise ValueError(f"predict_lifts: {world} has {count} {what} to fit; expected 4 or "
-                             "more")
+            raise ValueError(
+                f"predict_lifts: {world} has {count} {what} to fit; expected 4 or more"
+            )
     law = BNSL(direction="rising", bound=1.0).fit(sizes.flops, sizes[metric], groups=sizes.flops)
-    g = LinearLift(draws, seed).fit(others[metric], others.revenue_lift, others[f"{metric}_se"],
-                                    others.revenue_lift_se)
+    g = LinearRevenueModel(draws, seed).fit(
+        others[metric], others.revenue_lift, others[f"{metric}_se"], others.revenue_lift_se
+    )
     flops, rng = asked.flops.to_numpy(float), np.random.default_rng(seed)
     of_seeds = asked.revenue_lift_spread.fillna(0) / np.sqrt(asked.trainings)
     error = np.hypot(asked.revenue_lift_se, of_seeds).to_numpy()
@@ -64,9 +72,20 @@ def _predict(world, known, asked, metric, interval, draws, seed):
     low, high = np.quantile(g.sample(law.sample(flops, draws, seed)) + noise, tail, axis=0)
     half = stats.norm.ppf(tail[1]) * error
     measured, metric_predicted = asked.revenue_lift, law.predict(flops)
-    return pd.DataFrame({
-        "world": world, "model": asked.model, "flops": asked.flops, "trainings": asked.trainings,
-        "metric_predicted": metric_predicted, "metric_measured": asked[metric],
-        "predicted": g.predict(metric_predicted), "low": low, "high": high, "measured": measured,
-        "measured_low": measured - half, "measured_high": measured + half,
-        "inside": (low <= measured) & (measured <= high)})
+    return pd.DataFrame(
+        {
+            "world": world,
+            "model": asked.model,
+            "flops": asked.flops,
+            "trainings": asked.trainings,
+            "metric_predicted": metric_predicted,
+            "metric_measured": asked[metric],
+            "predicted": g.predict(metric_predicted),
+            "low": low,
+            "high": high,
+            "measured": measured,
+            "measured_low": measured - half,
+            "measured_high": measured + half,
+            "inside": (low <= measured) & (measured <= high),
+        }
+    )

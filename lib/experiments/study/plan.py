@@ -1,4 +1,5 @@
 """What a study is made of: tables of worlds, dials and variants, a reason in every line."""
+
 from typing import Literal
 
 import pydantic
@@ -7,8 +8,8 @@ from lib import simulation
 from lib.experiments import train_and_evaluate
 
 
-class Variant(train_and_evaluate.Training, frozen=True, extra="forbid"):
-    """A model to be tested: a training of `lib.experiments.train_and_evaluate`, and what only this study varies.
+class Variant(train_and_evaluate.TrainingSpec, frozen=True, extra="forbid"):
+    """A model to be tested: a `TrainingSpec`, and what only this study varies.
 
     epochs: passes over the impressions, each with Adagrad's sums at zero. log: "own", or
     "stale" for a log of the same base system from before the truth turned. score_noise: noise
@@ -22,7 +23,7 @@ class Variant(train_and_evaluate.Training, frozen=True, extra="forbid"):
 
 # What a table of variants says beside the fields of Variant: primary (what a team would take to
 # a test) or secondary (broken models as well), what kind of change it is, and why it is there.
-ABOUT = ("set", "kind", "reason", "on_dials", "data_share")
+LABEL_COLUMNS = ("set", "kind", "reason", "on_dials", "data_share")
 
 
 def expand_worlds(table):
@@ -31,8 +32,11 @@ def expand_worlds(table):
     >>> [w["world"] for w in expand_worlds([{"world": "A", "seeds": [0, 1], "reason": ""}])]
     ['A seed 0', 'A seed 1']
     """
-    return [_world(line["world"], seed, line.get("changes", {}))
-            for line in table for seed in line["seeds"]]
+    return [
+        _world(line["world"], seed, line.get("changes", {}))
+        for line in table
+        for seed in line["seeds"]
+    ]
 
 
 def expand_dials(table, changes=None):
@@ -49,11 +53,18 @@ def expand_dials(table, changes=None):
     """
     points = []
     for line in table:
-        at = line.get("points") or [{"value": value, "changes": {line["dial"]: value}}
-                                    for value in line["values"]]
-        points += [{**_world(line["world"], seed, {**(changes or {}), **point["changes"]}),
-                    "dial": line["dial"], "value": point["value"]}
-                   for point in at for seed in line["seeds"]]
+        at = line.get("points") or [
+            {"value": value, "changes": {line["dial"]: value}} for value in line["values"]
+        ]
+        points += [
+            {
+                **_world(line["world"], seed, {**(changes or {}), **point["changes"]}),
+                "dial": line["dial"],
+                "value": point["value"],
+            }
+            for point in at
+            for seed in line["seeds"]
+        ]
     return points
 
 
@@ -72,21 +83,28 @@ def plain_values(points):
 def _world(preset, seed, changes):
     plain = simulation.world_parameters(preset)
     changed = simulation.world_parameters(preset, **changes)  # refuses unknown names and values
-    real = {name: value for name, value in changes.items()
-            if getattr(changed, name) != getattr(plain, name)}
+    real = {
+        name: value
+        for name, value in changes.items()
+        if getattr(changed, name) != getattr(plain, name)
+    }
     return {"world": f"{preset} seed {seed}", "preset": preset, "seed": seed, "changes": real}
 
 
-def fields(line, base, m, k):
+def training_fields(line, base, m, k):
     """Variant's fields of a line of the table; what it does not say is as of the base.
 
     It trains on whole batches: a last, shorter one would be compiled for itself.
     """
-    trained = base["train_impressions"]
+    load_trained = base["train_impressions"]
     batch = line.get("batch_impressions", base["batch_impressions"])
-    share = round(line.get("data_share", 1.0) * trained)
-    return {**{name: base[name] for name in ("hidden", "learning_rate", "batch_impressions")},
-            "train_impressions": share // batch * batch or share, "test_start": trained,
-            "test_impressions": base["log_impressions"] - trained,
-            "m": m, "k": k,
-            **{name: value for name, value in line.items() if name not in ABOUT}}
+    share = round(line.get("data_share", 1.0) * load_trained)
+    return {
+        **{name: base[name] for name in ("hidden", "learning_rate", "batch_impressions")},
+        "train_impressions": share // batch * batch or share,
+        "test_start": load_trained,
+        "test_impressions": base["log_impressions"] - load_trained,
+        "m": m,
+        "k": k,
+        **{name: value for name, value in line.items() if name not in LABEL_COLUMNS},
+    }

@@ -1,18 +1,20 @@
 """A study carried out: one row a training, one row a model."""
+
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lib.experiments import converged_system
-from lib.experiments.study.plan import Variant, fields
-from lib.experiments.study.tasks import build_world, try_model
+from lib.experiments.study.plan import Variant, training_fields
+from lib.experiments.study.tasks import variant_task, world_task
 from lib.infra import sweep
 from lib.infra.files import fingerprint
 
 
-def run(worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, m=2, k=2,
-        n_jobs=None):
+def run(
+    worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, m=2, k=2, n_jobs=None
+):
     """Every variant in every world, `len(seeds)` trainings each.
 
     What a variant does not say is as its base: size, data, learning rate, batches. All are
@@ -40,27 +42,40 @@ def run(worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, 
     """
     if m not in cuts:
         raise ValueError(f"study: m = {m} must be among the cuts {cuts}")
-    bases = [converged_system.load(w["system"]).parameters if "system" in w else base for w in worlds]
+    bases = [
+        converged_system.load(w["system"]).parameters if "system" in w else base for w in worlds
+    ]
     for line in variants:
-        spec = Variant(logs="", features="", **fields(line, bases[0], m, k))
+        spec = Variant(logs="", features="", **training_fields(line, bases[0], m, k))
         if spec.log == "stale" and not stale:
             raise ValueError(f"study: {spec.model!r} trains on the stale log; stale is 0")
     tasks = [_world_task(world, base, stale) for world in worlds]
-    built = sweep.run(build_world, tasks, f"{folder}/worlds", n_jobs=n_jobs)
+    built = sweep.run(world_task, tasks, f"{folder}/worlds", n_jobs=n_jobs)
     labels, tasks = [], []
     for world, its_base, made in zip(worlds, bases, built, strict=True):
         for line in variants:
-            plain = fields(line, its_base, m, k)
+            plain = training_fields(line, its_base, m, k)
             for seed in seeds:
                 variant = plain | {"seed": plain.get("seed", 0) + seed}
-                tasks.append({"system": made["system"], "stale": made["stale"],
-                              "logs_sha256": made["logs_sha256"], "variant": variant,
-                              "cuts": list(cuts), "visits": visits})
-                labels.append(_labels(world) | {"set": line.get("set", "primary"),
-                                                "kind": line.get("kind", "")})
-    rows = sweep.run(try_model, tasks, f"{folder}/models", n_jobs=n_jobs)
-    return (pd.DataFrame([_labels(w) | made for w, made in zip(worlds, built, strict=True)]),
-            pd.DataFrame([label | row for label, row in zip(labels, rows, strict=True)]))
+                tasks.append(
+                    {
+                        "system": made["system"],
+                        "stale": made["stale"],
+                        "logs_sha256": made["logs_sha256"],
+                        "variant": variant,
+                        "cuts": list(cuts),
+                        "visits": visits,
+                    }
+                )
+                labels.append(
+                    _labels(world)
+                    | {"set": line.get("set", "primary"), "kind": line.get("kind", "")}
+                )
+    rows = sweep.run(variant_task, tasks, f"{folder}/models", n_jobs=n_jobs)
+    return (
+        pd.DataFrame([_labels(w) | made for w, made in zip(worlds, built, strict=True)]),
+        pd.DataFrame([label | row for label, row in zip(labels, rows, strict=True)]),
+    )
 
 
 def read(trainings):
@@ -74,8 +89,10 @@ def read(trainings):
     trainings = Path(trainings)
     need = {"world", "dial", "value"}
     built = _csv(trainings.with_name("worlds.csv"), need | {"oracle_gap", "change"})
-    models = _csv(trainings, need | {"model", "set", "kind", "seed", "r_over_r_star",
-                                     "revenue_lift", "revenue_lift_se"})
+    models = _csv(
+        trainings,
+        need | {"model", "set", "kind", "seed", "r_over_r_star", "revenue_lift", "revenue_lift_se"},
+    )
     return built, models
 
 
@@ -90,16 +107,26 @@ def _csv(path, need):
 
 
 def _labels(world):
-    return {"world": world["world"], "dial": world.get("dial", ""),
-            "value": world.get("value", np.nan)}
+    return {
+        "world": world["world"],
+        "dial": world.get("dial", ""),
+        "value": world.get("value", np.nan),
+    }
 
 
 def _world_task(world, base, stale):
     if "system" in world:
         system = converged_system.load(world["system"])
         return {"system": world["system"], "logs_sha256": fingerprint(system.logs), "stale": stale}
-    return {"build": {**base, "world": world["preset"], "seed": world["seed"],
-                      "world_changes": world["changes"]}, "stale": stale}
+    return {
+        "build": {
+            **base,
+            "world": world["preset"],
+            "seed": world["seed"],
+            "world_changes": world["changes"],
+        },
+        "stale": stale,
+    }
 
 
 def average(models):
@@ -119,5 +146,12 @@ def average(models):
     groups = models.groupby(keys, sort=False, dropna=False)
     spread = groups[[name for name in numbers if not name.endswith("_se")]].std(ddof=1)
     kept = [name for name in ("family", "size_parameters") if name in models]
-    return pd.concat([groups.size().rename("trainings"), groups[kept].first(),
-                      groups[numbers].mean(), spread.add_suffix("_spread")], axis=1).reset_index()
+    return pd.concat(
+        [
+            groups.size().rename("trainings"),
+            groups[kept].first(),
+            groups[numbers].mean(),
+            spread.add_suffix("_spread"),
+        ],
+        axis=1,
+    ).reset_index()

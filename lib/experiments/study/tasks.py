@@ -1,4 +1,5 @@
 """The two tasks of a study: a world with its base, and a variant trained, measured and tested."""
+
 import functools
 from typing import NamedTuple
 
@@ -13,46 +14,66 @@ from lib.logs import reader
 from lib.models.flop_count import flops
 from lib.simulation.keyed_random import normal, visit_keys
 
-WHOLE = "r_over_r_star_whole"
+FULL = "r_over_r_star_full"
 BLOCK_USERS = 256  # whose scores tell how wide a model's scores spread
 
 
-def build_world(task, path):
+def world_task(task, path):
     """Task: a converged base system, and a stale log of it; see `run`."""
-    system = (converged_system.load(task["system"]) if "system" in task
-              else converged_system.build(path, **task["build"]))
+    system = (
+        converged_system.load(task["system"])
+        if "system" in task
+        else converged_system.build(path, **task["build"])
+    )
     stale = ""
     if task["stale"]:
         before = simulation.match(system.world.turned(-task["stale"]))
         stale = f"{path}.stale.parquet"
-        reader.write_logs(stale, simulation.sample_logs(
-            simulation.deploy(before, system.base()), system.parameters["train_impressions"],
-            seed=system.parameters["seed"]))
+        reader.write_logs(
+            stale,
+            simulation.sample_logs(
+                simulation.install_pre_ranking(before, system.base()),
+                system.parameters["train_impressions"],
+                seed=system.parameters["seed"],
+            ),
+        )
     last = system.rounds.iloc[-1]
-    return {"system": str(system.folder), "stale": stale, "logs_sha256": fingerprint(system.logs),
-            **{name: float(last[name]) for name in ("oracle_gap", "oracle_gap_se", "change")}}
+    return {
+        "system": str(system.folder),
+        "stale": stale,
+        "logs_sha256": fingerprint(system.logs),
+        **{name: float(last[name]) for name in ("oracle_gap", "oracle_gap_se", "change")},
+    }
 
 
-def try_model(task, path):
+def variant_task(task, path):
     """Task: train one variant, measure it offline, test it online; see `run`."""
     system = _system(task["system"])
     variant = Variant(logs=str(system.logs), features=str(system.features), **task["variant"])
-    stand = _stand(task["system"], variant.test_start, variant.test_stop, tuple(task["cuts"]),
-                   task["visits"])
+    stand = _stand(
+        task["system"], variant.test_start, variant.test_stop, tuple(task["cuts"]), task["visits"]
+    )
     log = task["stale"] if variant.log == "stale" else variant.logs
     scorer, samples = train(variant, log)
-    model = system.deployed(scorer)
+    model = system.compiled(scorer)
     noise = variant.score_noise * _spread(model, stand.matched) if variant.score_noise else 0.0
-    variant_arm = simulation.deploy(stand.matched, _noisy(model, noise, variant.seed))
+    variant_arm = simulation.install_pre_ranking(stand.matched, _noisy(model, noise, variant.seed))
     values = offline(scorer, variant, task["cuts"], noise)
-    values[WHOLE] = full_candidates.r_over_r_star(variant_arm, variant.m)
-    row = {"model": variant.model, "family": variant.family,
-           "size_parameters": list(scorer.size_parameters), "flops": flops(scorer.head),
-           "samples": samples, "seed": variant.seed,
-           "undefined": int(np.isnan(values["r_over_r_star"]).sum())}
+    values[FULL] = full_candidates.r_over_r_star(variant_arm, variant.m)
+    row = {
+        "model": variant.model,
+        "family": variant.family,
+        "size_parameters": list(scorer.size_parameters),
+        "flops": flops(scorer.head),
+        "samples": samples,
+        "seed": variant.seed,
+        "undefined": int(np.isnan(values["r_over_r_star"]).sum()),
+    }
     for name, value in values.items():
-        row |= {name: metrics.mean(value).value,
-                f"{name}_se": metrics.mean(value - stand.values[name]).standard_error}
+        row |= {
+            name: metrics.mean(value).value,
+            f"{name}_se": metrics.mean(value - stand.values[name]).standard_error,
+        }
     return row | simulation.ab_test(stand.arm, variant_arm, model=variant.model).as_row()
 
 
@@ -62,15 +83,23 @@ def train(variant, log):
     loss = train_and_evaluate.LOSSES[variant.loss](variant)
     for epoch in range(variant.epochs):
         report = training.train(
-            scorer, log, loss=loss, stop=variant.train_impressions, window=variant.window,
-            batch_impressions=variant.batch_impressions, seed=variant.seed + 1000 * epoch,
-            learning_rate=variant.learning_rate, epsilon=variant.epsilon,
-            label_noise=variant.label_noise, progress=False)
+            scorer,
+            log,
+            loss=loss,
+            stop=variant.train_impressions,
+            window=variant.window,
+            batch_impressions=variant.batch_impressions,
+            seed=variant.seed + 1000 * epoch,
+            learning_rate=variant.learning_rate,
+            epsilon=variant.epsilon,
+            label_noise=variant.label_noise,
+            progress=False,
+        )
         samples += report.samples
     return scorer, samples
 
 
-class Stand(NamedTuple):
+class Reference(NamedTuple):
     """What all variants of a world are held against: candidates, the base's arm and metrics."""
 
     matched: simulation.Matched
@@ -88,30 +117,38 @@ def _stand(folder, start, stop, cuts, visits):
     system = _system(folder)
     p = system.parameters
     matched = simulation.match(system.world.later())
-    deployed = simulation.deploy(matched, system.base())
+    deployed = simulation.install_pre_ranking(matched, system.base())
     arm = simulation.run_arm(deployed, visits=visits, seed=p["seed"])
-    base = Variant(model="base", logs=str(system.logs), features=str(system.features),
-                   hidden=p["hidden"], m=p["m"], k=p["k"], test_start=start,
-                   train_impressions=min(start, p["train_impressions"]),
-                   test_impressions=stop - start)
+    base = Variant(
+        model="base",
+        logs=str(system.logs),
+        features=str(system.features),
+        hidden=p["hidden"],
+        m=p["m"],
+        k=p["k"],
+        test_start=start,
+        train_impressions=min(start, p["train_impressions"]),
+        test_impressions=stop - start,
+    )
     values = offline(system.base_scorer(), base, cuts)
-    return Stand(matched, arm, values | {WHOLE: full_candidates.r_over_r_star(deployed, base.m)})
+    return Reference(matched, arm, values | {FULL: full_candidates.r_over_r_star(deployed, base.m)})
 
 
 def offline(scorer, spec, cuts, noise=0.0):
     """Metrics of each test impression, name -> [impressions], NaN where undefined.
 
-    Those of `lib.metrics.every` at `spec.m` and `spec.k`; R/R* and Recall@m@m at every cut.
+    Those of `lib.metrics.per_impression` at `spec.m` and `spec.k`; R/R* and Recall@m@m at each cut.
     """
-    test = reader.read(spec.logs, scorer.features, start=spec.test_start,
-                            stop=spec.test_stop)
+    test = reader.read(spec.logs, scorer.features, start=spec.test_start, stop=spec.test_stop)
     v, ecpm, mask = test.v, test.ecpm, test.mask
     scores = training.predict(scorer, test)
     scores = scores + noise * np.random.default_rng([spec.seed, 2]).normal(size=scores.shape)
-    values = metrics.every(scores, v, ecpm, spec.m, spec.k, mask)
+    values = metrics.per_impression(scores, v, ecpm, spec.m, spec.k, mask)
     for m in cuts:
-        values |= {f"r_over_r_star@{m}": metrics.r_over_r_star(scores, v, ecpm, m, mask),
-                   f"recall@{m}": metrics.recall(scores, v, m, m, mask)}
+        values |= {
+            f"r_over_r_star@{m}": metrics.r_over_r_star(scores, v, ecpm, m, mask),
+            f"recall@{m}": metrics.recall(scores, v, m, m, mask),
+        }
     return values
 
 
@@ -124,5 +161,6 @@ def _noisy(model, noise, seed):
     """The model with noise that stays with user and ad, like an error of the model."""
     if not noise:
         return model
-    return lambda users, ads: model(users, ads) + noise * normal(
-        visit_keys(seed, "score noise", users, 0), ads)
+    return lambda users, ads: (
+        model(users, ads) + noise * normal(visit_keys(seed, "score noise", users, 0), ads)
+    )

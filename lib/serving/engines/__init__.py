@@ -1,23 +1,35 @@
 """Engines that run an exported graph, behind one small interface.
 
-    name            runs on                           precisions
-    onnxruntime     CPU                               fp32
-    openvino        CPU                               fp32, and fp16, bf16 where it has them
-    tensorflow_xla  CPU                               fp32
-    jax_xla         GPU, where JAX is installed       fp32, fp16
-    tensorrt        NVIDIA GPU, extra `tensorrt`      fp16, fp32
+name            runs on                           precisions
+onnxruntime     CPU                               fp32
+openvino        CPU                               fp32, and fp16, bf16 where it has them
+tensorflow_xla  CPU                               fp32
+jax_xla         GPU, where JAX is installed       fp32, fp16
+tensorrt        NVIDIA GPU, extra `tensorrt`      fp16, fp32
 """
+
 from lib.serving.engines.engine import Engine, EngineUnavailable, GraphEngine
 from lib.serving.engines.onnx_runtime import OnnxRuntime
 from lib.serving.engines.openvino import OpenVino
 from lib.serving.engines.tensorrt import TensorRt
 from lib.serving.engines.xla import JaxXla, TensorFlowXla
 
-__all__ = ["ENGINES", "Engine", "EngineUnavailable", "GraphEngine", "JaxXla", "OnnxRuntime",
-           "OpenVino", "TensorFlowXla", "TensorRt", "build"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineUnavailable",
+    "GraphEngine",
+    "JaxXla",
+    "OnnxRuntime",
+    "OpenVino",
+    "TensorFlowXla",
+    "TensorRt",
+    "build",
+]
 
-ENGINES = {engine.name: engine
-           for engine in (OnnxRuntime, OpenVino, TensorFlowXla, JaxXla, TensorRt)}
+ENGINES = {
+    engine.name: engine for engine in (OnnxRuntime, OpenVino, TensorFlowXla, JaxXla, TensorRt)
+}
 
 
 def build(name, model, threads=1, precision="fp32", **options):

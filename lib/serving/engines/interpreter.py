@@ -3,6 +3,7 @@
 With `numpy` it is a reference; traced with `tensorflow.experimental.numpy` or `jax.numpy`
 it is what XLA compiles. Shapes are known while tracing, so that they stay NumPy's.
 """
+
 import functools
 
 import numpy as np
@@ -27,14 +28,22 @@ class Program:
         graph = model.graph
         unknown = sorted({node.op_type for node in graph.node} - set(OPERATORS))
         if unknown:
-            raise ValueError(f"the XLA engines do not have the operators {', '.join(unknown)}; "
-                             f"they have {', '.join(sorted(OPERATORS))}")
+            raise ValueError(
+                f"the XLA engines do not have the operators {', '.join(unknown)}; "
+                f"they have {', '.join(sorted(OPERATORS))}"
+            )
         arrays = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
         self.weights = {name: x for name, x in arrays.items() if x.dtype.kind == "f"}
         self._constants = {name: x for name, x in arrays.items() if name not in self.weights}
-        self._nodes = [(OPERATORS[node.op_type], list(node.input), node.output[0],
-                        {a.name: helper.get_attribute_value(a) for a in node.attribute})
-                       for node in graph.node]
+        self._nodes = [
+            (
+                OPERATORS[node.op_type],
+                list(node.input),
+                node.output[0],
+                {a.name: helper.get_attribute_value(a) for a in node.attribute},
+            )
+            for node in graph.node
+        ]
         self._output = graph.output[0].name
 
     def __call__(self, xp, weights, inputs):
@@ -70,8 +79,9 @@ def _shape(xp, x, start=0, end=None):
 
 def _reshape(xp, x, shape, allowzero=0):
     # 0 stands for the length that the axis has.
-    return xp.reshape(x, tuple(int(n) if n or allowzero else x.shape[i]
-                               for i, n in enumerate(shape)))
+    return xp.reshape(
+        x, tuple(int(n) if n or allowzero else x.shape[i] for i, n in enumerate(shape))
+    )
 
 
 def _unsqueeze(xp, x, axes):
@@ -85,7 +95,8 @@ OPERATORS = {
     "Cast": lambda xp, x, to: xp.asarray(x, dtype=helper.tensor_dtype_to_np_dtype(to)),
     "Concat": _concat,
     "Expand": lambda xp, x, shape: xp.broadcast_to(
-        x, np.broadcast_shapes(tuple(x.shape), tuple(int(n) for n in shape))),
+        x, np.broadcast_shapes(tuple(x.shape), tuple(int(n) for n in shape))
+    ),
     "Gemm": _gemm,
     "MatMul": lambda xp, a, b: xp.matmul(a, b),
     "Max": lambda xp, *parts: functools.reduce(xp.maximum, parts),

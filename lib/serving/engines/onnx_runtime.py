@@ -1,4 +1,5 @@
 """ONNX Runtime on the CPU: the default engine."""
+
 from lib.infra.settings import configure
 from lib.serving.engines.engine import GraphEngine
 
@@ -15,6 +16,7 @@ class OnnxRuntime(GraphEngine):
     >>> engine.run(inputs).shape
     (5, 1)
     """
+
     name = "onnxruntime"
 
     def __init__(self, model, threads=1, precision="fp32"):
@@ -28,7 +30,8 @@ class OnnxRuntime(GraphEngine):
         # Idle threads that spin would take the processor from the other requests.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            self.model, options, providers=["CPUExecutionProvider"])
+            self.model, options, providers=["CPUExecutionProvider"]
+        )
 
     def run(self, inputs):
         return self._session.run(None, inputs)[0]

@@ -1,4 +1,5 @@
 """OpenVINO on the CPU."""
+
 import functools
 import sys
 import threading
@@ -31,6 +32,7 @@ class OpenVino(GraphEngine):
     >>> engine.run(inputs).shape
     (5, 1)
     """
+
     name, precisions = "openvino", tuple(_TYPES)
 
     def __init__(self, model, threads=1, precision="fp32"):
@@ -38,12 +40,15 @@ class OpenVino(GraphEngine):
         self.library = f"openvino {version('openvino')}"
         self._compiled, self._lock = {}, threading.Lock()
         self._local = threading.local()
-        shapes = {name: tuple(1 if isinstance(n, str) else n for n in shape)
-                  for name, shape in self.input_shapes.items()}
+        shapes = {
+            name: tuple(1 if isinstance(n, str) else n for n in shape)
+            for name, shape in self.input_shapes.items()
+        }
         # One thread alone must make a process's first inference: what OpenVINO sets up then
         # waits for Python's lock, which a second thread would hold while it waits for that.
         self._compile(shapes).create_infer_request().infer(
-            {name: np.zeros(shape, self.input_types[name]) for name, shape in shapes.items()})
+            {name: np.zeros(shape, self.input_types[name]) for name, shape in shapes.items()}
+        )
 
     def run(self, inputs):
         # Sharing is safe: this call ends after the last use of the inputs' memory.
@@ -69,13 +74,17 @@ class OpenVino(GraphEngine):
         # A stream is what runs one request at a time. As many as the cores hold let
         # requests of several threads run side by side, `threads` each.
         streams = max(1, cores() // self.threads)
-        compiled = core.compile_model(graph, "CPU", {
-            "INFERENCE_PRECISION_HINT": _TYPES[self.precision],
-            "NUM_STREAMS": streams,
-            "INFERENCE_NUM_THREADS": streams * self.threads,
-            # Pinned, two engines or two processes would share the first core.
-            "ENABLE_CPU_PINNING": False,
-        })
+        compiled = core.compile_model(
+            graph,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": _TYPES[self.precision],
+                "NUM_STREAMS": streams,
+                "INFERENCE_NUM_THREADS": streams * self.threads,
+                # Pinned, two engines or two processes would share the first core.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
         _check_precision(compiled, self.precision)
         return compiled
 
@@ -83,8 +92,9 @@ class OpenVino(GraphEngine):
 def _check_precision(compiled, precision):
     took = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if took != _TYPES[precision]:
-        raise ValueError(f"OpenVino: this processor does not compute in {precision}; OpenVINO "
-                         f"would take {took}")
+        raise ValueError(
+            f"OpenVino: this processor does not compute in {precision}; OpenVINO would take {took}"
+        )
 
 
 def _products_apart(graph):
@@ -95,15 +105,21 @@ def _products_apart(graph):
             continue
         joined, kernel = (product.input_value(i).get_node() for i in (0, 1))
         flags = product.get_attributes()
-        if (joined.get_type_name() != "Concat" or kernel.get_type_name() != "Constant"
-                or flags["transpose_a"] or flags["transpose_b"]
-                or joined.get_attributes()["axis"] not in (-1, len(joined.shape) - 1)):
+        if (
+            joined.get_type_name() != "Concat"
+            or kernel.get_type_name() != "Constant"
+            or flags["transpose_a"]
+            or flags["transpose_b"]
+            or joined.get_attributes()["axis"] not in (-1, len(joined.shape) - 1)
+        ):
             continue
         parts = joined.input_values()
         rows = np.cumsum([part.shape[-1] for part in parts])[:-1]
         kernels = np.split(kernel.data, rows)
-        products = [ops.matmul(part, ops.constant(np.ascontiguousarray(part_kernel)), False, False)
-                    for part, part_kernel in zip(parts, kernels, strict=True)]
+        products = [
+            ops.matmul(part, ops.constant(np.ascontiguousarray(part_kernel)), False, False)
+            for part, part_kernel in zip(parts, kernels, strict=True)
+        ]
         product.output(0).replace(functools.reduce(ops.add, products).output(0))
 
 

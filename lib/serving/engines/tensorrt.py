@@ -3,6 +3,7 @@
 Written from TensorRT's and Polygraphy's documentation. No machine of ours has run it: where
 there is no driver or no library, only its refusal is tested.
 """
+
 import ctypes
 import hashlib
 import importlib.util
@@ -33,18 +34,22 @@ class TensorRt(GraphEngine):
 
     Raises: `EngineUnavailable` where there is no driver, GPU or library.
     """
+
     name, precisions = "tensorrt", ("fp16", "fp32")
 
     def __init__(self, model, threads=1, precision="fp16", cache=None):
         super().__init__(model, threads, precision)
         if threads != 1:
-            raise ValueError(f"TensorRt: threads must be 1, the device does the work; "
-                             f"got {threads}")
+            raise ValueError(
+                f"TensorRt: threads must be 1, the device does the work; got {threads}"
+            )
         self.device = _gpu_name()  # first: without a driver, TensorRT ends the process
         for package in ("tensorrt", "polygraphy"):
             if importlib.util.find_spec(package) is None:
-                raise EngineUnavailable(f"TensorRt: {package} is not installed; it comes with "
-                                        f"this project's extra `tensorrt`")
+                raise EngineUnavailable(
+                    f"TensorRt: {package} is not installed; it comes with "
+                    f"this project's extra `tensorrt`"
+                )
         import tensorrt
 
         self.library = f"tensorrt {tensorrt.__version__}"
@@ -121,8 +126,9 @@ class _Request:
         self._call("cudaStreamBeginCapture", self._handle, _THREAD_LOCAL)
         self._enqueue()
         self._call("cudaStreamEndCapture", self._handle, ctypes.byref(graph))
-        self._call("cudaGraphInstantiateWithFlags", ctypes.byref(executable), graph,
-                   ctypes.c_ulonglong(0))
+        self._call(
+            "cudaGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0)
+        )
         return executable
 
     def _enqueue(self):
@@ -167,12 +173,17 @@ def _gpu_name():
         driver = ctypes.CDLL(library)
     except OSError:
         raise EngineUnavailable(
-            f"TensorRt: this machine has no NVIDIA driver ({library} is missing)") from None
+            f"TensorRt: this machine has no NVIDIA driver ({library} is missing)"
+        ) from None
     device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
-    for function, arguments in (("cuInit", (0,)), ("cuDeviceGet", (ctypes.byref(device), 0)),
-                                ("cuDeviceGetName", (name, len(name), device))):
+    for function, arguments in (
+        ("cuInit", (0,)),
+        ("cuDeviceGet", (ctypes.byref(device), 0)),
+        ("cuDeviceGetName", (name, len(name), device)),
+    ):
         code = getattr(driver, function)(*arguments)
         if code:
-            raise EngineUnavailable(f"TensorRt: the NVIDIA driver finds no usable GPU "
-                                    f"({function} returned {code})")
+            raise EngineUnavailable(
+                f"TensorRt: the NVIDIA driver finds no usable GPU ({function} returned {code})"
+            )
     return name.value.decode()

@@ -1,4 +1,5 @@
 """XLA: the graph compiled as a whole, through TensorFlow (CPU) or JAX (GPU)."""
+
 import functools
 import importlib.util
 import os
@@ -21,6 +22,7 @@ class TensorFlowXla(GraphEngine):
     >>> TensorFlowXla(naive(random_weights([6, 4, 1], seed=0))).input_shapes
     {'user': (1, 3), 'ads': ('candidates', 3)}
     """
+
     name = "tensorflow_xla"
 
     def __init__(self, model, threads=1, precision="fp32"):
@@ -64,7 +66,8 @@ def _start_tensorflow(tf, threads):
             has = tf.config.threading.get_intra_op_parallelism_threads() or "one thread a core"
             raise EngineUnavailable(
                 f"TensorFlowXla: threads = {threads}, but TensorFlow has started with {has} in "
-                f"this process and keeps to it; run the engine in a process of its own") from None
+                f"this process and keeps to it; run the engine in a process of its own"
+            ) from None
 
 
 class JaxXla(GraphEngine):
@@ -79,6 +82,7 @@ class JaxXla(GraphEngine):
 
     Raises: `EngineUnavailable` where JAX is not installed or sees no GPU.
     """
+
     name, precisions = "jax_xla", ("fp32", "fp16")
 
     def __init__(self, model, threads=1, precision="fp32"):
@@ -116,8 +120,9 @@ class JaxXla(GraphEngine):
 def _accelerator(jax):
     device = jax.devices()[0]
     if device.platform == "cpu":
-        raise EngineUnavailable("JaxXla: JAX sees no GPU here; on a CPU take tensorflow_xla, "
-                                "openvino or onnxruntime")
+        raise EngineUnavailable(
+            "JaxXla: JAX sees no GPU here; on a CPU take tensorflow_xla, openvino or onnxruntime"
+        )
     return device
 
 

@@ -10,6 +10,7 @@ tower's corpus is the same for all requests and read once for all: there a batch
 traffic. In the others a batch only shares the reading of the user's weights and the overhead
 of a run, and its inputs must be brought together first.
 """
+
 import numpy as np
 
 from lib.serving.graphs.export import FORMS, Graph, check_user_width, random_weights
@@ -28,8 +29,11 @@ def batched(form, layers, user_width=None):
     build = {"naive": _naive, "first_layer_optimised": _first_layer_optimised}
     if form not in FORMS:
         raise ValueError(f"batched: form must be one of {', '.join(FORMS)}; got {form!r}")
-    model = _twin_tower(layers) if form == "twin_tower" else build[form](
-        layers, check_user_width(len(layers[0].kernel), user_width))
+    model = (
+        _twin_tower(layers)
+        if form == "twin_tower"
+        else build[form](layers, check_user_width(len(layers[0].kernel), user_width))
+    )
     # Not a request's candidates, but those of all requests.
     model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "scored"
     return model
@@ -60,8 +64,10 @@ def stacked(requests):
     """
     if len(requests) == 1:
         return requests[0]
-    return {name: value if name == CORPUS else np.concatenate([r[name] for r in requests])
-            for name, value in requests[0].items()}
+    return {
+        name: value if name == CORPUS else np.concatenate([r[name] for r in requests])
+        for name, value in requests[0].items()
+    }
 
 
 def _naive(layers, user_width):
@@ -72,8 +78,9 @@ def _naive(layers, user_width):
     x = _rows(graph, graph.add("Concat", users, "ads", axis=2), inputs)
     for layer in layers:
         x = graph.layer(x, *layer.folded(), layer.alpha)
-    return graph.model(x, user=["requests", user_width],
-                       ads=["requests", "candidates", inputs - user_width])
+    return graph.model(
+        x, user=["requests", user_width], ads=["requests", "candidates", inputs - user_width]
+    )
 
 
 def _first_layer_optimised(layers, user_width):
@@ -84,8 +91,9 @@ def _first_layer_optimised(layers, user_width):
     x = graph.activate(x, layers[0].alpha)
     for layer in layers[1:]:
         x = graph.layer(x, *layer.folded(), layer.alpha)
-    return graph.model(x, user=["requests", user_width],
-                       ad_parts=["requests", "candidates", kernel.shape[1]])
+    return graph.model(
+        x, user=["requests", user_width], ad_parts=["requests", "candidates", kernel.shape[1]]
+    )
 
 
 def _twin_tower(layers):
@@ -95,8 +103,9 @@ def _twin_tower(layers):
     scores = graph.add("MatMul", CORPUS, graph.add("Transpose", x, perm=[1, 0]))
     scores = _rows(graph, graph.add("Transpose", scores, perm=[1, 0]), 1)
     width = layers[-1].kernel.shape[1]
-    return graph.model(scores, user=["requests", len(layers[0].kernel)],
-                       ad_vectors=["candidates", width])
+    return graph.model(
+        scores, user=["requests", len(layers[0].kernel)], ad_vectors=["candidates", width]
+    )
 
 
 def _with_axis(graph, x):

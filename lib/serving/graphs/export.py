@@ -12,6 +12,7 @@ Each returns "scores" [candidates, 1]. The optimised graph's ad parts and the tw
 tower's ad vectors are what the paper's embedding producer computes ahead (`ad_parts`,
 `forward`). Batch norm is folded into the linear map that follows it.
 """
+
 import itertools
 from typing import NamedTuple
 
@@ -24,10 +25,11 @@ _OPSET, _IR = 18, 8  # read by every ONNX Runtime since 1.14 and by TensorRT 10
 
 class Layer(NamedTuple):
     """One layer: batch norm (where gamma is given), linear map, PReLU (where alpha is)."""
-    kernel: np.ndarray                  # [inputs, units]
-    bias: np.ndarray                    # [units]
-    alpha: np.ndarray | None = None     # [units] PReLU's slope below 0
-    gamma: np.ndarray | None = None     # [inputs] and so on: scale, shift, statistics
+
+    kernel: np.ndarray  # [inputs, units]
+    bias: np.ndarray  # [units]
+    alpha: np.ndarray | None = None  # [units] PReLU's slope below 0
+    gamma: np.ndarray | None = None  # [inputs] and so on: scale, shift, statistics
     beta: np.ndarray | None = None
     mean: np.ndarray | None = None
     variance: np.ndarray | None = None
@@ -63,8 +65,12 @@ def random_weights(size_parameters, seed):
         kernel = rng.normal(0, np.sqrt(2 / inputs), (inputs, units))
         weights = [kernel, rng.normal(0, 0.1, units)]
         if hidden:
-            weights += [rng.uniform(0.1, 0.4, units), rng.uniform(0.5, 1.5, inputs),
-                        *rng.normal(0, 0.1, (2, inputs)), rng.uniform(0.5, 1.5, inputs)]
+            weights += [
+                rng.uniform(0.1, 0.4, units),
+                rng.uniform(0.5, 1.5, inputs),
+                *rng.normal(0, 0.1, (2, inputs)),
+                rng.uniform(0.5, 1.5, inputs),
+            ]
         return Layer(*(w.astype(np.float32) for w in weights))
 
     widths = list(itertools.pairwise(size_parameters))
@@ -99,7 +105,7 @@ def ad_parts(layers, ads, user_width=None):
     array([0., 0., 0., 0.])
     """
     kernel, _ = layers[0].folded()
-    return ads @ kernel[check_user_width(len(kernel), user_width):]
+    return ads @ kernel[check_user_width(len(kernel), user_width) :]
 
 
 def naive(layers, user_width=None):
@@ -192,8 +198,9 @@ def _prelu(x, alpha):
 def check_user_width(inputs, user_width):
     user_width = inputs // 2 if user_width is None else user_width
     if not 0 < user_width < inputs:
-        raise ValueError(f"user_width must lie in 1..{inputs - 1}, less than the input width; "
-                         f"got {user_width}")
+        raise ValueError(
+            f"user_width must lie in 1..{inputs - 1}, less than the input width; got {user_width}"
+        )
     return user_width
 
 
@@ -230,11 +237,17 @@ class Graph:
     def model(self, scores, **inputs):
         """The checked model whose output "scores" is the node named `scores`."""
         next(node for node in self.nodes if node.output[0] == scores).output[0] = "scores"
-        values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-                  for name, shape in inputs.items()]
+        values = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in inputs.items()
+        ]
         scored = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["candidates", 1])
         graph = helper.make_graph(self.nodes, "scores", values, [scored], self.weights)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)],
-                                  ir_version=_IR, producer_name="retrieval-scaling")
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", _OPSET)],
+            ir_version=_IR,
+            producer_name="retrieval-scaling",
+        )
         onnx.checker.check_model(model, full_check=True)
         return model

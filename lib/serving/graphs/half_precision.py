@@ -1,4 +1,5 @@
 """A graph in half precision (FP16): what the paper's T4 serves."""
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -35,16 +36,21 @@ def half(model, half_inputs=False):
     for weight in model.graph.initializer:
         array = numpy_helper.to_array(weight)
         if array.dtype == np.float32 and not np.abs(array).max(initial=0) <= _LARGEST:
-            raise ValueError(f"half: weight {weight.name} must lie within FP16's ±{_LARGEST:.0f}; "
-                             f"got {array.flat[np.argmax(np.abs(array))]:g}")
+            raise ValueError(
+                f"half: weight {weight.name} must lie within FP16's ±{_LARGEST:.0f}; "
+                f"got {array.flat[np.argmax(np.abs(array))]:g}"
+            )
     copy = onnx.ModelProto()
     copy.CopyFrom(model)  # the converter works in place
     # Its own bounds would clip weights at 10,000 and lift the smallest ones; and it would
     # leave Max, half of our PReLU, in FP32.
     converted = convert_float_to_float16(
-        copy, keep_io_types=not half_inputs, max_finite_val=float(_LARGEST),
+        copy,
+        keep_io_types=not half_inputs,
+        max_finite_val=float(_LARGEST),
         min_positive_val=float(_SMALLEST),
-        op_block_list=sorted({*DEFAULT_OP_BLOCK_LIST} - {"Max", "Min"}))
+        op_block_list=sorted({*DEFAULT_OP_BLOCK_LIST} - {"Max", "Min"}),
+    )
     OnnxModel(converted).topological_sort()  # the casts stand last
     onnx.checker.check_model(converted, full_check=True)
     return converted

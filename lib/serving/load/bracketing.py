@@ -16,6 +16,7 @@ queue this held 96 % of other searches where the machine's speed drifts by 3 %, 
 also stops for 10 to 60 ms every 10 s, and 69 % where it stops for 50 to 150 ms, half of the limit
 and more.
 """
+
 import math
 import time
 from typing import NamedTuple
@@ -32,6 +33,7 @@ _DRIFT = 0.05  # of log speed from search to search; a shared virtual machine sh
 
 class Bracket(NamedTuple):
     """Two loads tried one after the other, of which the lower passed and the higher failed."""
+
     passed: ServerRun
     failed_qps: float
 
@@ -43,6 +45,7 @@ class Bracket(NamedTuple):
 
 class Search(NamedTuple):
     """How long and how closely to look; see `lib.serving.load.peak.peak_qps`."""
+
     min_queries: int = 459
     resolution: float = 1.1
     repeats: int = 5
@@ -82,8 +85,9 @@ def staircase(loads, offline_qps, search, end):
 
 def best(brackets, search):
     """The run that passed at the median load of the narrow brackets, or of the narrowest."""
-    narrow = ([x for x in brackets if _narrow(x, search)]
-              or [min(brackets, key=lambda bracket: bracket.width)])
+    narrow = [x for x in brackets if _narrow(x, search)] or [
+        min(brackets, key=lambda bracket: bracket.width)
+    ]
     ordered = sorted((bracket.passed for bracket in narrow), key=lambda run: run.qps)
     return ordered[(len(ordered) - 1) // 2]  # one that was run, not a mean of two
 
@@ -135,4 +139,5 @@ def _give_up(runs, loads, offline_qps, search):
         f"peak_qps: no load {outcome} in 3 x max_seconds = {search.max_seconds:g}; the last, "
         f"{last.qps:.3g} QPS, had a p99 of {last.p99_ms:.3g} ms against latency_limit_ms = "
         f"{loads.latency_limit_ms:g} (offline it reached {offline_qps:.3g} QPS); is the machine "
-        f"busy?")
+        f"busy?"
+    )

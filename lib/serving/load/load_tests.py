@@ -1,12 +1,13 @@
 """Algorithm 1's measurement: a size, or any model, as a row of the costs table.
 
-    inputs      random fixed-length tensors
-    peak        the highest QPS at the latency limit, in a process of its own
-    bracketing  the search for it, and its interval
-    loadgen     MLPerf LoadGen's scenarios around an engine
-    batching    graphs that take several waiting requests
-    work        FLOPs that a graph really does
+inputs      random fixed-length tensors
+peak        the highest QPS at the latency limit, in a process of its own
+bracketing  the search for it, and its interval
+loadgen     MLPerf LoadGen's scenarios around an engine
+batching    graphs that take several waiting requests
+work        FLOPs that a graph really does
 """
+
 import math
 from pathlib import Path
 
@@ -22,13 +23,34 @@ from lib.serving.graphs.export import FORMS, random_graph
 from lib.serving.load.peak import PeakQps, check_search, peak_qps
 from lib.serving.load.random_inputs import random_inputs
 
-__all__ = ["PeakQps", "empty_row", "measure_model", "measure_size", "measured", "peak_qps",
-           "random_inputs", "size_columns"]
+__all__ = [
+    "PeakQps",
+    "empty_row",
+    "load_test_task",
+    "measure_model",
+    "measure_size",
+    "peak_qps",
+    "random_inputs",
+    "size_columns",
+]
 
 
-def measure_model(model, *, candidates, latency_limit_ms, seed, engine="onnxruntime",
-                  precision="fp32", threads=1, workers=1, batch_requests=1, arrivals=0,
-                  ids=None, columns=None, **search):
+def measure_model(
+    model,
+    *,
+    candidates,
+    latency_limit_ms,
+    seed,
+    engine="onnxruntime",
+    precision="fp32",
+    threads=1,
+    workers=1,
+    batch_requests=1,
+    arrivals=0,
+    ids=None,
+    columns=None,
+    **search,
+):
     """Algorithm 1's lines 6 to 8 for any model: load it, find its peak QPS.
 
     Args:
@@ -56,26 +78,54 @@ def measure_model(model, *, candidates, latency_limit_ms, seed, engine="onnxrunt
         flops_per_second at the peak, of matrix products really done; share_of_peak and
         offline_share_of_peak, of a large float32 matrix product on as many cores (NaN where
         the engine does not run on the CPU);
-        failure: "", for a model that could be measured, see `measured`.
+        failure: "", for a model that could be measured, see `load_test_task`.
     """
     check_search([{}], latency_limit_ms, workers, batch_requests, search)
     model = model if isinstance(model, onnx.ModelProto) else _load(model)
     running = engines.build(engine, model, threads=threads, precision=precision)
     _check_batches(running.input_shapes, batch_requests)
-    inputs = random_inputs(running.input_shapes, candidates, seed, ids=ids,
-                           input_types=running.input_types)
-    peak = peak_qps(running, inputs, latency_limit_ms, arrivals=arrivals, workers=workers,
-                    batch_requests=batch_requests, **search)
-    settings = {"engine": engine, "precision": precision, "candidates": candidates,
-                "latency_limit_ms": latency_limit_ms, "threads": threads, "workers": workers,
-                "batch_requests": batch_requests, "arrivals": arrivals}
-    return {"family": "", "size_parameters": [], "flops": graph_flops(model, 1),
-            **(columns or {}), **empty_row(settings, running.device), "library": running.library,
-            **_results(peak, graph_flops(model, candidates), running.device)}
+    inputs = random_inputs(
+        running.input_shapes, candidates, seed, ids=ids, input_types=running.input_types
+    )
+    peak = peak_qps(
+        running,
+        inputs,
+        latency_limit_ms,
+        arrivals=arrivals,
+        workers=workers,
+        batch_requests=batch_requests,
+        **search,
+    )
+    settings = {
+        "engine": engine,
+        "precision": precision,
+        "candidates": candidates,
+        "latency_limit_ms": latency_limit_ms,
+        "threads": threads,
+        "workers": workers,
+        "batch_requests": batch_requests,
+        "arrivals": arrivals,
+    }
+    return {
+        "family": "",
+        "size_parameters": [],
+        "flops": graph_flops(model, 1),
+        **(columns or {}),
+        **empty_row(settings, running.device),
+        "library": running.library,
+        **_results(peak, graph_flops(model, candidates), running.device),
+    }
 
 
-def measure_size(size_parameters, *, form="first_layer_optimised", user_width=None, seed,
-                 batch_requests=1, **settings):
+def measure_size(
+    size_parameters,
+    *,
+    form="first_layer_optimised",
+    user_width=None,
+    seed,
+    batch_requests=1,
+    **settings,
+):
     """`measure_model` of one size, built at random.
 
     Args:
@@ -85,16 +135,17 @@ def measure_size(size_parameters, *, form="first_layer_optimised", user_width=No
       settings: as of `measure_model`; candidates and latency_limit_ms must be given.
 
     Returns: dict, a row as of `measure_model` with family, size_parameters, form, user_width;
-      flops are those of a user-ad pair without any cache (`lib.models.size_parameters.matrix_flops`).
+      flops are those of a user-ad pair without any cache (`lib.models.matrix_flops`).
     """
     columns = size_columns(size_parameters, form, user_width)
     build = random_batched_graph if batch_requests > 1 else random_graph
     model = build(form, size_parameters, seed, columns["user_width"])
-    return measure_model(model, seed=seed, batch_requests=batch_requests, columns=columns,
-                         **settings)
+    return measure_model(
+        model, seed=seed, batch_requests=batch_requests, columns=columns, **settings
+    )
 
 
-def measured(task, path):
+def load_test_task(task, path):
     """`measure_size` as a task of `lib.infra.sweep`.
 
     A size that fails (memory, the engine, no load passed) becomes a row whose measured
@@ -107,32 +158,70 @@ def measured(task, path):
       path: not used; a load test leaves no files.
     """
     task = {name: value for name, value in task.items() if name != "on"}
-    columns = size_columns(*(task.get(name, default) for name, default in (
-        ("size_parameters", ()), ("form", "first_layer_optimised"), ("user_width", None))))
+    columns = size_columns(
+        *(
+            task.get(name, default)
+            for name, default in (
+                ("size_parameters", ()),
+                ("form", "first_layer_optimised"),
+                ("user_width", None),
+            )
+        )
+    )
     tried = _tried_engine(task)
     try:
         return measure_size(**task)
     except Exception as error:
-        return {**columns, **empty_row(task, tried.device), "library": tried.library,
-                "failure": reason(error)}
+        return {
+            **columns,
+            **empty_row(task, tried.device),
+            "library": tried.library,
+            "failure": reason(error),
+        }
 
 
-_SETTINGS = {"engine": "onnxruntime", "precision": "fp32", "candidates": None,
-             "latency_limit_ms": None, "threads": 1, "workers": 1, "batch_requests": 1,
-             "arrivals": 0}
-_RESULTS = ("qps", "qps_low", "qps_high", "p50_ms", "p95_ms", "p99_ms", "service_ms",
-            "single_stream_ms", "single_stream_p90_ms", "single_stream_p99_ms", "offline_qps",
-            "repeats", "memory_mb", "flops_per_second", "share_of_peak",
-            "offline_share_of_peak")
+_SETTINGS = {
+    "engine": "onnxruntime",
+    "precision": "fp32",
+    "candidates": None,
+    "latency_limit_ms": None,
+    "threads": 1,
+    "workers": 1,
+    "batch_requests": 1,
+    "arrivals": 0,
+}
+_RESULTS = (
+    "qps",
+    "qps_low",
+    "qps_high",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
+    "service_ms",
+    "single_stream_ms",
+    "single_stream_p90_ms",
+    "single_stream_p99_ms",
+    "offline_qps",
+    "repeats",
+    "memory_mb",
+    "flops_per_second",
+    "share_of_peak",
+    "offline_share_of_peak",
+)
 
 
 def empty_row(settings, device):
     """A row before anything is measured."""
     machine, known = facts(), {name: settings.get(name, _SETTINGS[name]) for name in _SETTINGS}
     place = f"{machine['cpu']}, {machine['cores']} cores"
-    return {**known, "machine": place if device == "CPU" else f"{device}, {place}",
-            "cpu": machine["cpu"], "cores": machine["cores"],
-            **dict.fromkeys(_RESULTS, math.nan), "failure": ""}
+    return {
+        **known,
+        "machine": place if device == "CPU" else f"{device}, {place}",
+        "cpu": machine["cpu"],
+        "cores": machine["cores"],
+        **dict.fromkeys(_RESULTS, math.nan),
+        "failure": "",
+    }
 
 
 def size_columns(size_parameters, form, user_width):
@@ -140,41 +229,61 @@ def size_columns(size_parameters, form, user_width):
         raise ValueError(f"measure_size: form must be one of {', '.join(FORMS)}; got {form!r}")
     family = FORMS[form]
     sizes = check_size_parameters(size_parameters, family)
-    return {"family": family, "size_parameters": list(sizes), "form": form,
-            "user_width": sizes[0] // 2 if user_width is None else user_width,
-            "flops": int(matrix_flops(sizes, family))}
+    return {
+        "family": family,
+        "size_parameters": list(sizes),
+        "form": form,
+        "user_width": sizes[0] // 2 if user_width is None else user_width,
+        "flops": int(matrix_flops(sizes, family)),
+    }
 
 
 def _results(peak, flops_per_request, device):
     done, offline_done = (flops_per_request * qps for qps in (peak.qps, peak.offline.qps))
     most = peak.peak_flops if device == "CPU" else math.nan
-    return {"qps": peak.qps, "qps_low": peak.qps_low, "qps_high": peak.qps_high,
-            "p50_ms": peak.p50_ms, "p95_ms": peak.p95_ms, "p99_ms": peak.p99_ms,
-            "service_ms": peak.offline.service_ms,
-            "single_stream_ms": peak.single_stream.p50_ms,
-            "single_stream_p90_ms": peak.single_stream.p90_ms,
-            "single_stream_p99_ms": peak.single_stream.p99_ms,
-            "offline_qps": peak.offline.qps, "repeats": len(peak.brackets),
-            "memory_mb": peak.memory_mb, "flops_per_second": done,
-            "share_of_peak": done / most, "offline_share_of_peak": offline_done / most}
+    return {
+        "qps": peak.qps,
+        "qps_low": peak.qps_low,
+        "qps_high": peak.qps_high,
+        "p50_ms": peak.p50_ms,
+        "p95_ms": peak.p95_ms,
+        "p99_ms": peak.p99_ms,
+        "service_ms": peak.offline.service_ms,
+        "single_stream_ms": peak.single_stream.p50_ms,
+        "single_stream_p90_ms": peak.single_stream.p90_ms,
+        "single_stream_p99_ms": peak.single_stream.p99_ms,
+        "offline_qps": peak.offline.qps,
+        "repeats": len(peak.brackets),
+        "memory_mb": peak.memory_mb,
+        "flops_per_second": done,
+        "share_of_peak": done / most,
+        "offline_share_of_peak": offline_done / most,
+    }
 
 
 def _load(path):
     if not isinstance(path, (str, Path)):
-        raise TypeError("measure_model: model must be an onnx.ModelProto or the path of a model "
-                        f"file; got {type(path).__name__}")
+        raise TypeError(
+            "measure_model: model must be an onnx.ModelProto or the path of a model "
+            f"file; got {type(path).__name__}"
+        )
     from lib.serving import model_files  # brings TensorFlow for some kinds of file
 
     return model_files.load(path)
 
 
 def _check_batches(shapes, batch_requests):
-    fixed = [name for name, shape in shapes.items()
-             if name != CORPUS and not (shape and isinstance(shape[0], str))]
+    fixed = [
+        name
+        for name, shape in shapes.items()
+        if name != CORPUS and not (shape and isinstance(shape[0], str))
+    ]
     if batch_requests > 1 and fixed:
-        raise ValueError(f"measure_model: batch_requests = {batch_requests} needs a graph that "
-                         f"takes several requests; input {fixed[0]!r} has the fixed shape "
-                         f"{shapes[fixed[0]]}")
+        raise ValueError(
+            f"measure_model: batch_requests = {batch_requests} needs a graph that "
+            f"takes several requests; input {fixed[0]!r} has the fixed shape "
+            f"{shapes[fixed[0]]}"
+        )
 
 
 def _tried_engine(task):
@@ -183,9 +292,17 @@ def _tried_engine(task):
     if missing:
         raise ValueError(f"measured: the task must give {missing[0]}; got {', '.join(task)}")
     settings = {name: task.get(name, default) for name, default in _SETTINGS.items()}
-    search = {name: value for name, value in task.items()
-              if name not in (*_SETTINGS, "size_parameters", "form", "user_width", "seed", "ids")}
-    check_search([{}], settings["latency_limit_ms"], settings["workers"],
-                 settings["batch_requests"], search)
-    return engines.build(settings["engine"], random_graph("naive", [4, 2, 1], seed=0),
-                         threads=settings["threads"], precision=settings["precision"])
+    search = {
+        name: value
+        for name, value in task.items()
+        if name not in (*_SETTINGS, "size_parameters", "form", "user_width", "seed", "ids")
+    }
+    check_search(
+        [{}], settings["latency_limit_ms"], settings["workers"], settings["batch_requests"], search
+    )
+    return engines.build(
+        settings["engine"],
+        random_graph("naive", [4, 2, 1], seed=0),
+        threads=settings["threads"],
+        precision=settings["precision"],
+    )

@@ -8,6 +8,7 @@ A server run passes where LoadGen can say with 99 % confidence that 99 % of requ
 within the limit (its early stopping): of 459 requests none may be late, of 662 one, of
 838 two.
 """
+
 import collections
 import json
 import math
@@ -24,8 +25,10 @@ from lib.serving.graphs.batching import stacked
 try:
     import mlperf_loadgen as loadgen
 except ModuleNotFoundError:
-    raise ModuleNotFoundError("lib.serving.load.loadgen needs MLPerf LoadGen (mlcommons-loadgen), "
-                              "which is packaged for Linux only") from None
+    raise ModuleNotFoundError(
+        "lib.serving.load.loadgen needs MLPerf LoadGen (mlcommons-loadgen), "
+        "which is packaged for Linux only"
+    ) from None
 
 PERCENTILE = 0.99
 LEAST_QUERIES = 459  # 0.99 ** 459 < 1 - 0.99: the fewest that can show 99 % with 99 %
@@ -33,18 +36,20 @@ LEAST_QUERIES = 459  # 0.99 ** 459 < 1 - 0.99: the fewest that can show 99 % wit
 
 class ServerRun(NamedTuple):
     """One run of the server scenario."""
-    qps: float            # offered
+
+    qps: float  # offered
     completed_qps: float
     passed: bool
     queries: int
-    late: int             # requests over the limit
-    p50_ms: float         # latency from the due time
+    late: int  # requests over the limit
+    p50_ms: float  # latency from the due time
     p95_ms: float
     p99_ms: float
 
 
 class SingleStream(NamedTuple):
     """Latency of requests that never wait."""
+
     p50_ms: float
     p90_ms: float
     p99_ms: float
@@ -52,6 +57,7 @@ class SingleStream(NamedTuple):
 
 class Offline(NamedTuple):
     """Throughput where requests always wait."""
+
     qps: float
     service_ms: float  # median time of a request, or of a batch, itself
 
@@ -109,7 +115,8 @@ class RequestServer:
             passed=results["result_validity"] == "VALID",
             queries=results["result_query_count"],
             late=results["result_overlatency_query_count"],
-            **{f"p{p}_ms": _latency_ms(results, p) for p in (50, 95, 99)})
+            **{f"p{p}_ms": _latency_ms(results, p) for p in (50, 95, 99)},
+        )
 
     def _run(self, settings):
         """(LoadGen's results, seconds that each run of the engine took)."""
@@ -124,8 +131,9 @@ class RequestServer:
                 self.engine.run(stacked([self.inputs[sample.index] for sample in taken]))
             finally:  # else LoadGen would wait for ever
                 seconds.append(time.perf_counter() - start)
-                loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(sample.id, 0, 0)
-                                              for sample in taken])
+                loadgen.QuerySamplesComplete(
+                    [loadgen.QuerySampleResponse(sample.id, 0, 0) for sample in taken]
+                )
 
         def issue(samples):
             waiting.extend(samples)
@@ -157,8 +165,9 @@ def _settings(scenario, seed):
     settings.mode = loadgen.TestMode.PerformanceOnly
     settings.min_duration_ms = 0
     seeds = np.random.SeedSequence(seed).generate_state(3)
-    (settings.schedule_rng_seed, settings.sample_index_rng_seed,
-     settings.qsl_rng_seed) = map(int, seeds)
+    (settings.schedule_rng_seed, settings.sample_index_rng_seed, settings.qsl_rng_seed) = map(
+        int, seeds
+    )
     return settings
 
 

@@ -1,4 +1,5 @@
 """The highest load (QPS) whose p99 latency stays within a limit, and how sure it is."""
+
 import functools
 import math
 import time
@@ -13,22 +14,24 @@ from lib.serving.queueing import load_at_limit
 
 class PeakQps(NamedTuple):
     """The highest load that passed, how sure it is, and what else the machine did."""
-    qps: float            # a load that passed, median of the search's brackets; 0: none can
-    qps_low: float        # the interval, see `lib.serving.load.bracketing`
+
+    qps: float  # a load that passed, median of the search's brackets; 0: none can
+    qps_low: float  # the interval, see `lib.serving.load.bracketing`
     qps_high: float
-    p50_ms: float         # latencies of the run at `qps`
+    p50_ms: float  # latencies of the run at `qps`
     p95_ms: float
     p99_ms: float
     single_stream: SingleStream
     offline: Offline
-    memory_mb: float      # peak resident memory of the load test's process
-    peak_flops: float     # FLOP/s of a large matrix product on as many cores
+    memory_mb: float  # peak resident memory of the load test's process
+    peak_flops: float  # FLOP/s of a large matrix product on as many cores
     brackets: list[Bracket]
     runs: list[ServerRun]
 
 
-def peak_qps(engine, inputs, latency_limit_ms, *, arrivals=0, workers=1, batch_requests=1,
-             **search):
+def peak_qps(
+    engine, inputs, latency_limit_ms, *, arrivals=0, workers=1, batch_requests=1, **search
+):
     """Highest QPS of `engine` whose p99 latency is at most latency_limit_ms.
 
     The search (`lib.serving.load.bracketing`) starts at the load that queueing theory gives for the
@@ -60,32 +63,48 @@ def peak_qps(engine, inputs, latency_limit_ms, *, arrivals=0, workers=1, batch_r
       the child process ended; whatever the engine raises.
     """
     search = check_search(inputs, latency_limit_ms, workers, batch_requests, search)
-    server = functools.partial(RequestServer, engine, inputs, workers=workers,
-                               batch_requests=batch_requests)
-    return in_child(f"peak_qps (engine {engine.name}, {engine.threads} threads, {workers} workers)",
-                    _load_test, server, latency_limit_ms, arrivals, search)
+    server = functools.partial(
+        RequestServer, engine, inputs, workers=workers, batch_requests=batch_requests
+    )
+    return in_child(
+        f"peak_qps (engine {engine.name}, {engine.threads} threads, {workers} workers)",
+        _load_test,
+        server,
+        latency_limit_ms,
+        arrivals,
+        search,
+    )
 
 
 def check_search(inputs, latency_limit_ms, workers, batch_requests, search):
     """The parameters of `peak_qps` as a `Search`; ValueError or TypeError for a bad one."""
     unknown = set(search) - set(Search._fields)
     if unknown:
-        raise TypeError(f"peak_qps: unknown parameter {min(unknown)!r}; "
-                        f"a search has {', '.join(Search._fields)}")
+        raise TypeError(
+            f"peak_qps: unknown parameter {min(unknown)!r}; "
+            f"a search has {', '.join(Search._fields)}"
+        )
     search = Search(**search)
     if not len(inputs):
         raise ValueError("peak_qps: inputs must hold at least one request")
     if search.min_queries < LEAST_QUERIES:
-        raise ValueError(f"peak_qps: min_queries must be at least {LEAST_QUERIES}, or no run "
-                         f"can pass (LoadGen's early stopping); got {search.min_queries}")
+        raise ValueError(
+            f"peak_qps: min_queries must be at least {LEAST_QUERIES}, or no run "
+            f"can pass (LoadGen's early stopping); got {search.min_queries}"
+        )
     if not search.resolution > 1:
         raise ValueError(f"peak_qps: resolution must be > 1; got {search.resolution}")
-    for name, value in (("latency_limit_ms", latency_limit_ms),
-                        ("max_seconds", search.max_seconds)):
+    for name, value in (
+        ("latency_limit_ms", latency_limit_ms),
+        ("max_seconds", search.max_seconds),
+    ):
         if not value > 0:
             raise ValueError(f"peak_qps: {name} must be > 0; got {value}")
-    for name, value in (("workers", workers), ("batch_requests", batch_requests),
-                        ("repeats", search.repeats)):
+    for name, value in (
+        ("workers", workers),
+        ("batch_requests", batch_requests),
+        ("repeats", search.repeats),
+    ):
         if value < 1:
             raise ValueError(f"peak_qps: {name} must be >= 1; got {value}")
     return search
@@ -110,8 +129,17 @@ def _load_test(server, latency_limit_ms, arrivals, search):
     brackets, runs = staircase(loads, offline.qps, search, end)
     found = best(brackets, search)
     low, high = interval([(run.qps, run.passed) for run in runs], search.resolution)
-    return PeakQps(found.qps, min(low, found.qps), max(high, found.qps), found.p50_ms,
-                   found.p95_ms, found.p99_ms, *known, brackets, runs)
+    return PeakQps(
+        found.qps,
+        min(low, found.qps),
+        max(high, found.qps),
+        found.p50_ms,
+        found.p95_ms,
+        found.p99_ms,
+        *known,
+        brackets,
+        runs,
+    )
 
 
 class _Loads:
@@ -125,8 +153,13 @@ class _Loads:
         self.min_seconds = 2e-3 * latency_limit_ms / (search.resolution - 1)
 
     def run(self, qps):
-        return self.server.server(qps, self.latency_limit_ms, min_queries=self.min_queries,
-                                  min_seconds=self.min_seconds, seed=self.arrivals)
+        return self.server.server(
+            qps,
+            self.latency_limit_ms,
+            min_queries=self.min_queries,
+            min_seconds=self.min_seconds,
+            seed=self.arrivals,
+        )
 
     def seconds(self, qps):
         return max(self.min_seconds, self.min_queries / qps)
@@ -139,6 +172,7 @@ class _Loads:
         so long at half of the throughput needs more max_seconds.
         """
         service_ms = 1000 * self.workers / offline_qps
-        load = load_at_limit(service_ms, self.latency_limit_ms, workers=self.workers,
-                             late=1 / self.min_queries)
+        load = load_at_limit(
+            service_ms, self.latency_limit_ms, workers=self.workers, late=1 / self.min_queries
+        )
         return max(float(load), min(4 * self.min_queries / max_seconds, offline_qps / 2))

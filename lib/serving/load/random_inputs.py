@@ -1,4 +1,5 @@
 """Algorithm 1's "randomly initialized, fixed-length tensors" for any graph."""
+
 import numpy as np
 
 from lib.serving.graphs.batching import CORPUS
@@ -31,8 +32,7 @@ def random_inputs(input_shapes, candidates, seed, requests=8, *, input_types=Non
     _check(types, ids)
 
     def draw(name):
-        shape = [axes.get(n, candidates) if isinstance(n, str) else n
-                 for n in input_shapes[name]]
+        shape = [axes.get(n, candidates) if isinstance(n, str) else n for n in input_shapes[name]]
         if types[name].kind == "b":
             return np.ones(shape, bool)
         if types[name].kind in "iu":
@@ -40,15 +40,21 @@ def random_inputs(input_shapes, candidates, seed, requests=8, *, input_types=Non
         return rng.standard_normal(shape, np.float32).astype(types[name], copy=False)
 
     corpus = {name: draw(name) for name in input_shapes if name == CORPUS}
-    return [{name: corpus[name] if name in corpus else draw(name) for name in input_shapes}
-            for _ in range(requests)]
+    return [
+        {name: corpus[name] if name in corpus else draw(name) for name in input_shapes}
+        for _ in range(requests)
+    ]
 
 
 def _check(types, ids):
     for name, dtype in types.items():
         if dtype.kind not in "biuf":
-            raise ValueError(f"random_inputs: input {name!r} must hold floats, whole numbers or "
-                             f"truth values; it holds {dtype}")
+            raise ValueError(
+                f"random_inputs: input {name!r} must hold floats, whole numbers or "
+                f"truth values; it holds {dtype}"
+            )
         if dtype.kind in "iu" and not (ids and ids >= 1):
-            raise ValueError(f"random_inputs: input {name!r} holds {dtype}: give ids >= 1, how "
-                             f"many different ones the model knows; got {ids}")
+            raise ValueError(
+                f"random_inputs: input {name!r} holds {dtype}: give ids >= 1, how "
+                f"many different ones the model knows; got {ids}"
+            )

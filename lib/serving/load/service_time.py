@@ -3,6 +3,7 @@
 Steadier than a load, and `lib.cost.load_at_limit` makes of it the load that a latency limit
 allows; `ServiceTimeModel.load_ratio_` says what load tests make of that formula.
 """
+
 import time
 
 from lib.infra.child_process import reason
@@ -13,7 +14,7 @@ from lib.serving.load.loadgen import RequestServer
 from lib.serving.load.random_inputs import random_inputs
 
 
-def timed(task, path):
+def service_time_task(task, path):
     """The time of a request of one size, as a task of `lib.infra.sweep`.
 
     Args:
@@ -25,19 +26,22 @@ def timed(task, path):
     Returns: dict, a row as of `lib.serving.load.load_tests.measure_size` whose only results are
       service_ms and offline_qps, or for a size that fails, `failure`; and repeat.
 
-    >>> row = timed({"size_parameters": [8, 4, 1], "form": "naive", "candidates": 3, "seed": 0,
-    ...              "engine": "onnxruntime", "workers": 1, "seconds": 0.01}, None)
+    >>> task = {"size_parameters": [8, 4, 1], "form": "naive", "candidates": 3, "seed": 0,
+    ...         "engine": "onnxruntime", "workers": 1, "seconds": 0.01}
+    >>> row = service_time_task(task, None)
     >>> row["service_ms"] > 0, row["failure"]
     (True, '')
     """
     columns = size_columns(task["size_parameters"], task["form"], task.get("user_width"))
     row = {**columns, **empty_row(task, "CPU"), "repeat": task.get("repeat", 0)}
     try:
-        graph = random_graph(task["form"], task["size_parameters"], task["seed"],
-                             columns["user_width"])
+        graph = random_graph(
+            task["form"], task["size_parameters"], task["seed"], columns["user_width"]
+        )
         running = engines.build(task["engine"], graph)
-        inputs = random_inputs(running.input_shapes, task["candidates"], task["seed"],
-                               input_types=running.input_types)
+        inputs = random_inputs(
+            running.input_shapes, task["candidates"], task["seed"], input_types=running.input_types
+        )
         server = RequestServer(running, inputs, workers=task["workers"])
         server.warm_up()
         begin = time.perf_counter()
@@ -48,5 +52,8 @@ def timed(task, path):
         raise
     except Exception as error:
         return row | {"failure": reason(error)}
-    return row | {"machine": empty_row(task, running.device)["machine"],
-                  "service_ms": offline.service_ms, "offline_qps": offline.qps}
+    return row | {
+        "machine": empty_row(task, running.device)["machine"],
+        "service_ms": offline.service_ms,
+        "offline_qps": offline.qps,
+    }

@@ -1,4 +1,5 @@
 """R/R* over whole lists: by hand, by loop, and what it says of the oracle."""
+
 import numpy as np
 import pytest
 
@@ -24,8 +25,9 @@ def test_equals_a_loop():
 def test_keeping_as_many_as_are_counted_is_eq_5():
     rng = np.random.default_rng(1)
     scores, ecpm = rng.normal(size=(50, 12)), rng.lognormal(size=(50, 12))
-    np.testing.assert_allclose(kept_and_best(scores, ecpm, 2, 2),
-                               metrics.captured(scores, ecpm, ecpm, 2))
+    np.testing.assert_allclose(
+        kept_and_best(scores, ecpm, 2, 2), metrics.captured_ecpm(scores, ecpm, ecpm, 2)
+    )
 
 
 def test_perfect_retrieval_has_1_and_noise_lowers_it():
@@ -33,6 +35,8 @@ def test_perfect_retrieval_has_1_and_noise_lowers_it():
     perfect = simulation.oracle_system(matched)
     np.testing.assert_allclose(r_over_r_star(perfect, 2), 1)
     noise = np.random.default_rng(2).normal(size=perfect.scores.shape)
-    found = [r_over_r_star(simulation.System(matched, perfect.scores + scale * noise), 2).mean()
-             for scale in (0.5, 2.0)]
+    found = [
+        r_over_r_star(simulation.System(matched, perfect.scores + scale * noise), 2).mean()
+        for scale in (0.5, 2.0)
+    ]
     assert 1 > found[0] > found[1] > 0

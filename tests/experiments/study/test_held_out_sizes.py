@@ -1,4 +1,5 @@
 """Lifts of sizes that neither the law nor G has seen, where the truth is known."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,11 +24,22 @@ def trainings(seed, worlds=1, size_bonus=0.0):
         test = rng.normal(0, TEST_ERROR)  # the users are the same for all trainings
         for one in range(seeds):
             of_seed = rng.normal(0, SEED_ERROR)
-            rows.append({
-                "world": f"world {world}", "dial": "", "value": np.nan, "set": group, "kind": kind,
-                "model": model, "flops": flops, "seed": one, "r_over_r_star": metric + of_seed,
-                "r_over_r_star_se": 0.001, "revenue_lift_se": TEST_ERROR,
-                "revenue_lift": SLOPE * (metric + of_seed - metric_at(32)) + test + bonus})
+            rows.append(
+                {
+                    "world": f"world {world}",
+                    "dial": "",
+                    "value": np.nan,
+                    "set": group,
+                    "kind": kind,
+                    "model": model,
+                    "flops": flops,
+                    "seed": one,
+                    "r_over_r_star": metric + of_seed,
+                    "r_over_r_star_se": 0.001,
+                    "revenue_lift_se": TEST_ERROR,
+                    "revenue_lift": SLOPE * (metric + of_seed - metric_at(32)) + test + bonus,
+                }
+            )
 
     for world in range(worlds):
         for flops, kind in SIZES.items():
@@ -49,14 +61,15 @@ def test_intervals_hold_the_measured_lifts():
     assert np.median(beyond.predicted) == pytest.approx(truth, rel=0.2)
     # It says something: the interval of the size between is narrower than the lifts' range.
     assert np.median(between.high - between.low) < truth
-    assert (table.inside == ((table.low <= table.measured)
-                             & (table.measured <= table.high))).all()
+    assert (table.inside == ((table.low <= table.measured) & (table.measured <= table.high))).all()
 
 
 def test_no_test_of_a_size_takes_part():
     """Size pays extra in this world, which G, of other models, cannot know."""
-    plain, extra = (study.predict_lifts(trainings(1, size_bonus=bonus), list(NEW.values()))
-                    for bonus in (0.0, 0.05))
+    plain, extra = (
+        study.predict_lifts(trainings(1, size_bonus=bonus), list(NEW.values()))
+        for bonus in (0.0, 0.05)
+    )
     pd.testing.assert_series_equal(plain.predicted, extra.predicted)
     assert plain.inside.all() and not extra.inside.any()
 
@@ -73,14 +86,19 @@ def test_a_seed_in_both_sets_counts_once():
     again = rows[(rows.model == NEW[256]) & (rows.seed < 2)].assign(set="primary")
     pd.testing.assert_frame_equal(
         study.predict_lifts(pd.concat([rows, again], ignore_index=True), list(NEW.values())),
-        study.predict_lifts(rows, list(NEW.values())))
+        study.predict_lifts(rows, list(NEW.values())),
+    )
 
 
-@pytest.mark.parametrize("held_out, keep, message", [
-    (["48 wide", "512 wide"], slice(None), r"no world has .* all of \['48 wide', '512 wide'\]"),
-    ([], slice(None), "no world has trainings of all"),
-    (["48 wide", "8 wide", "16 wide"], slice(None), "world 0 has 3 sizes to fit; expected 4"),
-    (["48 wide"], "other 1?$", "world 0 has 2 models of other kinds")])
+@pytest.mark.parametrize(
+    "held_out, keep, message",
+    [
+        (["48 wide", "512 wide"], slice(None), r"no world has .* all of \['48 wide', '512 wide'\]"),
+        ([], slice(None), "no world has trainings of all"),
+        (["48 wide", "8 wide", "16 wide"], slice(None), "world 0 has 3 sizes to fit; expected 4"),
+        (["48 wide"], "other 1?$", "world 0 has 2 models of other kinds"),
+    ],
+)
 def test_too_little_to_fit(held_out, keep, message):
     rows = trainings(3)
     if isinstance(keep, str):

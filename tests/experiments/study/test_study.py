@@ -12,21 +12,48 @@ from lib.infra import sweep
 from lib.notebook.report import Report
 from tests import ROOT
 
-BASE = {"hidden": [8, 1], "rounds": 1, "impressions_per_round": 512, "log_impressions": 662,
-        "train_impressions": 512, "learning_rate": 0.1, "batch_impressions": 128,
-        "test_users": 100, "test_visits": 1}
+BASE = {
+    "hidden": [8, 1],
+    "rounds": 1,
+    "impressions_per_round": 512,
+    "log_impressions": 662,
+    "train_impressions": 512,
+    "learning_rate": 0.1,
+    "batch_impressions": 128,
+    "test_users": 100,
+    "test_visits": 1,
+}
 PLAIN = [{"world": "small seed 0", "preset": "small", "seed": 0, "changes": {}}]
 CHANGES = {"users": 150, "ads": 400, "ctr_waves": 64}
-VARIANTS = [{"model": "again", "seed": 7, "set": "primary", "reason": "noise of training"},
-            {"model": "noisy", "score_noise": 2.0, "set": "secondary", "reason": "broken"},
-            {"model": "old twice", "log": "stale", "data_share": 0.5, "epochs": 2,
-             "set": "primary", "reason": "age and epochs"}]
+VARIANTS = [
+    {"model": "again", "seed": 7, "set": "primary", "reason": "noise of training"},
+    {"model": "noisy", "score_noise": 2.0, "set": "secondary", "reason": "broken"},
+    {
+        "model": "old twice",
+        "log": "stale",
+        "data_share": 0.5,
+        "epochs": 2,
+        "set": "primary",
+        "reason": "age and epochs",
+    },
+]
 
 
 def carry_out(folder, worlds, variants=VARIANTS, **changes):
-    return study.run(worlds, variants, folder=folder, **{
-        "base": BASE, "stale": 1.5, "seeds": [0, 1], "cuts": [1, 2, 4],
-        "visits": 2, "n_jobs": 1, **changes})
+    return study.run(
+        worlds,
+        variants,
+        folder=folder,
+        **{
+            "base": BASE,
+            "stale": 1.5,
+            "seeds": [0, 1],
+            "cuts": [1, 2, 4],
+            "visits": 2,
+            "n_jobs": 1,
+            **changes,
+        },
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +71,17 @@ def test_the_table(done):
     assert models.samples.iloc[4] == pytest.approx(2 * models.samples.iloc[0] / 2, rel=0.05)
     for name in ("r_over_r_star", "recall"):
         pd.testing.assert_series_equal(models[name], models[f"{name}@2"], check_names=False)
-    for name in ("ndcg", "opa", "revenue_ndcg", "joint_recall", "r_over_r_star_by_money",
-                 "r_over_r_star@4", "revenue_lift", "revenue_lift_gsp", "revenue_lift_true"):
+    for name in (
+        "ndcg",
+        "opa",
+        "revenue_ndcg",
+        "joint_recall",
+        "revenue_weighted_r_over_r_star",
+        "r_over_r_star@4",
+        "revenue_lift",
+        "revenue_lift_gsp",
+        "revenue_lift_true",
+    ):
         assert np.isfinite(models[[name, f"{name}_se"]]).all(axis=None)
     noisy = models[models.model == "noisy"]
     others = models[models.model == "again"]
@@ -76,8 +112,11 @@ def test_read_gives_back_what_was_written(done, tmp_path):
     again, read = study.read(tmp_path / "study.csv")
     assert again.oracle_gap.tolist() == built.oracle_gap.tolist()
     lists = ["size_parameters"]  # JSON text in a CSV file
-    pd.testing.assert_frame_equal(study.average(read).drop(columns=lists),
-                                  study.average(models).drop(columns=lists), check_exact=True)
+    pd.testing.assert_frame_equal(
+        study.average(read).drop(columns=lists),
+        study.average(models).drop(columns=lists),
+        check_exact=True,
+    )
     models.drop(columns="set").to_csv(tmp_path / "study.csv")
     with pytest.raises(ValueError, match=r"study\.csv: column 'set' is missing; got .*world"):
         study.read(tmp_path / "study.csv")
@@ -88,8 +127,16 @@ def test_read_gives_back_what_was_written(done, tmp_path):
 
 def test_drift_is_felt_online_and_not_offline(done):
     folder, _, _, models = done
-    points = study.expand_dials([{"dial": "drift", "world": "small", "seeds": [0], "points": [
-        {"value": 1.0, "changes": {**CHANGES, "drift": 1.0}}]}])
+    points = study.expand_dials(
+        [
+            {
+                "dial": "drift",
+                "world": "small",
+                "seeds": [0],
+                "points": [{"value": 1.0, "changes": {**CHANGES, "drift": 1.0}}],
+            }
+        ]
+    )
     _, later = carry_out(folder, points, VARIANTS[:1], seeds=[0])
     assert (later.dial[0], later.value[0]) == ("drift", 1.0)
     assert later.ndcg[0] == pytest.approx(models.ndcg[0])  # the same log, the same training
@@ -116,10 +163,19 @@ def test_points_that_change_nothing_are_the_plain_world():
 
 
 def test_plain_values_are_those_without_changes_of_their_own():
-    plan = [{"dial": "drift", "values": [0.3, 0.0], "world": "D", "seeds": [0, 1], "reason": ""},
-            {"dial": "exposures", "world": "D", "seeds": [0], "reason": "", "points": [
+    plan = [
+        {"dial": "drift", "values": [0.3, 0.0], "world": "D", "seeds": [0, 1], "reason": ""},
+        {
+            "dial": "exposures",
+            "world": "D",
+            "seeds": [0],
+            "reason": "",
+            "points": [
                 {"value": 1, "changes": {"position_discounts": [1.0]}},
-                {"value": 3, "changes": {}}]}]
+                {"value": 3, "changes": {}},
+            ],
+        },
+    ]
     for everywhere in ({}, {"users": 2000, "ads": 5000}):
         points = study.expand_dials(plan, everywhere)
         assert study.plain_values(points) == {"drift": 0.0, "exposures": 3}
@@ -140,13 +196,16 @@ def test_score_noise_is_of_the_asked_size_and_stays():
     np.testing.assert_array_equal(noisy(users, ads[:, ::-1]), noisy(users, ads)[:, ::-1])
 
 
-@pytest.mark.parametrize(("worlds", "variants", "changes", "message"), [
-    (PLAIN, [{"model": "x", "hiden": [8, 1]}], {}, "hiden"),
-    (PLAIN, [{"model": "x", "log": "fresh"}], {}, "log"),
-    (PLAIN, VARIANTS, {"stale": 0.0}, "'old twice' trains on the stale log; stale is 0"),
-    (PLAIN, VARIANTS, {"cuts": [1, 3]}, r"m = 2 must be among the cuts \[1, 3\]"),
-    ([{"world": "x", "system": "nowhere"}], VARIANTS, {}, "nowhere: no simulated system here"),
-])
+@pytest.mark.parametrize(
+    ("worlds", "variants", "changes", "message"),
+    [
+        (PLAIN, [{"model": "x", "hiden": [8, 1]}], {}, "hiden"),
+        (PLAIN, [{"model": "x", "log": "fresh"}], {}, "log"),
+        (PLAIN, VARIANTS, {"stale": 0.0}, "'old twice' trains on the stale log; stale is 0"),
+        (PLAIN, VARIANTS, {"cuts": [1, 3]}, r"m = 2 must be among the cuts \[1, 3\]"),
+        ([{"world": "x", "system": "nowhere"}], VARIANTS, {}, "nowhere: no simulated system here"),
+    ],
+)
 def test_what_is_no_study_is_refused_before_it_runs(tmp_path, worlds, variants, changes, message):
     with pytest.raises(ValueError, match=message):
         carry_out(tmp_path, worlds, variants, **changes)
@@ -155,8 +214,10 @@ def test_what_is_no_study_is_refused_before_it_runs(tmp_path, worlds, variants, 
 
 def test_models_train_on_whole_batches():
     base = BASE | {"train_impressions": 1000}
-    sizes = [study.fields(line, base, 2, 2)["train_impressions"] for line in (
-        {}, {"data_share": 0.3}, {"batch_impressions": 64}, {"data_share": 0.1})]
+    sizes = [
+        study.training_fields(line, base, 2, 2)["train_impressions"]
+        for line in ({}, {"data_share": 0.3}, {"batch_impressions": 64}, {"data_share": 0.1})
+    ]
     assert sizes == [7 * 128, 2 * 128, 15 * 64, 100]  # fewer than a batch are a batch
 
 
@@ -168,12 +229,14 @@ def test_unknown_dials_are_refused():
 PARAMS = ROOT / "params"
 
 
-@pytest.mark.parametrize("profile", ["quick", "full", "whole_lists"])
+@pytest.mark.parametrize("profile", ["quick", "full", "full_candidates"])
 def test_the_committed_plan_is_one_and_gives_its_reasons(profile):
     plan = yaml.safe_load((PARAMS / profile / "01_metric_validation.yaml").read_text())
     base = plan["dial_study"].get("base", BASE)
-    models = [study.Variant(logs="", features="", **study.fields(line, base, 2, 2)).model
-              for line in plan["variants"]]
+    models = [
+        study.Variant(logs="", features="", **study.training_fields(line, base, 2, 2)).model
+        for line in plan["variants"]
+    ]
     assert len(set(models)) == len(models)
     assert not plan["dials"] or sum("on_dials" in line for line in plan["variants"]) >= 4
     for line in plan["variants"] + plan["worlds"] + plan["dials"]:

@@ -1,4 +1,5 @@
 """Every engine scores as the NumPy reference does, from several threads and after pickling."""
+
 import contextlib
 import ctypes
 import importlib.util
@@ -46,8 +47,10 @@ def case(form, sizes=(24, 16, 8, 8, 1), user_width=10, candidates=7, slope=None)
     rng = np.random.default_rng(0)
     layers = random_weights(sizes, seed=1)
     if slope:
-        layers = [layer if layer.alpha is None else
-                  layer._replace(alpha=np.full_like(layer.alpha, slope)) for layer in layers]
+        layers = [
+            layer if layer.alpha is None else layer._replace(alpha=np.full_like(layer.alpha, slope))
+            for layer in layers
+        ]
     user = rng.normal(size=(1, user_width)).astype("f")
     ads = rng.normal(size=(candidates, sizes[0] - user_width)).astype("f")
     pairs = np.concatenate([np.repeat(user, candidates, axis=0), ads], axis=1)
@@ -55,19 +58,25 @@ def case(form, sizes=(24, 16, 8, 8, 1), user_width=10, candidates=7, slope=None)
         return naive(layers, user_width), {"user": user, "ads": ads}, forward(layers, pairs)
     if form == "first_layer_optimised":
         parts = ad_parts(layers, ads, user_width).astype("f")
-        return (first_layer_optimised(layers, user_width), {"user": user, "ad_parts": parts},
-                forward(layers, pairs))
+        return (
+            first_layer_optimised(layers, user_width),
+            {"user": user, "ad_parts": parts},
+            forward(layers, pairs),
+        )
     tower = random_weights([user_width, *sizes[1:-1]], seed=1)
     vectors = rng.normal(size=(candidates, sizes[-2])).astype("f")
-    return (twin_tower(tower), {"user": user, "ad_vectors": vectors},
-            vectors @ forward(tower, user).T)
+    return (
+        twin_tower(tower),
+        {"user": user, "ad_vectors": vectors},
+        vectors @ forward(tower, user).T,
+    )
 
 
 FORMS = ("naive", "first_layer_optimised", "twin_tower")
 CASES = [case(form) for form in FORMS] + [case("naive", slope=1.5)]
 
 
-def agree(scores, expected):
+def compare_metrics(scores, expected):
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
@@ -82,8 +91,8 @@ def in_its_own_process(engine, inputs):
 @pytest.mark.parametrize(("graph", "inputs", "expected"), CASES, ids=[*FORMS, "slopes above 1"])
 def test_engines_equal_numpy(name, graph, inputs, expected):
     engine = build(name, graph)
-    agree(engine.run(inputs), expected)
-    agree(build(name, graph.SerializeToString(), threads=2).run(inputs), expected)
+    compare_metrics(engine.run(inputs), expected)
+    compare_metrics(build(name, graph.SerializeToString(), threads=2).run(inputs), expected)
     assert (engine.name, engine.precision, engine.device) == (name, "fp32", "CPU")
     assert engine.library.startswith(name)
 
@@ -96,7 +105,7 @@ def test_counts_and_types_of_inputs(name):
     assert engine.input_types == {"user": np.float32, "ads": np.float32}
     for count in (1, 3, 7, 2, 5, 4, 7):  # more counts than an engine keeps compiled
         request = inputs | {"ads": inputs["ads"][:count]}
-        agree(engine.run(request), CASES[0][2][:count])
+        compare_metrics(engine.run(request), CASES[0][2][:count])
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
@@ -106,7 +115,7 @@ def test_several_threads_at_once(name):
     requests = [inputs | {"ad_parts": np.roll(inputs["ad_parts"], i, axis=0)} for i in range(40)]
     with ThreadPoolExecutor(4) as pool:
         for i, scores in enumerate(pool.map(engine.run, requests)):
-            agree(scores, np.roll(expected, i, axis=0))
+            compare_metrics(scores, np.roll(expected, i, axis=0))
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
@@ -115,7 +124,7 @@ def test_scores_stay_when_the_next_request_runs(name):
     engine = build(name, graph)
     scores = engine.run(inputs)
     engine.run(inputs | {"user": -inputs["user"]})
-    agree(scores, expected)
+    compare_metrics(scores, expected)
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tensorflow_xla"])
@@ -124,7 +133,7 @@ def test_engines_pickle(name):
     copy = pickle.loads(pickle.dumps(build(name, graph, threads=2)))
     assert (copy.name, copy.threads, copy.precision) == (name, 2, "fp32")
     if name != "tensorflow_xla":  # which has a test in a process of its own
-        agree(copy.run(inputs), expected)
+        compare_metrics(copy.run(inputs), expected)
 
 
 def test_concatenated_inputs_of_any_number_and_order():
@@ -132,18 +141,25 @@ def test_concatenated_inputs_of_any_number_and_order():
     rng = np.random.default_rng(0)
     widths = {"a": 2, "b": 3, "c": 1}
     kernel = rng.normal(size=(6, 4)).astype("f")
-    nodes = [helper.make_node("Concat", ["b", "a", "c"], ["x"], axis=-1),
-             helper.make_node("MatMul", ["x", "kernel"], ["y"]),
-             helper.make_node("Concat", ["y", "a"], ["scores"], axis=1)]
-    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", width])
-              for name, width in widths.items()]
+    nodes = [
+        helper.make_node("Concat", ["b", "a", "c"], ["x"], axis=-1),
+        helper.make_node("MatMul", ["x", "kernel"], ["y"]),
+        helper.make_node("Concat", ["y", "a"], ["scores"], axis=1),
+    ]
+    values = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", width])
+        for name, width in widths.items()
+    ]
     scores = helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, ["n", 6])
-    graph = helper.make_graph(nodes, "g", values, [scores],
-                              [numpy_helper.from_array(kernel, "kernel")])
+    graph = helper.make_graph(
+        nodes, "g", values, [scores], [numpy_helper.from_array(kernel, "kernel")]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     inputs = {name: rng.normal(size=(5, width)).astype("f") for name, width in widths.items()}
     joined = np.concatenate([inputs[name] for name in "bac"], axis=1)
-    agree(OpenVino(model).run(inputs), np.concatenate([joined @ kernel, inputs["a"]], axis=1))
+    compare_metrics(
+        OpenVino(model).run(inputs), np.concatenate([joined @ kernel, inputs["a"]], axis=1)
+    )
 
 
 def test_openvino_computes_in_the_precision_asked_for_or_refuses():
@@ -154,8 +170,9 @@ def test_openvino_computes_in_the_precision_asked_for_or_refuses():
         if precision.upper() in has:
             engine = OpenVino(graph, precision=precision)
             assert engine.precision == precision
-            np.testing.assert_allclose(engine.run(inputs), expected,
-                                       atol=5e-2 * np.abs(expected).max())
+            np.testing.assert_allclose(
+                engine.run(inputs), expected, atol=5e-2 * np.abs(expected).max()
+            )
         else:
             with pytest.raises(ValueError, match=f"does not compute in {precision}; OpenVINO"):
                 OpenVino(graph, precision=precision)
@@ -184,20 +201,30 @@ assert telemetry_utils.tm.__name__.endswith("telemetry_stub"), telemetry_utils.t
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry")]
 """
     environment = {"HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
-    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True,
-                         text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
     assert not (tmp_path / "intel").exists()  # its client id would lie here
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda graph: build("fast", graph), "engine must be one of onnxruntime, openvino, tensorf"),
-    (lambda graph: build("onnxruntime", graph, precision="fp16"), "one of fp32; got 'fp16'"),
-    (lambda graph: build("openvino", graph, precision="int3"), "fp16, bf16; got 'int3'"),
-    (lambda graph: build("openvino", graph, threads=0), "OpenVino: threads must be >= 1; got 0"),
-    (lambda graph: build("jax_xla", graph, threads=2), "JaxXla: threads must be 1"),
-    (lambda graph: build("tensorrt", graph, threads=2), "TensorRt: threads must be 1"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda graph: build("fast", graph),
+            "engine must be one of onnxruntime, openvino, tensorf",
+        ),
+        (lambda graph: build("onnxruntime", graph, precision="fp16"), "one of fp32; got 'fp16'"),
+        (lambda graph: build("openvino", graph, precision="int3"), "fp16, bf16; got 'int3'"),
+        (
+            lambda graph: build("openvino", graph, threads=0),
+            "OpenVino: threads must be >= 1; got 0",
+        ),
+        (lambda graph: build("jax_xla", graph, threads=2), "JaxXla: threads must be 1"),
+        (lambda graph: build("tensorrt", graph, threads=2), "TensorRt: threads must be 1"),
+    ],
+)
 def test_build_refuses(make, message):
     with pytest.raises(ValueError, match=message):
         make(CASES[0][0])
@@ -215,17 +242,19 @@ def test_every_engine_refuses_what_is_no_model(name):
 @pytest.mark.parametrize(("graph", "inputs", "expected"), CASES, ids=[*FORMS, "slopes above 1"])
 def test_interpreter_equals_numpy(graph, inputs, expected):
     program = Program(graph)
-    agree(program(np, program.weights, inputs), expected)
+    compare_metrics(program(np, program.weights, inputs), expected)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_interpreter_and_openvino_run_batched_graphs(form):
-    graph = batched(form, random_weights([24, 16, 8, 1][:3 if form == "twin_tower" else 4], seed=1))
+    graph = batched(
+        form, random_weights([24, 16, 8, 1][: 3 if form == "twin_tower" else 4], seed=1)
+    )
     engine = OpenVino(graph)
     inputs = random_inputs(engine.input_shapes, 7, seed=0, requests=1)[0]
     expected, program = OnnxRuntime(graph).run(inputs), Program(graph)
-    agree(engine.run(inputs), expected)
-    agree(program(np, program.weights, inputs), expected)
+    compare_metrics(engine.run(inputs), expected)
+    compare_metrics(program(np, program.weights, inputs), expected)
 
 
 def test_interpreter_names_what_it_does_not_have():
@@ -241,14 +270,17 @@ def test_tensorflow_xla_equals_numpy_in_its_own_process():
     """Its own, for TensorFlow's threads are a process's and other tests have started them."""
     pool = ProcessPoolExecutor(max_workers=1)
     try:
-        runs = [pool.submit(in_its_own_process, build("tensorflow_xla", graph), inputs)
-                for graph, inputs, _ in CASES]
+        runs = [
+            pool.submit(in_its_own_process, build("tensorflow_xla", graph), inputs)
+            for graph, inputs, _ in CASES
+        ]
         for run, (*_, expected) in zip(runs, CASES, strict=True):
             scores, library = run.result()
-            agree(scores, expected)
+            compare_metrics(scores, expected)
             assert library.startswith("tensorflow 2.")
-        other = pool.submit(in_its_own_process, build("tensorflow_xla", CASES[0][0], threads=2),
-                            CASES[0][1])
+        other = pool.submit(
+            in_its_own_process, build("tensorflow_xla", CASES[0][0], threads=2), CASES[0][1]
+        )
         with pytest.raises(EngineUnavailable, match="threads = 2, but TensorFlow has started with"):
             other.result()
     finally:
@@ -258,8 +290,13 @@ def test_tensorflow_xla_equals_numpy_in_its_own_process():
 def fake_jax(platform):
     device = SimpleNamespace(platform=platform, device_kind="NVIDIA H100")
     return SimpleNamespace(
-        devices=lambda: [device], numpy=np, jit=lambda function: function, __version__="9",
-        default_matmul_precision=contextlib.nullcontext, device_put=lambda arrays, place: arrays)
+        devices=lambda: [device],
+        numpy=np,
+        jit=lambda function: function,
+        __version__="9",
+        default_matmul_precision=contextlib.nullcontext,
+        device_put=lambda arrays, place: arrays,
+    )
 
 
 @pytest.fixture
@@ -277,7 +314,7 @@ def jax(monkeypatch):
 def test_jax_xla_with_numpy_in_its_place(jax, graph, inputs, expected):
     jax("gpu")
     single, rough = build("jax_xla", graph), build("jax_xla", graph, precision="fp16")
-    agree(single.run(inputs), expected)
+    compare_metrics(single.run(inputs), expected)
     np.testing.assert_allclose(rough.run(inputs), expected, atol=4e-3 * np.abs(expected).max())
     assert (single.device, single.library) == ("NVIDIA H100", "jax 9")
 
@@ -302,8 +339,9 @@ def test_jax_xla_on_whatever_device_jax_has(monkeypatch, precision):
     for graph, inputs, expected in CASES:
         engine = build("jax_xla", graph, precision=precision)
         for request in (inputs, engine.to_device(inputs)):
-            np.testing.assert_allclose(engine.run(request), expected,
-                                       atol=tolerance * np.abs(expected).max())
+            np.testing.assert_allclose(
+                engine.run(request), expected, atol=tolerance * np.abs(expected).max()
+            )
 
 
 # ---- FP16 and TensorRT ----------------------------------------------------
@@ -362,11 +400,14 @@ def no_driver(name):
     raise OSError(name)
 
 
-@pytest.mark.parametrize(("load", "message"), [
-    (no_driver, "this machine has no NVIDIA driver"),
-    (lambda name: Driver({"cuInit": 100}), r"finds no usable GPU \(cuInit returned 100\)"),
-    (lambda name: Driver({"cuDeviceGet": 101}), r"\(cuDeviceGet returned 101\)"),
-])
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [
+        (no_driver, "this machine has no NVIDIA driver"),
+        (lambda name: Driver({"cuInit": 100}), r"finds no usable GPU \(cuInit returned 100\)"),
+        (lambda name: Driver({"cuDeviceGet": 101}), r"\(cuDeviceGet returned 101\)"),
+    ],
+)
 def test_tensorrt_refuses_in_one_sentence(monkeypatch, load, message):
     monkeypatch.setattr(ctypes, "CDLL", load)
     with pytest.raises(EngineUnavailable, match=message) as refusal:
@@ -385,11 +426,13 @@ def test_tensorrt_says_which_library_is_missing(monkeypatch):
 def test_tensorrt_graph_has_fixed_shapes_and_the_precision():
     graph, inputs, expected = CASES[0]
     shapes = {name: x.shape for name, x in inputs.items()}
-    single, rough = (trt.fixed_graph(graph.SerializeToString(), shapes, precision)
-                      for precision in ("fp32", "fp16"))
+    single, rough = (
+        trt.fixed_graph(graph.SerializeToString(), shapes, precision)
+        for precision in ("fp32", "fp16")
+    )
     engine = OnnxRuntime(rough)
     assert engine.input_shapes == shapes
-    agree(OnnxRuntime(single).run(inputs), expected)
+    compare_metrics(OnnxRuntime(single).run(inputs), expected)
     np.testing.assert_allclose(engine.run(inputs), expected, atol=4e-3 * np.abs(expected).max())
 
 

@@ -35,15 +35,15 @@ from lib.serving.graphs.export import (
 from lib.serving.load import bracketing
 from lib.serving.load.bracketing import Search, best, interval, staircase
 from lib.serving.load.load_tests import (
+    load_test_task,
     measure_model,
     measure_size,
-    measured,
     peak_qps,
     random_inputs,
 )
 from lib.serving.load.loadgen import LEAST_QUERIES, RequestServer, ServerRun
 from lib.serving.load.peak import _Loads
-from lib.serving.load.service_time import timed
+from lib.serving.load.service_time import service_time_task
 from lib.serving.queueing import load_at_limit
 
 SIZE, USER_WIDTH, CANDIDATES = [24, 16, 8, 8, 8, 1], 10, 7
@@ -56,21 +56,35 @@ def by_loop(layers, x):
     """One vector through the layers as section 3.3 writes them, a unit at a time."""
     for layer in layers:
         if layer.gamma is not None:
-            x = [g * (value - m) / math.sqrt(v + layer.epsilon) + b for value, g, b, m, v in zip(
-                x, layer.gamma, layer.beta, layer.mean, layer.variance, strict=True)]
-        y = [sum(a * b for a, b in zip(x, column, strict=True)) + bias
-             for column, bias in zip(layer.kernel.T, layer.bias, strict=True)]
-        x = y if layer.alpha is None else [
-            value if value > 0 else slope * value
-            for value, slope in zip(y, layer.alpha, strict=True)]
+            x = [
+                g * (value - m) / math.sqrt(v + layer.epsilon) + b
+                for value, g, b, m, v in zip(
+                    x, layer.gamma, layer.beta, layer.mean, layer.variance, strict=True
+                )
+            ]
+        y = [
+            sum(a * b for a, b in zip(x, column, strict=True)) + bias
+            for column, bias in zip(layer.kernel.T, layer.bias, strict=True)
+        ]
+        x = (
+            y
+            if layer.alpha is None
+            else [
+                value if value > 0 else slope * value
+                for value, slope in zip(y, layer.alpha, strict=True)
+            ]
+        )
     return x
 
 
 def steep(layers):
     """The same layers with some slopes of PReLU above 1, which training may reach."""
-    return [layer if layer.alpha is None else
-            layer._replace(alpha=np.where(np.arange(len(layer.alpha)) % 2, 1.5, layer.alpha))
-            for layer in layers]
+    return [
+        layer
+        if layer.alpha is None
+        else layer._replace(alpha=np.where(np.arange(len(layer.alpha)) % 2, 1.5, layer.alpha))
+        for layer in layers
+    ]
 
 
 @pytest.mark.parametrize("change", [list, steep])
@@ -81,8 +95,9 @@ def test_both_forms_equal_a_loop(change):
     np.testing.assert_allclose(plain, expected, rtol=2e-5, atol=2e-5)
     parts = ad_parts(layers, ADS, USER_WIDTH).astype("f")
     engine = OnnxRuntime(first_layer_optimised(layers, USER_WIDTH))
-    np.testing.assert_allclose(engine.run({"user": USER, "ad_parts": parts}), expected,
-                               rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(
+        engine.run({"user": USER, "ad_parts": parts}), expected, rtol=2e-5, atol=2e-5
+    )
     both = np.concatenate([np.repeat(USER, CANDIDATES, axis=0), ADS], axis=1)
     np.testing.assert_allclose(forward(layers, both), expected, rtol=2e-5, atol=2e-5)
 
@@ -96,9 +111,15 @@ def test_twin_tower_is_an_inner_product():
 
 
 def test_batch_norm_folds_by_hand():
-    layer = Layer(kernel=np.array([[2.0]]), bias=np.array([1.0]), gamma=np.array([3.0]),
-                  beta=np.array([0.5]), mean=np.array([4.0]), variance=np.array([0.24]),
-                  epsilon=0.01)
+    layer = Layer(
+        kernel=np.array([[2.0]]),
+        bias=np.array([1.0]),
+        gamma=np.array([3.0]),
+        beta=np.array([0.5]),
+        mean=np.array([4.0]),
+        variance=np.array([0.24]),
+        epsilon=0.01,
+    )
     kernel, bias = layer.folded()  # 3 (x - 4) / 0.5 + 0.5 = 6 x - 23.5, doubled, plus 1
     np.testing.assert_allclose([kernel[0, 0], bias[0]], [12, -46])
 
@@ -113,12 +134,15 @@ def test_random_weights_depend_on_the_seed_only():
     assert a == b != c
 
 
-@pytest.mark.parametrize(("build", "message"), [
-    (lambda: random_graph("fast", SIZE, 0), "form must be one of naive, first_layer_optimised"),
-    (lambda: naive(random_weights(SIZE, 0), 24), r"user_width must lie in 1\.\.23"),
-    (lambda: random_graph("twin_tower", SIZE, 0, user_width=0), "user_width must lie in"),
-    (lambda: OnnxRuntime(random_graph("naive", SIZE, 0), threads=0), "threads must be >= 1"),
-])
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: random_graph("fast", SIZE, 0), "form must be one of naive, first_layer_optimised"),
+        (lambda: naive(random_weights(SIZE, 0), 24), r"user_width must lie in 1\.\.23"),
+        (lambda: random_graph("twin_tower", SIZE, 0, user_width=0), "user_width must lie in"),
+        (lambda: OnnxRuntime(random_graph("naive", SIZE, 0), threads=0), "threads must be >= 1"),
+    ],
+)
 def test_refuses(build, message):
     with pytest.raises(ValueError, match=message):
         build()
@@ -152,6 +176,7 @@ def test_requests_differ_but_share_the_corpus():
 @pytest.mark.parametrize(("late", "queries"), [(0, LEAST_QUERIES), (1, 662), (2, 838)])
 def test_early_stopping_as_documented(late, queries):
     """Fewest queries of which so many may be late: 99 % sure of at most 1 % late."""
+
     def chance(n):
         return stats.binom.cdf(late, n, 0.01)
 
@@ -167,19 +192,24 @@ def test_interval_of_a_machine_with_a_sharp_limit():
     assert math.log(high / low) == pytest.approx(2 * 1.645 * 0.05, rel=0.1)
 
 
-@given(st.lists(st.tuples(st.floats(0.5, 2.0), st.booleans()), min_size=2, max_size=20)
-       .filter(lambda runs: len({passed for _, passed in runs}) == 2),
-       st.floats(1e-3, 1e5))
+@given(
+    st.lists(st.tuples(st.floats(0.5, 2.0), st.booleans()), min_size=2, max_size=20).filter(
+        lambda runs: len({passed for _, passed in runs}) == 2
+    ),
+    st.floats(1e-3, 1e5),
+)
 def test_interval_does_not_know_units(runs, unit):
     low, high = interval(runs, 1.1)
     assert 0 < low < high
     assert interval([(unit * qps, passed) for qps, passed in runs], 1.1) == pytest.approx(
-        (unit * low, unit * high), rel=1e-6)
+        (unit * low, unit * high), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("width", [0.02, 0.1, 0.2])
 def test_interval_covers_another_search(width):
     """Whether a load passes is chance, over a width of 2 to 20 %, and the speed drifts by 5 %."""
+
     class Chance(FakeLoads):
         def __init__(self, rng):
             super().__init__(peak=70.0 * math.exp(rng.normal(0, 0.05)))
@@ -191,8 +221,9 @@ def test_interval_covers_another_search(width):
 
     rng = np.random.default_rng(0)
     found = [search(Chance(rng), resolution=1.1, repeats=5) for _ in range(60)]
-    bounds = np.array([interval([(run.qps, run.passed) for run in runs], 1.1)
-                       for _, _, runs in found])
+    bounds = np.array(
+        [interval([(run.qps, run.passed) for run in runs], 1.1) for _, _, runs in found]
+    )
     qps = np.array([one[0] for one in found])
     held = (bounds[:, :1] <= qps) & (qps <= bounds[:, 1:])
     assert held.mean() >= 0.88
@@ -202,6 +233,7 @@ def test_interval_covers_another_search(width):
 
 class FakeLoads(_Loads):
     """A machine that carries exactly `peak` QPS; every hiccup-th run fails."""
+
     latency_limit_ms, workers, min_queries, min_seconds = 100.0, 1, 662, 1.0
 
     def __init__(self, peak, hiccup=10**9):
@@ -216,8 +248,9 @@ class FakeLoads(_Loads):
 
 def search(loads, *, offline_qps=100.0, max_seconds=1000, **settings):
     settings = Search(max_seconds=max_seconds, **settings)
-    brackets, runs = staircase(loads, offline_qps, settings,
-                               bracketing.time.monotonic() + max_seconds)
+    brackets, runs = staircase(
+        loads, offline_qps, settings, bracketing.time.monotonic() + max_seconds
+    )
     return best(brackets, settings).qps, brackets, runs
 
 
@@ -263,6 +296,7 @@ def test_search_ends_in_time(monkeypatch):
 
 class Sleeper:
     """An engine of constant service time; `fault` happens in the child process only."""
+
     name, precision, threads = "sleeper", "none", 1
 
     def __init__(self, ms, fault=None):
@@ -300,8 +334,9 @@ def test_waiting_requests_run_as_one(waiting, batches):
 
 def test_peak_of_a_known_engine():
     """The limit is long beside 459 requests' time, so that overload shows late."""
-    found = peak_qps(Sleeper(1.0), [{}], latency_limit_ms=100, min_queries=459,
-                     resolution=1.3, repeats=2)
+    found = peak_qps(
+        Sleeper(1.0), [{}], latency_limit_ms=100, min_queries=459, resolution=1.3, repeats=2
+    )
     assert 0 < found.qps_low <= found.qps < found.qps_high
     assert found.qps < 1000  # one worker, a thousandth of a second a request
     assert 1 <= found.offline.service_ms < 100
@@ -328,16 +363,19 @@ def test_a_crash_is_a_clear_error():
         peak_qps(Sleeper(1.0, fault="exit"), [{}], latency_limit_ms=60)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"inputs": []}, "at least one request"),
-    ({"latency_limit_ms": 0}, "latency_limit_ms must be > 0; got 0"),
-    ({"min_queries": 100}, "min_queries must be at least 459.*got 100"),
-    ({"workers": 0}, "workers must be >= 1; got 0"),
-    ({"batch_requests": 0}, "batch_requests must be >= 1; got 0"),
-    ({"repeats": 0}, "repeats must be >= 1; got 0"),
-    ({"resolution": 1.0}, "resolution must be > 1; got 1.0"),
-    ({"max_seconds": 0}, "max_seconds must be > 0; got 0"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inputs": []}, "at least one request"),
+        ({"latency_limit_ms": 0}, "latency_limit_ms must be > 0; got 0"),
+        ({"min_queries": 100}, "min_queries must be at least 459.*got 100"),
+        ({"workers": 0}, "workers must be >= 1; got 0"),
+        ({"batch_requests": 0}, "batch_requests must be >= 1; got 0"),
+        ({"repeats": 0}, "repeats must be >= 1; got 0"),
+        ({"resolution": 1.0}, "resolution must be > 1; got 1.0"),
+        ({"max_seconds": 0}, "max_seconds must be > 0; got 0"),
+    ],
+)
 def test_peak_qps_refuses(change, message):
     case = {"inputs": [{}], "latency_limit_ms": 50} | change
     with pytest.raises(ValueError, match=message):
@@ -358,10 +396,13 @@ def test_a_batch_scores_as_its_requests(form):
     one = OnnxRuntime(random_graph(form, size, seed=1, user_width=USER_WIDTH))
     many = OnnxRuntime(random_batched_graph(form, size, seed=1, user_width=USER_WIDTH))
     requests = random_inputs(many.input_shapes, CANDIDATES, seed=0, requests=3)
-    expected = [one.run({name: x[0] if x.ndim == 3 else x for name, x in request.items()})
-                for request in requests]
-    np.testing.assert_allclose(many.run(stacked(requests)), np.concatenate(expected), rtol=1e-5,
-                               atol=1e-5)
+    expected = [
+        one.run({name: x[0] if x.ndim == 3 else x for name, x in request.items()})
+        for request in requests
+    ]
+    np.testing.assert_allclose(
+        many.run(stacked(requests)), np.concatenate(expected), rtol=1e-5, atol=1e-5
+    )
     np.testing.assert_allclose(many.run(stacked(requests[:1])), expected[0], rtol=1e-5, atol=1e-5)
 
 
@@ -387,8 +428,11 @@ def flops_by_loop(form, size, candidates):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@given(widths=st.lists(st.integers(2, 40), min_size=3, max_size=5),
-       candidates=st.integers(1, 50), requests=st.integers(1, 4))
+@given(
+    widths=st.lists(st.integers(2, 40), min_size=3, max_size=5),
+    candidates=st.integers(1, 50),
+    requests=st.integers(1, 4),
+)
 @settings(deadline=None, max_examples=15)
 def test_flops_of_a_graph_are_those_of_its_form(form, widths, candidates, requests):
     size = widths if form == "twin_tower" else [*widths, 1]
@@ -406,8 +450,14 @@ def test_flops_of_an_unknown_operator_are_unknown():
 # ---- a row ----------------------------------------------------------------
 
 
-SHORT = {"candidates": 20, "latency_limit_ms": 80, "seed": 0, "min_queries": 459,
-         "resolution": 1.5, "repeats": 1}
+SHORT = {
+    "candidates": 20,
+    "latency_limit_ms": 80,
+    "seed": 0,
+    "min_queries": 459,
+    "resolution": 1.5,
+    "repeats": 1,
+}
 
 
 def test_from_size_to_costs_table(tmp_path):
@@ -417,7 +467,8 @@ def test_from_size_to_costs_table(tmp_path):
     assert row["flops"] == 2 * (64 * 16 + 16 * 8 + 8)
     assert 0 < row["qps_low"] <= row["qps"] <= row["qps_high"]
     assert row["flops_per_second"] == pytest.approx(
-        row["qps"] * (2 * 32 * 16 + 20 * 2 * (16 * 8 + 8)))
+        row["qps"] * (2 * 32 * 16 + 20 * 2 * (16 * 8 + 8))
+    )
     assert 0 < row["share_of_peak"] < 1 and 0 < row["offline_share_of_peak"] < 1
     assert row["library"].startswith("onnxruntime ")
     assert row["failure"] == ""
@@ -433,34 +484,56 @@ def test_from_size_to_costs_table(tmp_path):
 def with_ids():
     """A model of a user's own: it looks up whole numbers, and has no form of ours."""
     table = numpy_helper.from_array(np.eye(5, 3, dtype="f"), "table")
-    nodes = [helper.make_node("Gather", ["table", "ids"], ["rows"]),
-             helper.make_node("MatMul", ["rows", "weights"], ["scores"])]
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "weights"], ["scores"]),
+    ]
     weights = numpy_helper.from_array(np.ones((3, 1), "f"), "weights")
     graph = helper.make_graph(
-        nodes, "own", [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch"])],
+        nodes,
+        "own",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch"])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 1])],
-        [table, weights])
+        [table, weights],
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
 def test_any_model_is_measured(tmp_path):
     onnx.save(with_ids(), tmp_path / "own.onnx")
-    row = measure_model(tmp_path / "own.onnx", ids=5, batch_requests=2,
-                        columns={"family": "dlrm", "size_parameters": [3, 1]}, **SHORT)
+    row = measure_model(
+        tmp_path / "own.onnx",
+        ids=5,
+        batch_requests=2,
+        columns={"family": "dlrm", "size_parameters": [3, 1]},
+        **SHORT,
+    )
     assert (row["family"], row["flops"], row["batch_requests"]) == ("dlrm", 6, 2)
     assert row["flops_per_second"] == pytest.approx(row["qps"] * 20 * 6)
 
 
-@pytest.mark.parametrize(("settings", "error", "message"), [
-    ({"model": with_ids()}, ValueError, "input 'ids' holds int64: give ids >= 1"),
-    ({"model": {}}, TypeError, "model must be an onnx.ModelProto or the path of a model file"),
-    ({"model": random_graph("naive", SIZE, 0), "batch_requests": 2}, ValueError,
-     "batch_requests = 2 needs a graph that takes several requests; input 'user' has the fixed"),
-    ({"model": random_graph("naive", SIZE, 0), "latency_limit_ms": -1}, ValueError,
-     "latency_limit_ms must be > 0; got -1"),
-    ({"model": random_graph("naive", SIZE, 0), "engine": "abacus"}, ValueError,
-     "engine must be one of onnxruntime.*got 'abacus'"),
-])
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"model": with_ids()}, ValueError, "input 'ids' holds int64: give ids >= 1"),
+        ({"model": {}}, TypeError, "model must be an onnx.ModelProto or the path of a model file"),
+        (
+            {"model": random_graph("naive", SIZE, 0), "batch_requests": 2},
+            ValueError,
+            "batch_requests = 2 needs a graph that takes several requests; input 'user' has",
+        ),
+        (
+            {"model": random_graph("naive", SIZE, 0), "latency_limit_ms": -1},
+            ValueError,
+            "latency_limit_ms must be > 0; got -1",
+        ),
+        (
+            {"model": random_graph("naive", SIZE, 0), "engine": "abacus"},
+            ValueError,
+            "engine must be one of onnxruntime.*got 'abacus'",
+        ),
+    ],
+)
 def test_measure_model_refuses(settings, error, message):
     with pytest.raises(error, match=message):
         measure_model(**{**SHORT, **settings})
@@ -470,8 +543,9 @@ def test_random_inputs_have_the_asked_types():
     shapes = {"ids": ("batch", 4), "mask": ("batch",), "half": (2,)}
     types = {"ids": np.int32, "mask": np.bool_, "half": np.float16}
     drawn = random_inputs(shapes, 50, seed=0, requests=1, input_types=types, ids=3)[0]
-    assert {name: x.dtype for name, x in drawn.items()} == {k: np.dtype(v)
-                                                            for k, v in types.items()}
+    assert {name: x.dtype for name, x in drawn.items()} == {
+        k: np.dtype(v) for k, v in types.items()
+    }
     assert set(np.unique(drawn["ids"])) == {0, 1, 2}
     assert drawn["mask"].all()
     with pytest.raises(ValueError, match="input 'text' must hold floats, whole numbers or truth"):
@@ -483,6 +557,7 @@ def test_random_inputs_have_the_asked_types():
 
 def test_a_size_that_fails_is_a_row(tmp_path, monkeypatch):
     """One of two sizes fails, as a row with its reason; the sweep goes on and keeps both."""
+
     def fails(model, candidates, requests=1):
         raise MemoryError("no room for 3 cucumbers\nat line 7")
 
@@ -491,17 +566,24 @@ def test_a_size_that_fails_is_a_row(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("lib.serving.load.load_tests.random_graph", fails_on([64, 16, 8, 1], fails))
-        one, two = sweep.run(measured, tasks([32, 8, 1], [64, 16, 8, 1]), tmp_path, n_jobs=1,
-                             backend="sequential", progress=False)
+        one, two = sweep.run(
+            load_test_task,
+            tasks([32, 8, 1], [64, 16, 8, 1]),
+            tmp_path,
+            n_jobs=1,
+            backend="sequential",
+            progress=False,
+        )
     assert (one["failure"], two["failure"]) == ("", "MemoryError: no room for 3 cucumbers")
     assert set(one) == set(two)
     assert math.isnan(two["qps"])
     assert two["machine"] == one["machine"]
     table = priced([one, two], base=[32, 8, 1], machines_base=10, price_per_hour=1)
     assert table["machines"][0] == 10
-    assert table[["machines", "machines_low", "machines_high", "cost_per_hour"]].iloc[
-        1].isna().all()
-    again = sweep.run(measured, tasks([64, 16, 8, 1]), tmp_path, n_jobs=1, progress=False)
+    assert (
+        table[["machines", "machines_low", "machines_high", "cost_per_hour"]].iloc[1].isna().all()
+    )
+    again = sweep.run(load_test_task, tasks([64, 16, 8, 1]), tmp_path, n_jobs=1, progress=False)
     assert again[0]["failure"] == two["failure"]
 
 
@@ -510,6 +592,7 @@ def fails_on(size, failure):
         if list(size_parameters) == size:
             return failure(None, None)
         return random_graph(form, size_parameters, seed, user_width)
+
     return build
 
 
@@ -519,24 +602,27 @@ def test_a_keyboard_interrupt_stops(monkeypatch):
 
     monkeypatch.setattr("lib.serving.load.load_tests.random_graph", fails_on([64, 16, 8, 1], stop))
     with pytest.raises(KeyboardInterrupt):
-        measured({**SHORT, "size_parameters": [64, 16, 8, 1]}, None)
+        load_test_task({**SHORT, "size_parameters": [64, 16, 8, 1]}, None)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"engine": "abacus"}, "engine must be one of"),
-    ({"precision": "fp7"}, "precision must be one of"),
-    ({"form": "fast"}, "form must be one of naive"),
-    ({"size_parameters": [4]}, "size parameters of a mlp must be two or more"),
-    ({"repeats": 0}, "repeats must be >= 1"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"engine": "abacus"}, "engine must be one of"),
+        ({"precision": "fp7"}, "precision must be one of"),
+        ({"form": "fast"}, "form must be one of naive"),
+        ({"size_parameters": [4]}, "size parameters of a mlp must be two or more"),
+        ({"repeats": 0}, "repeats must be >= 1"),
+    ],
+)
 def test_what_would_fail_for_every_size_raises(change, message):
     with pytest.raises(ValueError, match=message):
-        measured({**SHORT, "size_parameters": [8, 4, 1], **change}, None)
+        load_test_task({**SHORT, "size_parameters": [8, 4, 1], **change}, None)
 
 
 def test_a_task_that_lacks_an_argument_raises():
     with pytest.raises(ValueError, match="the task must give candidates; got size_parameters"):
-        measured({"size_parameters": [8, 4, 1], "seed": 0, "latency_limit_ms": 5}, None)
+        load_test_task({"size_parameters": [8, 4, 1], "seed": 0, "latency_limit_ms": 5}, None)
 
 
 def test_an_engine_that_is_not_here_raises(monkeypatch):
@@ -545,19 +631,28 @@ def test_an_engine_that_is_not_here_raises(monkeypatch):
 
     monkeypatch.setattr("lib.serving.engines.build", absent)
     with pytest.raises(engines.EngineUnavailable, match="no device"):
-        measured({**SHORT, "size_parameters": [8, 4, 1]}, None)
+        load_test_task({**SHORT, "size_parameters": [8, 4, 1]}, None)
 
 
 # ---- the time of a request ------------------------------------------------
 
 
-TIMED = {"size_parameters": [64, 16, 8, 1], "form": "first_layer_optimised", "candidates": 20,
-         "engine": "onnxruntime", "workers": 2, "seed": 0, "seconds": 0.02,
-         "latency_limit_ms": 50.0, "repeat": 2, "on": {}}
+TIMED = {
+    "size_parameters": [64, 16, 8, 1],
+    "form": "first_layer_optimised",
+    "candidates": 20,
+    "engine": "onnxruntime",
+    "workers": 2,
+    "seed": 0,
+    "seconds": 0.02,
+    "latency_limit_ms": 50.0,
+    "repeat": 2,
+    "on": {},
+}
 
 
 def test_a_timed_size_is_a_row_of_costs():
-    row = timed(TIMED, None)
+    row = service_time_task(TIMED, None)
     assert row["service_ms"] > 0 and row["offline_qps"] > 0 and row["failure"] == ""
     assert (row["repeat"], row["workers"], row["latency_limit_ms"]) == (2, 2, 50.0)
     assert row["flops"] == matrix_flops(TIMED["size_parameters"])
@@ -569,10 +664,10 @@ def test_a_size_that_fails_when_timed_gives_the_reason(monkeypatch):
         raise MemoryError("no room")
 
     monkeypatch.setattr("lib.serving.load.service_time.random_graph", out_of_memory)
-    row = timed(TIMED, None)
+    row = service_time_task(TIMED, None)
     assert np.isnan(row["service_ms"]) and row["failure"] == "MemoryError: no room"
 
 
 def test_timing_refuses_an_unknown_form():
     with pytest.raises(ValueError, match="form must be one of naive"):
-        timed({**TIMED, "form": "other"}, None)
+        service_time_task({**TIMED, "form": "other"}, None)
