@@ -1,8 +1,16 @@
 """The figures' common look: direct labels, intervals, colours that all readers can tell apart."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
 # Okabe and Ito 2008.
@@ -42,8 +50,9 @@ NAMES = {
 }
 
 
-def use_style():
-    """Set Matplotlib's defaults; called once a notebook."""
+def use_style() -> None:
+    """Set the defaults of Matplotlib and of pandas' tables; called once a notebook."""
+    pd.set_option("display.max_colwidth", None)  # a claim is a sentence: never cut
     plt.rcParams.update(
         {
             "figure.figsize": (7.0, 4.2),
@@ -58,14 +67,14 @@ def use_style():
             "axes.labelsize": "medium",
             "font.size": 10,
             "legend.frameon": False,
-            # Text of an SVG or PNG does not change between runs.
-            "svg.hashsalt": "lib",
         }
     )
 
 
-def panels(count, width=3.6, height=3.2, columns=None):
-    """A row (or rows) of axes, flat."""
+def panels(
+    count: int, width: float = 3.6, height: float = 3.2, columns: int | None = None
+) -> tuple[Figure, np.ndarray]:
+    """A row (or rows) of axes, flat; `width` and `height` of one of them, in inches."""
     columns = columns or count
     rows = -(-count // columns)
     figure, axes = plt.subplots(
@@ -74,7 +83,9 @@ def panels(count, width=3.6, height=3.2, columns=None):
     return figure, axes.ravel()
 
 
-def band(ax, x, mean, low, high, colour, label=None):
+def band(
+    ax: Axes, x: Any, mean: Any, low: Any, high: Any, colour: str, label: str | None = None
+) -> None:
     """A curve with its interval and its name at its end."""
     ax.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
     ax.plot(x, mean, color=colour)
@@ -82,8 +93,26 @@ def band(ax, x, mean, low, high, colour, label=None):
         at_end(ax, x[-1], mean[-1], label, colour)
 
 
-def at_end(ax, x, y, text, colour, dx=5, dy=0, **kwargs):
-    """A label beside a point, in the colour of what it names."""
+def at_end(
+    ax: Axes,
+    x: float,
+    y: float,
+    text: str,
+    colour: str,
+    dx: float = 5,
+    dy: float = 0,
+    **kwargs: Any,
+) -> None:
+    """A label beside a point, in the colour of what it names.
+
+    Args:
+      ax: where to draw.
+      x, y: the point, in data.
+      text: shown as it stands, also where a "$" is in it.
+      colour: of the text.
+      dx, dy: from the point to the text, in points of type.
+      kwargs: of `Axes.annotate`.
+    """
     ax.annotate(
         text,
         (x, y),
@@ -94,61 +123,89 @@ def at_end(ax, x, y, text, colour, dx=5, dy=0, **kwargs):
         fontsize="small",
         annotation_clip=False,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
+        parse_math=False,
         **kwargs,
     )
 
 
-def at_ends(ax, x, labels, gap=11):
-    """Labels (y, text, colour) beside points at x, `gap` points of type apart at least."""
-    labels = sorted(labels, key=lambda label: label[0])
-    height = np.diff(ax.get_window_extent().intervaly)[0] * 72 / ax.figure.dpi
-    low, high = ax.get_ylim()
-    wanted = height * (np.array([y for y, *_ in labels]) - low) / (high - low)
+def at_ends(ax: Axes, x: float, labels: Sequence[tuple[float, str, str]], gap: float = 11) -> None:
+    """Labels beside points at one x, moved apart where they would cover each other.
+
+    Args:
+      ax: where to draw; its limits are final.
+      x: of all points, in data.
+      labels: (y, text, colour) of each.
+      gap: least distance of two labels, in points of type.
+    """
+    heights = ax.transData.transform([(x, y) for y, *_ in labels])[:, 1] * 72 / ax.figure.dpi
+    order = np.argsort(heights)
     # The least moved places that are far enough apart: isotonic once the gaps are taken out.
     gaps = gap * np.arange(len(labels))
-    places = isotonic_regression(wanted - gaps).x + gaps
-    for (y, text, colour), by in zip(labels, places - wanted, strict=True):
-        at_end(ax, x, y, text, colour, dy=by)
+    places = isotonic_regression(heights[order] - gaps).x + gaps
+    for label, place in zip(order, places, strict=True):
+        y, text, colour = labels[label]
+        at_end(ax, x, y, text, colour, dy=place - heights[label])
 
 
-def with_errors(ax, x, y, y_error=None, x_error=None, colour=BLUE, **kwargs):
+def with_errors(
+    ax: Axes,
+    x: Any,
+    y: Any,
+    y_error: Any = None,
+    x_error: Any = None,
+    colour: str = BLUE,
+    **kwargs: Any,
+) -> None:
     """Points with one standard error on either axis."""
     ax.errorbar(
         x, y, yerr=y_error, xerr=x_error, fmt="o", ms=4, color=colour, elinewidth=0.8, **kwargs
     )
 
 
-def forest(ax, values, lows, highs, labels, colour=BLUE):
+def forest(
+    ax: Axes, values: Any, lows: Any, highs: Any, labels: Sequence[str], colour: str = BLUE
+) -> None:
     """Values with their intervals, one a row, the first on top, against a line at 0."""
     rows = np.arange(len(labels))
     values, lows, highs = (np.asarray(x, float) for x in (values, lows, highs))
     ax.axvline(0, color=GREY, linewidth=0.8)
     ax.hlines(rows, lows, highs, color=colour, linewidth=1.2)
     ax.plot(values, rows, "o", ms=4, color=colour)
-    ax.set(yticks=rows, yticklabels=labels, ylim=(len(labels) - 0.4, -0.6))
+    ax.set(ylim=(len(labels) - 0.4, -0.6))
+    ax.set_yticks(rows, labels, parse_math=False)
 
 
-def percent(ax, axis="y"):
+def percent(ax: Axes, axis: str = "y") -> None:
     """Show fractions of an axis in per cent."""
     formatter = ticker.FuncFormatter(lambda value, _: f"{100 * value:g} %")
     getattr(ax, f"{axis}axis").set_major_formatter(formatter)
 
 
-def log_axis(ax, axis="x"):
-    """A logarithmic axis labelled 1, 2, 5 times powers of ten, as in 2k or 5M."""
+def log_axis(ax: Axes, axis: str = "x") -> None:
+    """A logarithmic axis labelled 1, 2, 5 times powers of ten, as in 2k or 5M.
+
+    Over more than 2.5 decades the powers of ten alone. Call it once the data are drawn.
+    """
     getattr(ax, f"set_{axis}scale")("log")
     line = getattr(ax, f"{axis}axis")
     low, high = getattr(ax, f"get_{axis}lim")()
-    wide = np.log10(high / low) > 2.5
-    line.set_major_locator(ticker.LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    many_decades = np.log10(high / low) > 2.5
+    line.set_major_locator(ticker.LogLocator(subs=(1,) if many_decades else (1, 2, 5)))
     line.set_major_formatter(ticker.EngFormatter(sep=""))
     line.set_minor_formatter(ticker.NullFormatter())
 
 
-def short_size(size_parameters):
-    """Size parameters as a label: [86, 32, 8, 8, 8, 1] -> "32-8-8-8".
+def short_size(size_parameters: Sequence[int]) -> str:
+    """Size parameters as a label, without the single output of an MLP.
 
-    >>> short_size([86, 32, 8, 8, 8, 1])
-    '32-8-8-8'
+    >>> short_size([3328, 1024, 256, 256, 1])
+    '3328→1024-256-256'
+    >>> short_size([86, 32, 8])  # a twin tower's
+    '86→32-8'
+    >>> short_size([86, 1])
+    '86→1'
     """
-    return "-".join(str(int(width)) for width in np.asarray(size_parameters)[1:-1])
+    inputs, *widths = (int(width) for width in size_parameters)
+    if len(widths) > 1 and widths[-1] == 1:
+        widths.pop()
+    return f"{inputs}→{'-'.join(map(str, widths))}"

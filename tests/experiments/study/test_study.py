@@ -109,6 +109,7 @@ def test_read_gives_back_what_was_written(done, tmp_path):
     report = Report("01_metric_validation", tmp_path)
     report.table("worlds", built)
     report.table("study", models)
+    report.write()
     again, read = study.read(tmp_path / "study.csv")
     assert again.oracle_gap.tolist() == built.oracle_gap.tolist()
     lists = ["size_parameters"]  # JSON text in a CSV file
