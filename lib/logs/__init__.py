@@ -1,9 +1,11 @@
 """The log format (Eq 1) and the tables beside it.
 
+errors           what is said of a file that cannot be used
 features         the declaration of a log's features
 encoding         raw values as what a model reads
 reader           read, check, stream, write impressions
 tables           the other tables a reader may bring
+table_files      a CSV or Parquet file against a schema
 public_datasets  trivago and MovieLens as logs
 """
 
@@ -13,7 +15,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "encoding": ["encode", "fold"],
-        "features": ["Feature", "Features", "LogError", "load_features", "save_features"],
+        "errors": ["InputError", "LogError", "TableError"],
+        "features": ["Feature", "Features", "load_features", "save_features"],
         "reader": [
             "Impressions",
             "LogSummary",
@@ -24,6 +27,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "stream",
             "write_logs",
         ],
-        "tables": ["CostRow", "load_costs"],
+        "tables": [
+            "join_tests",
+            "load_ab_tests",
+            "load_costs",
+            "load_lifts",
+            "load_measurements",
+            "load_sizes",
+            "load_trainings",
+        ],
     },
 )

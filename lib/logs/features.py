@@ -7,12 +7,9 @@ import pydantic
 import yaml
 
 from lib.infra.files import replacing
+from lib.logs.errors import LogError
 
 LOG_COLUMNS = ("impression_id", "timestamp", "v", "ecpm")
-
-
-class LogError(ValueError):
-    """A log or features file that cannot be used: names file, column and row."""
 
 
 class Feature(pydantic.BaseModel, frozen=True, extra="forbid"):

@@ -27,7 +27,8 @@ import pyarrow.parquet as pq
 
 from lib.infra.files import replacing
 from lib.logs.encoding import encode, fold
-from lib.logs.features import LOG_COLUMNS, LogError
+from lib.logs.errors import LogError
+from lib.logs.features import LOG_COLUMNS
 
 # ---- impressions as arrays ------------------------------------------------
 

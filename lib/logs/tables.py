@@ -1,80 +1,244 @@
-"""A costs table of the reader's own, checked row by row."""
+"""The tables that a reader may bring, each with one reader and one schema.
 
-import json
+Every reader takes a CSV or a Parquet file and returns a DataFrame whose columns have the right
+types; further columns of the file are kept as they are. What cannot be used raises TableError
+with the file, the column, the row (the first is 0), what it holds and what was expected.
+
+| table        | reader              | one row is                                         |
+| ------------ | ------------------- | -------------------------------------------------- |
+| measurements | `load_measurements` | a trained model, evaluated offline                 |
+| ab_tests     | `load_ab_tests`     | an online test of a model against the base         |
+| trainings    | `load_trainings`    | a training of a study of the simulated system      |
+| costs        | `load_costs`        | a size on a machine                                |
+| lifts        | `load_lifts`        | a size whose lift is known, or asked for           |
+| sizes        | `load_sizes`        | a size with what it earns and costs (Eq 8 and 9)   |
+"""
+
+import difflib
 import math
 from pathlib import Path
-from typing import Annotated, Literal
 
 import pandas as pd
-import pydantic
-from pydantic import Field
+import pandera.pandas as pa
 
+from lib.logs.errors import TableError
+from lib.logs.table_files import check_once, error, number, read_table, sizes, text
 from lib.models.flop_count import matrix_flops
 
-Positive = Annotated[float, Field(gt=0)]  # inf: a size that cannot be served
-NotNegative = Annotated[float, Field(ge=0)]
-Name = Annotated[str, Field(min_length=1)]
+FRACTION = "a fraction in -1 .. 1, as 0.0085 for 0.85 %"
+LIFT = {"least": -1.0, "most": 1.0, "expected": FRACTION}
+OPTIONAL = {"required": False, "nullable": True}
+METRICS = (
+    "r_over_r_star",
+    "ndcg",
+    "recall",
+    "opa",
+    "revenue_ndcg",
+    "joint_recall",
+    "revenue_weighted_r_over_r_star",
+)
+
+# Columns that tell rows of one model apart where a table has them.
+SYSTEM = {
+    "world": text(blank=True, required=False),
+    "dial": text(blank=True, required=False),
+    "value": number(**OPTIONAL),
+}
+MEASUREMENTS = pa.DataFrameSchema(
+    {
+        "model": text(),
+        **SYSTEM,
+        "set": text(blank=True, required=False),
+        "kind": text(blank=True, required=False),
+        "family": text(blank=True, required=False),
+        "size_parameters": sizes(**OPTIONAL),
+        "flops": number(above=0, **OPTIONAL),
+        "samples": number(least=0, **OPTIONAL),
+        "seed": number(**OPTIONAL),
+        # A metric may also be given at several m, as recall@2.
+        rf"^({'|'.join(METRICS)})(@\d+)?$": number(regex=True, **OPTIONAL),
+        r"^.+_se$": number(least=0, regex=True, **OPTIONAL),
+    }
+)
+AB_TESTS = pa.DataFrameSchema(
+    {
+        "model": text(),
+        **SYSTEM,
+        "revenue_lift": number(**LIFT),
+        r"^revenue_lift_(gsp|true)$": number(regex=True, **OPTIONAL, **LIFT),
+        r"^revenue_lift_.*(se|spread)$": number(least=0, regex=True, **OPTIONAL),
+        "impressions": number(least=0, **OPTIONAL),
+        "users": number(least=0, **OPTIONAL),
+    }
+)
+TRAININGS = MEASUREMENTS.add_columns(AB_TESTS.columns).update_columns(
+    {
+        **{column: {"required": True} for column in ("world", "dial", "value", "set", "kind")},
+        "seed": {"required": True, "nullable": False},
+    }
+)
+WORLDS = pa.DataFrameSchema(
+    {
+        "world": text(),
+        "dial": text(blank=True),
+        "value": number(nullable=True),
+        "oracle_gap": number(),
+        "change": number(nullable=True),
+    }
+)
+COSTS = pa.DataFrameSchema(
+    {
+        "family": text(among=("mlp", "twin_tower", "dlrm")),
+        "size_parameters": sizes(),
+        "engine": text(),
+        "precision": text(),
+        "machine": text(),
+        "candidates": number(least=1, whole=True),
+        "latency_limit_ms": number(above=0),
+        "qps": number(least=0),  # of one machine at the limit; 0: cannot meet it
+        "qps_low": number(least=0),
+        "qps_high": number(least=0),
+        "machines": number(above=0, infinite=True),  # inf: a size that cannot be served
+        "cost_per_hour": number(least=0, infinite=True),
+        "form": text(required=False),
+        "flops": number(above=0, **OPTIONAL),
+        "service_ms": number(above=0, **OPTIONAL),
+        "failure": text(blank=True, required=False),
+    }
+)
+LIFTS = pa.DataFrameSchema(
+    {"model": text(), "flops": number(above=0), "revenue_lift": number(nullable=True, **LIFT)}
+)
+SIZES = pa.DataFrameSchema(
+    {
+        "size_parameters": sizes(),
+        "flops": number(above=0),
+        "lift": number(),
+        "lift_low": number(),
+        "lift_high": number(),
+        "machine_cost_per_hour": number(least=0, infinite=True),
+    }
+)
 
 
-class CostRow(pydantic.BaseModel):
-    """A row of the costs table: a size on a machine. Further columns are kept as they are."""
-
-    family: Literal["mlp", "twin_tower", "dlrm"]
-    size_parameters: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2)]
-    engine: Name
-    precision: Name
-    machine: Name
-    candidates: Annotated[int, Field(gt=0)]
-    latency_limit_ms: Positive
-    qps: NotNegative  # of one machine at the limit; 0: cannot meet it
-    qps_low: NotNegative
-    qps_high: NotNegative
-    machines: Positive
-    cost_per_hour: NotNegative
-
-
-def load_costs(path):
-    """A costs table of the reader's own, checked.
+def load_measurements(path, *, need=()) -> pd.DataFrame:
+    """A table of trained models, measured offline: one row a model.
 
     Args:
-      path: Parquet, or CSV with size_parameters written as "[3328, 1024, 1]".
+      path: of a CSV or Parquet file with a column `model`.
+      need: columns that the caller must have, with a finite value in all rows, such as
+        ["flops", "r_over_r_star"].
 
-    Returns: DataFrame with the columns of `CostRow`, size_parameters as lists, and whatever
-    further columns the file has. Two are added if it lacks them: `flops` of a user-ad pair,
-    and `form`, which for an MLP is then taken to be the one with the cached first layer. Rows
-    whose column `failure` gives a reason are left out: they were not measured
-    (`lib.serving.load.load_tests.load_test_task`).
-    Raises: FileNotFoundError; ValueError naming the file, column and row (the first is 0) of
-      the first bad value.
+    Returns: the table; `model` is text. A column `set` says "primary" where it was blank.
+    Raises: TableError; also where two rows have the same model (and world, dial, value, set and
+      seed, of those that the table has).
     """
-    path = Path(path)
-    if path.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"{path}: a costs table must be .parquet or .csv")
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    missing = [name for name in CostRow.model_fields if name not in table]
-    if missing:
-        raise ValueError(
-            f"{path}: column {missing[0]} is missing; found {', '.join(table.columns)}"
-        )
-    if "failure" in table:
-        table = table[table["failure"].fillna("") == ""].reset_index(drop=True)
-    if table.empty:
-        raise ValueError(f"{path}: the table has no rows that were measured")
-    table["size_parameters"] = [_as_list(value) for value in table["size_parameters"]]
-    for i, row in enumerate(table[list(CostRow.model_fields)].to_dict("records")):
+    table = read_table(path, MEASUREMENTS, need=need, name="measurements")
+    check_once(table, _keys(table, "set", "seed"))
+    if "set" in table:
+        table["set"] = table["set"].replace("", "primary")
+    return table
+
+
+def load_ab_tests(path, *, need=()) -> pd.DataFrame:
+    """A table of online tests against the base: one row a model.
+
+    Args:
+      path: of a CSV or Parquet file with columns `model` and `revenue_lift`, a fraction.
+      need: further columns that the caller must have, such as ["revenue_lift_se"].
+
+    Raises: TableError; also where two rows have the same model (and world, dial and value).
+    """
+    table = read_table(path, AB_TESTS, need=need, name="ab_tests")
+    check_once(table, _keys(table))
+    return table
+
+
+def join_tests(measurements, ab_tests) -> tuple[pd.DataFrame, list[str]]:
+    """The models that were both measured and tested, and a sentence on each other one.
+
+    Args:
+      measurements, ab_tests: of `load_measurements` and `load_ab_tests`. They are joined by
+        `model` and, where both have them, `world`, `dial` and `value`.
+
+    Returns: (table, dropped). A row of `table` has the columns of both; `impressions`, `users`
+      and lifts are those of the test, and a further column of both comes twice, the test's as
+      NAME_test. It always has `set` ("primary" where the tables have none), `world`
+      ("your system"), `dial` ("") and `value` (NaN). `dropped` is a list of sentences, one on
+      each row that has no partner.
+    Raises: TableError where no model is in both tables, or one is twice in a table.
+    """
+    keys = [key for key in _keys(measurements) if key in ab_tests]
+    for table, other in ((measurements, ab_tests), (ab_tests, measurements)):
         try:
-            row = CostRow(**row)
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            column = first["loc"][0]
-            raise ValueError(
-                f"{path}: column {column}, row {i}: {first['msg']}; got {table[column][i]!r}"
+            check_once(table, keys)
+        except TableError as problem:
+            further = [key for key in _keys(table) if key not in keys]
+            raise TableError(
+                f"{problem}, by which it is joined to {other.attrs['path']}"
+                + (f" (which has no column {further[0]!r})" if further else "")
             ) from None
-        if not row.qps_low <= row.qps <= row.qps_high:
-            raise ValueError(
-                f"{path}: column qps, row {i}: must lie in qps_low .. qps_high; "
-                f"got {row.qps} in {row.qps_low} .. {row.qps_high}"
-            )
+    of_tests = [
+        name
+        for name in ab_tests
+        if name not in keys
+        and (name.startswith("revenue_lift") or name in ("impressions", "users"))
+    ]
+    table = measurements.drop(columns=of_tests, errors="ignore").merge(
+        ab_tests, on=keys, how="inner", validate="one_to_one", suffixes=("", "_test")
+    )
+    dropped = [
+        *_without_partner(measurements, ab_tests, keys),
+        *_without_partner(ab_tests, measurements, keys),
+    ]
+    if table.empty:
+        raise TableError(
+            f"no row of {measurements.attrs['path']} and {ab_tests.attrs['path']} agrees in "
+            f"{', '.join(keys)}: {dropped[0]}"
+        )
+    for name, plain in (("set", "primary"), ("world", "your system"), ("dial", "")):
+        table[name] = table[name].replace("", plain) if name in table else plain
+    if "value" not in table:
+        table["value"] = math.nan
+    table.attrs = {}  # it is of two files
+    return table, dropped
+
+
+def load_trainings(path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A study of the simulated system that was run before (`lib.experiments.study.table.run`).
+
+    Args:
+      path: of study.csv, a row a training; worlds.csv lies beside it, a row a world.
+
+    Returns: (worlds, trainings), as `run` returned them.
+    Raises: TableError.
+    """
+    need = ("r_over_r_star", "revenue_lift", "revenue_lift_se")
+    trainings = read_table(path, TRAININGS, need=need, name="trainings")
+    check_once(trainings, _keys(trainings, "set", "seed"))
+    worlds = read_table(Path(path).with_name("worlds.csv"), WORLDS, name="worlds of a study")
+    check_once(worlds, ["world", "dial", "value"])
+    return worlds, trainings
+
+
+def load_costs(path, *, need=()) -> pd.DataFrame:
+    """A costs table of the reader's own, one row a size on a machine.
+
+    Args:
+      path: of a CSV file, with size_parameters written as "[3328, 1024, 1]", or of Parquet.
+      need: columns that the caller must have beyond DESIGN's, such as ["service_ms"].
+
+    Returns: the table, size_parameters as lists. Two columns are added if it lacks them: `flops`
+      of a user-ad pair, and `form`, which for an MLP is then taken to be the one with the cached
+      first layer. Rows whose column `failure` gives a reason are left out: they were not
+      measured (`lib.serving.load.load_tests.load_test_task`).
+    Raises: TableError.
+    """
+    table = read_table(path, COSTS, need=need, name="costs", leave_out="failure")
+    table["candidates"] = table["candidates"].astype("int64")
+    for row, low, qps, high in table[["qps_low", "qps", "qps_high"]].itertuples():
+        if not low <= qps <= high:
+            raise error(table, row, "qps", qps, f"a number in qps_low .. qps_high, {low} .. {high}")
     if "form" not in table:
         table["form"] = table["family"].replace({"mlp": "first_layer_optimised"})
     if "flops" not in table:
@@ -82,12 +246,48 @@ def load_costs(path):
             matrix_flops(size, family) if family != "dlrm" else math.nan
             for size, family in zip(table["size_parameters"], table["family"], strict=True)
         ]
+    return table.reset_index(drop=True)
+
+
+def load_lifts(path) -> pd.DataFrame:
+    """Sizes whose lifts over a base a law is to predict: columns model, flops, revenue_lift.
+
+    `revenue_lift`, a fraction, is NaN where it is only asked for. Raises: TableError.
+    """
+    table = read_table(path, LIFTS, name="lifts")
+    check_once(table, ["model"])
     return table
 
 
-def _as_list(value):
-    """Size parameters of a Parquet list or of a CSV's text; other values as they are."""
-    try:
-        return json.loads(value) if isinstance(value, str) else list(value)
-    except (ValueError, TypeError):
-        return value
+def load_sizes(path) -> pd.DataFrame:
+    """Sizes of a stage with what they earn and cost, as notebooks 04 and 05 write them.
+
+    Columns size_parameters (lists), flops, lift, lift_low, lift_high (fractions of today's
+    revenue) and machine_cost_per_hour; inf for a size that cannot be served. Raises: TableError.
+    """
+    table = read_table(path, SIZES, name="sizes")
+    for row, low, high in table[["lift_low", "lift_high"]].itertuples():
+        if low > high:
+            raise error(table, row, "lift_low", low, f"a number <= lift_high, {high}")
+    return table
+
+
+def _keys(table, *further):
+    """Columns that name a row of the table, of those that it has."""
+    return [name for name in ("model", *SYSTEM, *further) if name in table]
+
+
+def _without_partner(table, other, keys):
+    """A sentence on each row of `table` that has none in `other` with the same keys."""
+    both = table[keys].merge(other[keys].drop_duplicates(), on=keys, how="left", indicator=True)
+    for _, row in both[both["_merge"] == "left_only"].iterrows():
+        found = ", ".join(
+            f"{key} {row[key]!r}" for key in keys if key == "model" or _says_something(row[key])
+        )
+        alike = difflib.get_close_matches(row["model"], set(other["model"]) - {row["model"]}, 1)
+        hint = f" (it has {alike[0]!r})" if alike else ""
+        yield f"{found} of {table.attrs['path']} is not in {other.attrs['path']}{hint}"
+
+
+def _says_something(value):
+    return value != "" and not pd.isna(value)

@@ -8,7 +8,6 @@ from lib.cost.algorithm import cost_per_hour, machines_interval, priced, require
 from lib.cost.device import CPU_CORE
 from lib.cost.roofline import Roofline
 from lib.cost.service_time import ServiceTimeModel
-from lib.logs.tables import load_costs
 from lib.serving.queueing import load_at_limit, time_at_load
 
 positive = st.floats(1e-3, 1e6)
@@ -325,71 +324,3 @@ def test_load_at_limit_against_a_simulated_queue(limit_ms):
     walk = np.append(0.0, np.cumsum(10.0 - gaps))  # Lindley's recursion, unrolled
     waiting = walk - np.minimum.accumulate(walk)
     assert 0.85 * limit_ms <= np.quantile(waiting + 10.0, 0.99) <= limit_ms
-
-
-# ---- a reader's own table -------------------------------------------------
-
-
-def costs():
-    return pd.DataFrame(
-        {
-            "family": "mlp",
-            "size_parameters": [[4, 2, 1], [8, 2, 1]],
-            "engine": "tensorrt",
-            "precision": "fp16",
-            "machine": "T4",
-            "candidates": 1500,
-            "latency_limit_ms": 30.0,
-            "qps": [900.0, 700.0],
-            "qps_low": [900.0, 690.0],
-            "qps_high": [950.0, 740.0],
-            "machines": [20.0, 25.7],
-            "cost_per_hour": [10.0, 12.9],
-            "note": ["ours", "ours"],
-        }
-    )
-
-
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_costs_of_a_file(tmp_path, suffix):
-    path = tmp_path / f"costs.{suffix}"
-    costs().to_csv(path, index=False) if suffix == "csv" else costs().to_parquet(path)
-    table = load_costs(path)
-    assert table.pop("form").tolist() == 2 * ["first_layer_optimised"]
-    assert table.pop("flops").tolist() == [20, 36]
-    pd.testing.assert_frame_equal(table, costs(), check_dtype=False)
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "message"),
-    [
-        ("qps", -1.0, "column qps, row 1: .*greater than or equal to 0; got .*-1.0"),
-        ("qps", 800.0, r"column qps, row 1: must lie in qps_low \.\. qps_high; got 800.0"),
-        ("family", "cnn", "column family, row 1: .*'mlp'.*; got 'cnn'"),
-        ("size_parameters", [], "column size_parameters, row 1: .*at least 2"),
-        ("size_parameters", [4, -2], "column size_parameters, row 1: .*greater than 0"),
-        ("machines", 0.0, "column machines, row 1: .*greater than 0"),
-        ("cost_per_hour", np.nan, "column cost_per_hour, row 1"),
-    ],
-)
-def test_costs_refuse_a_value(tmp_path, column, value, message):
-    table = costs()
-    table[column] = [table[column][0], value]
-    table.to_parquet(tmp_path / "costs.parquet")
-    with pytest.raises(ValueError, match=f"costs.parquet: {message}"):
-        load_costs(tmp_path / "costs.parquet")
-
-
-def test_costs_refuse_a_table(tmp_path):
-    path = tmp_path / "costs.csv"
-    costs().drop(columns="machines").to_csv(path, index=False)
-    with pytest.raises(ValueError, match=r"costs\.csv: column machines is missing; found family"):
-        load_costs(path)
-    costs()[:0].to_csv(path, index=False)
-    with pytest.raises(ValueError, match="has no rows"):
-        load_costs(path)
-    costs().assign(size_parameters="4 2 1").to_csv(path, index=False)
-    with pytest.raises(ValueError, match=r"column size_parameters, row 0: .*got '4 2 1'"):
-        load_costs(path)
-    with pytest.raises(ValueError, match=r"must be \.parquet or \.csv"):
-        load_costs(tmp_path / "costs.xlsx")

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from lib.logs import reader
 from lib.logs.encoding import encode, fold
-from lib.logs.features import Features, LogError, load_features, save_features
+from lib.logs.errors import LogError
+from lib.logs.features import Features, load_features, save_features
 from lib.logs.reader import check, read, stream
 from tests.small_log import FEATURES, make_log
 
