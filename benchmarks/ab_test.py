@@ -40,15 +40,10 @@ def models(world, folder):
     def train(scorer, tables=None):
         if tables is not None:
             reader.write_logs(log, tables)
-        training.train(
-            scorer,
-            log,
-            loss=ARFLoss(2, 2),
-            stop=reader.count(log, features),
-            learning_rate=0.03,
-            batch_impressions=64,
-            progress=False,
-        )
+        learner = training.Learner(scorer, ARFLoss(2, 2), learning_rate=0.03)
+        stop = reader.count(log, features)
+        source = training.LogSource(log, features, stop=stop, batch_impressions=64)
+        training.train(learner, source, progress=False)
         return numpy_scorer.compile_scorer(scorer, everyone, ads)
 
     learner = Scorer(features, SIZES[0], "mlp", 0)

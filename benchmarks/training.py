@@ -89,21 +89,14 @@ def passes(log, features, size):
     ours, theirs, seconds = [], [], []
     mine, other = ((Scorer(features, HIDDEN[size], "mlp", 0), ARFLoss(2, 2)) for _ in range(2))
     trainee = compiled_trainee(*other)
+    learner = training.Learner(*mine, LEARNING_RATE, EPSILON)
     for _ in trange(PASSES, desc=f"passes, {size} model"):
         begin = time.perf_counter()
-        ours.append(
-            training.train(
-                mine[0],
-                log,
-                loss=mine[1],
-                stop=STEPS[size] * BATCH,
-                batch_impressions=BATCH,
-                window=BATCH * 64,
-                learning_rate=LEARNING_RATE,
-                epsilon=EPSILON,
-                progress=False,
-            )
+        learner.reset()
+        source = training.LogSource(
+            log, features, stop=STEPS[size] * BATCH, batch_impressions=BATCH, window=BATCH * 64
         )
+        ours.append(training.train(learner, source, progress=False))
         seconds.append(time.perf_counter() - begin)
         theirs.append(one_step_a_call(trainee, log, STEPS[size]))
     for a, b in zip(mine[0].get_weights(), other[0].get_weights(), strict=True):

@@ -9,11 +9,12 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pydantic
 
-from lib import simulation, training
 from lib.infra.code_digest import code_digest
 from lib.infra.files import fingerprint, replacing, write_json
 from lib.logs import reader
@@ -21,6 +22,16 @@ from lib.logs.features import Features, load_features, save_features
 from lib.losses import ARFLoss
 from lib.models.scorer import Scorer
 from lib.serving import numpy_scorer
+from lib.simulation.closed_loop import closed_loop
+from lib.simulation.logs import sample_logs
+from lib.simulation.parameters import world_parameters
+from lib.simulation.world import World
+from lib.training.checkpoint import load_weights, save_weights
+from lib.training.learner import Learner
+from lib.training.loop import train
+from lib.training.source import LogSource
+
+LOGS, FEATURES = "logs.parquet", "features.yaml"  # of a system's folder
 
 # Ads drawn of each stage for a log that Matching's models learn from: what Matching
 # dropped is in it, and n is about ten again.
@@ -32,6 +43,61 @@ MATCHING_COUNTS = {
 }
 
 
+class SystemParameters(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """What a converged system is built from.
+
+    Attributes:
+      world: "A", "B", "C" or "D" (`lib.simulation.world_parameters`); seed: of the world,
+        the logs, the weights; world_changes: parameters that differ from the preset.
+      hidden: the base's [a_1, ..., a_L].
+      rounds, impressions_per_round: of the closed loop; the model of a round starts
+        from the weights of the round before.
+      log_impressions: of the converged system's log; the first train_impressions
+        train the base, so that the base and its variants have seen the same.
+      learning_rate, batch_impressions: of every training.
+      m, k: of the loss.
+      test_users, test_visits: of the comparison with the oracle after each round;
+        test_users None: all users.
+    """
+
+    world: str
+    seed: int
+    hidden: tuple[pydantic.PositiveInt, ...]
+    rounds: pydantic.PositiveInt
+    impressions_per_round: pydantic.PositiveInt
+    log_impressions: pydantic.PositiveInt
+    train_impressions: pydantic.PositiveInt
+    learning_rate: pydantic.PositiveFloat
+    batch_impressions: pydantic.PositiveInt = 128
+    m: pydantic.PositiveInt = 2
+    k: pydantic.PositiveInt = 2
+    test_users: pydantic.PositiveInt | None = None
+    test_visits: pydantic.PositiveInt = 2
+    world_changes: dict[str, Any] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _log_trains_the_base(self):
+        if self.train_impressions > self.log_impressions:
+            raise ValueError(
+                "train_impressions must not exceed log_impressions = "
+                f"{self.log_impressions}; got {self.train_impressions}"
+            )
+        return self
+
+    def make_world(self) -> World:
+        """The world; ValueError for an unknown preset or unknown changes."""
+        changes = self.world_changes or {}
+        return World(world_parameters(self.world, seed=self.seed, **changes))
+
+    def scorer(self, features: Features) -> Scorer:
+        """The untrained base model."""
+        return Scorer(features, self.hidden, "mlp", self.seed)
+
+    def learner(self, scorer: Scorer) -> Learner:
+        """A scorer with the base's loss and optimizer."""
+        return Learner(scorer, ARFLoss(self.m, self.k), self.learning_rate)
+
+
 @dataclasses.dataclass(frozen=True)
 class ConvergedSystem:
     """A converged simulated system.
@@ -40,49 +106,60 @@ class ConvergedSystem:
       folder: with logs.parquet, features.yaml, rounds.csv, base.npz, parameters.json.
       world: `lib.simulation.World`.
       parameters: what `build` was called with.
+      code: digest of the code that built it (`lib.infra.code_digest`).
     """
 
     folder: Path
-    world: simulation.World
-    parameters: dict
+    world: World
+    parameters: SystemParameters
+    code: str
 
     @property
-    def logs(self):
-        return self.folder / "logs.parquet"
+    def logs(self) -> Path:
+        return self.folder / LOGS
 
     @property
-    def features(self):
-        return self.folder / "features.yaml"
+    def features(self) -> Path:
+        return self.folder / FEATURES
 
     @property
-    def rounds(self):
+    def rounds(self) -> pd.DataFrame:
         """One row a round of the closed loop: gap to the oracle, change to the round before."""
         return pd.read_csv(self.folder / "rounds.csv")
 
-    def compiled(self, scorer):
-        """A trained scorer as the cascade calls it."""
-        return _deployed(self.world, scorer)
+    def compiled(self, scorer: Scorer):
+        """A trained scorer as the cascade calls it: callable (users, ads) -> scores."""
+        users, ads = (np.arange(self.world.parameters.users), np.arange(self.world.parameters.ads))
+        return numpy_scorer.compile_scorer(
+            scorer, self.world.user_features(users), self.world.ad_features(ads)
+        )
 
-    def base_scorer(self):
+    def base_scorer(self) -> Scorer:
         """The base Pre-ranking model as trained."""
-        scorer = _scorer(self.parameters, load_features(self.features))
-        return training.load_weights(self.folder / "base.npz", scorer)
+        scorer = self.parameters.scorer(load_features(self.features))
+        return load_weights(self.folder / "base.npz", scorer)
 
     def base(self):
         """The base Pre-ranking model, deployed: callable (users, ads) -> scores."""
         return self.compiled(self.base_scorer())
 
-    def matching_log(self, path, system, impressions_, seed):
+    def description(self) -> dict:
+        """Parameters and code as plain values: what two equal systems agree in."""
+        return {**self.parameters.model_dump(mode="json"), "code": self.code}
+
+    def matching_log(self, path: Path, system, impressions: int, seed: int) -> Path:
         """A log of `system` that also holds ads which Matching dropped; made once.
 
         Args:
           path: of the log; beside it stands what it was made from.
           system: `lib.simulation.System` that runs.
-          impressions_: impressions; seed: of the draws.
+          seed: of the draws.
+
+        Returns: path.
         """
         made_from = {
-            "base": self.parameters,
-            "impressions": impressions_,
+            "base": self.description(),
+            "impressions": impressions,
             "seed": seed,
             "counts": MATCHING_COUNTS,
         }
@@ -90,156 +167,126 @@ class ConvergedSystem:
         if not (path.exists() and note.exists() and json.loads(note.read_text()) == made_from):
             note.unlink(missing_ok=True)
             reader.write_logs(
-                path,
-                simulation.sample_logs(system, impressions_, seed=seed, counts=MATCHING_COUNTS),
+                path, sample_logs(system, impressions, seed=seed, counts=MATCHING_COUNTS)
             )
             write_json(note, made_from)
         return path
 
 
-def build(
-    folder,
-    *,
-    world,
-    seed,
-    hidden,
-    rounds,
-    impressions_per_round,
-    log_impressions,
-    train_impressions,
-    learning_rate,
-    batch_impressions=128,
-    m=2,
-    k=2,
-    test_users=None,
-    test_visits=2,
-    world_changes=None,
-):
+def build(folder, **values) -> ConvergedSystem:
     """Run the closed loop, log the converged system, train the base model on that log.
 
     Args:
       folder: of the results; if it holds a system of the same parameters and code,
         that one is returned.
-      world: "A", "B", "C" or "D" (`simulation.world_parameters`); seed: of the world,
-        the logs, the weights; world_changes: parameters that differ from the preset.
-      hidden: the base's [a_1, ..., a_L].
-      rounds, impressions_per_round: of the closed loop; the model of a round starts
-        from the weights of the round before.
-      log_impressions: of the converged system's log; the first train_impressions
-        train the base, so that the base and its variants have seen the same.
-      test_users, test_visits: of the comparison with the oracle after each round.
+      values: of `SystemParameters`.
 
-    Returns: ConvergedSystem.
-    Raises: ValueError where the log cannot hold train_impressions, and for an unknown
-      world or unknown changes.
+    Raises: ValueError, before anything is written, for values that are not
+      `SystemParameters` and for an unknown world or unknown changes.
     """
-    given = {name: value for name, value in locals().items() if name != "folder"}
-    parameters = json.loads(json.dumps(given)) | {"code": code_digest(build)}
+    parameters = SystemParameters(**values)
     folder = Path(folder)
-    if train_impressions > log_impressions:
-        raise ValueError(
-            "build: train_impressions must not exceed log_impressions = "
-            f"{log_impressions}; got {train_impressions}"
-        )
-    made = simulation.World(simulation.world_parameters(world, seed=seed, **(world_changes or {})))
-    system = ConvergedSystem(folder, made, parameters)
+    system = ConvergedSystem(folder, parameters.make_world(), parameters, code_digest(build))
     if _is_built(system):
         return system
     # From here on the folder holds no whole system until the last line has run.
     (folder / "parameters.json").unlink(missing_ok=True)
-    features = Features(features=made.features)
-    save_features(folder / "features.yaml", features)
-    # One scorer and one loss for all rounds: `training.train` compiles for the first only.
-    scorer, loss = _scorer(parameters, features), _loss(parameters)
-
-    def train(tables, _, number):
-        log = folder / f"round_{number}.parquet"
-        reader.write_logs(log, tables)
-        loss.alpha.assign(loss.initial_alpha)
-        _train(scorer, loss, log, impressions_per_round, parameters)
-        log.unlink()
-        return _deployed(made, scorer)
-
-    table, last = [], None
-    loop = simulation.closed_loop(
-        made,
-        train,
-        rounds=rounds,
-        impressions_per_round=impressions_per_round,
-        seed=seed,
-        users=test_users,
-        visits=test_visits,
+    features = Features(features=system.world.features)
+    save_features(system.features, features)
+    last = _converge(system, features)
+    logs = sample_logs(
+        last.system,
+        parameters.log_impressions,
+        seed=parameters.seed,
+        first_impression=last.next_impression,
     )
-    for last in loop:
-        table.append(_round_row(last, impressions_per_round))
-        with replacing(folder / "rounds.csv") as temporary:
-            pd.DataFrame(table).to_csv(temporary, index=False)
-    reader.write_logs(
-        system.logs,
-        simulation.sample_logs(
-            last.system, log_impressions, seed=seed, first_impression=last.next_impression
-        ),
+    reader.write_logs(system.logs, logs)
+    base = parameters.scorer(features)
+    _train(parameters.learner(base), system.logs, features, parameters.train_impressions, system)
+    save_weights(folder / "base.npz", base)
+    write_json(
+        folder / "parameters.json",
+        {**system.description(), "logs_sha256": fingerprint(system.logs)},
     )
-    base = _scorer(parameters, features)
-    _train(base, _loss(parameters), system.logs, train_impressions, parameters)
-    training.save_weights(folder / "base.npz", base)
-    write_json(folder / "parameters.json", parameters | {"logs_sha256": fingerprint(system.logs)})
     return system
 
 
-def load(folder):
-    """The ConvergedSystem that `build` left in `folder`; ValueError if there is none."""
+def load(folder) -> ConvergedSystem:
+    """The ConvergedSystem that `build` left in `folder`.
+
+    Raises: ValueError where there is none, or one that another version of this code wrote.
+    """
     folder = Path(folder)
+    file = folder / "parameters.json"
     try:
-        parameters = json.loads((folder / "parameters.json").read_text())
+        values = json.loads(file.read_text())
     except FileNotFoundError:
         raise ValueError(
             f"{folder}: no simulated system here; run notebook 00_logs of this "
             "profile first, or give logs of your own"
         ) from None
-    del parameters["logs_sha256"]  # of the log, not of what `build` was called with
-    world = simulation.World(
-        simulation.world_parameters(
-            parameters["world"], seed=parameters["seed"], **(parameters["world_changes"] or {})
-        )
-    )
-    return ConvergedSystem(folder, world, parameters)
+    del values["logs_sha256"]  # of the log, not of what `build` was called with
+    code = values.pop("code")
+    try:
+        parameters = SystemParameters(**values)
+    except pydantic.ValidationError as error:
+        raise ValueError(
+            f"{file}: not the parameters of a system of this version; {error}"
+        ) from None
+    return ConvergedSystem(folder, parameters.make_world(), parameters, code)
 
 
 def _is_built(system):
     try:
-        kept = json.loads((system.folder / "parameters.json").read_text())
-        return kept.pop("logs_sha256") == fingerprint(system.logs) and kept == system.parameters
+        written = json.loads((system.folder / "parameters.json").read_text())
+        return written.pop("logs_sha256") == fingerprint(system.logs) and (
+            written == system.description()
+        )
     except FileNotFoundError:
         return False
 
 
-def _scorer(parameters, features):
-    return Scorer(features, parameters["hidden"], "mlp", parameters["seed"])
+def _converge(system, features):
+    """Run the closed loop; its last Round. Writes rounds.csv as it goes."""
+    parameters, folder = system.parameters, system.folder
+    # One learner for all rounds: it is compiled for the first only.
+    scorer = parameters.scorer(features)
+    learner = parameters.learner(scorer)
+
+    def train_round(tables, _, number):
+        log = folder / f"round_{number}.parquet"
+        reader.write_logs(log, tables)
+        learner.reset()
+        learner.loss.alpha.assign(learner.loss.initial_alpha)
+        _train(learner, log, features, parameters.impressions_per_round, system)
+        log.unlink()
+        return system.compiled(scorer)
+
+    rows, last = [], None
+    for last in closed_loop(
+        system.world,
+        train_round,
+        rounds=parameters.rounds,
+        impressions_per_round=parameters.impressions_per_round,
+        seed=parameters.seed,
+        users=parameters.test_users,
+        visits=parameters.test_visits,
+    ):
+        rows.append(_round_row(last, parameters.impressions_per_round))
+        with replacing(folder / "rounds.csv") as temporary:
+            pd.DataFrame(rows).to_csv(temporary, index=False)
+    return last
 
 
-def _loss(parameters):
-    return ARFLoss(parameters["m"], parameters["k"])
-
-
-def _train(scorer, loss, log, stop, parameters):
-    training.train(
-        scorer,
+def _train(learner, log, features, stop, system):
+    source = LogSource(
         log,
-        loss=loss,
+        features,
         stop=stop,
-        seed=parameters["seed"],
-        learning_rate=parameters["learning_rate"],
-        batch_impressions=parameters["batch_impressions"],
-        progress=sys.stderr.isatty(),
+        seed=system.parameters.seed,
+        batch_impressions=system.parameters.batch_impressions,
     )
-
-
-def _deployed(world, scorer):
-    everyone, all_ads = np.arange(world.parameters.users), np.arange(world.parameters.ads)
-    return numpy_scorer.compile_scorer(
-        scorer, world.user_features(everyone), world.ad_features(all_ads)
-    )
+    train(learner, source, progress=sys.stderr.isatty())
 
 
 def _round_row(result, impressions_per_round):

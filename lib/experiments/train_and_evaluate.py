@@ -8,12 +8,18 @@ from typing import Literal
 
 import pydantic
 
-from lib import losses, training
+from lib import losses
 from lib.infra.files import fingerprint
 from lib.logs import reader
 from lib.logs.features import load_features
 from lib.models.flop_count import flops
 from lib.models.scorer import Scorer
+from lib.training.checkpoint import Checkpoint, load_weights, save_weights
+from lib.training.learner import Learner
+from lib.training.loop import train
+from lib.training.scoring import evaluate
+from lib.training.source import LogSource
+from lib.training.targets import RankTarget
 
 LOSSES = {
     "arf": lambda task: losses.ARFLoss(task.m, task.k, task.tau),
@@ -24,11 +30,18 @@ LOSSES = {
 
 
 class TrainingSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """A training and its evaluation; see `lib.training.train` for the fields it shares.
+    """A training and its evaluation.
 
-    train_impressions: the first so many of the log; test_start, test_impressions: the
-    stretch that it is evaluated on. `without`: features left out. `m`, `k`: of the loss
-    and of the metrics.
+    Attributes:
+      model: its name in the table.
+      logs, features: paths of the log and of its features file; without: features left out.
+      hidden, family, seed: of the scorer; the seed also of the shuffle and of the label noise.
+      train_impressions: the first so many of the log; test_start, test_impressions: the
+        stretch that it is evaluated on.
+      loss, m, k, tau: of the loss; m and k also of the metrics.
+      learning_rate, epsilon: Adagrad's (`lib.training.Learner`).
+      batch_impressions, window: see `lib.training.LogSource`.
+      label_noise: standard deviation, in ranks, added to the training target.
     """
 
     model: str
@@ -61,10 +74,10 @@ class TrainingSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
         return self
 
     @property
-    def test_stop(self):
+    def test_stop(self) -> int:
         return self.test_start + self.test_impressions
 
-    def task(self):
+    def task(self) -> dict:
         """As a task of `lib.infra.sweep`: plain values, and the log and features by content."""
         return {
             **self.model_dump(mode="json"),
@@ -72,13 +85,28 @@ class TrainingSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
             "features_sha256": fingerprint(self.features),
         }
 
-    def scorer(self):
+    def scorer(self) -> Scorer:
         """The untrained model."""
         features = load_features(self.features).without(self.without)
         return Scorer(features, self.hidden, self.family, self.seed)
 
+    def learner(self, scorer: Scorer) -> Learner:
+        """A scorer with this training's loss and optimizer."""
+        return Learner(scorer, LOSSES[self.loss](self), self.learning_rate, self.epsilon)
 
-def train_and_evaluate(task, path):
+    def source(self, log, features, seed: int) -> LogSource:
+        """The impressions of a log that it trains on, shuffled by `seed`."""
+        return LogSource(
+            log,
+            features,
+            stop=self.train_impressions,
+            batch_impressions=self.batch_impressions,
+            window=self.window,
+            seed=seed,
+        )
+
+
+def train_and_evaluate(task: dict, path) -> dict:
     """Train a model, evaluate it, keep its weights.
 
     Args:
@@ -90,25 +118,18 @@ def train_and_evaluate(task, path):
     """
     spec = TrainingSpec(**{name: task[name] for name in TrainingSpec.model_fields})
     scorer = spec.scorer()
-    held, needed = reader.count(spec.logs, scorer.features), spec.test_stop
-    if held < needed:
+    available = reader.count(spec.logs, scorer.features)
+    if available < spec.test_stop:
         raise ValueError(
-            f"{spec.logs}: training and test of {spec.model!r} need {needed} "
-            f"impressions; the log holds {held}"
+            f"{spec.logs}: training and test of {spec.model!r} need {spec.test_stop} "
+            f"impressions; the log holds {available}"
         )
     checkpoint = path.with_name(f"{path.name}.checkpoint.npz")
-    report = training.train(
-        scorer,
-        spec.logs,
-        loss=LOSSES[spec.loss](spec),
-        stop=spec.train_impressions,
-        batch_impressions=spec.batch_impressions,
-        window=spec.window,
-        seed=spec.seed,
-        learning_rate=spec.learning_rate,
-        epsilon=spec.epsilon,
-        label_noise=spec.label_noise,
-        checkpoint=checkpoint,
+    report = train(
+        spec.learner(scorer),
+        spec.source(spec.logs, scorer.features, spec.seed),
+        target=RankTarget(spec.label_noise, spec.seed),
+        checkpoint=Checkpoint(checkpoint),
         progress=False,
     )
     test = reader.read(spec.logs, scorer.features, start=spec.test_start, stop=spec.test_stop)
@@ -122,17 +143,17 @@ def train_and_evaluate(task, path):
         "impressions_per_second": report.impressions_per_second,
         "share_of_peak": report.share_of_peak,
     }
-    for name, mean in training.evaluate(scorer, test, spec.m, spec.k).items():
+    for name, mean in evaluate(scorer, test, spec.m, spec.k).items():
         row |= {
             name: mean.value,
             f"{name}_se": mean.standard_error,
             f"{name}_undefined": mean.undefined,
         }
-    training.save_weights(path.with_suffix(".npz"), scorer)
+    save_weights(path.with_suffix(".npz"), scorer)
     checkpoint.unlink(missing_ok=True)
     return row
 
 
-def load_trained(spec, path):
+def load_trained(spec: TrainingSpec, path) -> Scorer:
     """The scorer of a finished `train_and_evaluate`."""
-    return training.load_weights(path.with_suffix(".npz"), spec.scorer())
+    return load_weights(path.with_suffix(".npz"), spec.scorer())

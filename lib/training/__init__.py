@@ -1,23 +1,25 @@
-"""Training in one pass over a stream of impressions, resumable, the same numbers twice."""
+"""Training in one pass over a source of batches, resumable, the same numbers twice.
+
+source      BatchSource, what a training needs of a source; LogSource, a stretch of a log
+learner     a scorer with its loss and optimizer, its step compiled
+adagrad     the optimizer
+targets     ranks of v, with label noise
+checkpoint  variables and offset in one file; a finished model's weights
+loop        one pass: source -> learner -> checkpoint
+scoring     predictions and offline metrics of a trained scorer
+"""
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "loop": [
-            "Adagrad",
-            "Learner",
-            "Trainee",
-            "TrainingReport",
-            "as_inputs",
-            "evaluate",
-            "load_weights",
-            "predict",
-            "ranks",
-            "save_weights",
-            "set_up_backend",
-            "train",
-        ]
+        "adagrad": ["Adagrad"],
+        "checkpoint": ["Checkpoint", "Progress", "load_weights", "save_weights"],
+        "learner": ["Learner", "Trainee", "set_up_backend"],
+        "loop": ["TrainingReport", "train"],
+        "scoring": ["as_inputs", "evaluate", "predict"],
+        "source": ["BatchSource", "LogSource"],
+        "targets": ["RankTarget", "ranks"],
     },
 )

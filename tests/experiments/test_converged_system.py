@@ -63,7 +63,7 @@ def test_the_base_is_the_model_trained_on_the_log(system):
 
 
 def test_a_built_system_is_not_built_again(system, monkeypatch):
-    monkeypatch.setattr(converged_system.simulation, "closed_loop", forbid)
+    monkeypatch.setattr(converged_system, "closed_loop", forbid)
     again = converged_system.build(system.folder, **TINY)
     loaded = converged_system.load(system.folder)
     for other in (again, loaded):
@@ -79,7 +79,7 @@ def test_a_system_that_is_half_rebuilt_is_none(system, tmp_path, monkeypatch):
     for file in system.folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     assert converged_system.load(tmp_path).rounds.equals(system.rounds)
-    monkeypatch.setattr(converged_system.simulation, "closed_loop", forbid)
+    monkeypatch.setattr(converged_system, "closed_loop", forbid)
     with pytest.raises(RuntimeError, match="being rebuilt"):
         converged_system.build(tmp_path, **{**TINY, "seed": 1})
     with pytest.raises(ValueError, match="no simulated system here"):
@@ -90,7 +90,7 @@ def test_a_changed_log_is_built_again(system, tmp_path, monkeypatch):
     for file in system.folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "logs.parquet").write_bytes(b"another log")
-    monkeypatch.setattr(converged_system.simulation, "closed_loop", forbid)
+    monkeypatch.setattr(converged_system, "closed_loop", forbid)
     with pytest.raises(RuntimeError, match="being rebuilt"):
         converged_system.build(tmp_path, **TINY)
 

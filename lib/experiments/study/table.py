@@ -43,7 +43,10 @@ def run(
     if m not in cuts:
         raise ValueError(f"study: m = {m} must be among the cuts {cuts}")
     bases = [
-        converged_system.load(w["system"]).parameters if "system" in w else base for w in worlds
+        converged_system.load(world["system"]).parameters.model_dump(mode="json")
+        if "system" in world
+        else base
+        for world in worlds
     ]
     for line in variants:
         spec = Variant(logs="", features="", **training_fields(line, bases[0], m, k))

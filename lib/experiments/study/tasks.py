@@ -1,24 +1,71 @@
-"""The two tasks of a study: a world with its base, and a variant trained, measured and tested."""
+"""The two tasks of a study: a world with its base, and a variant trained, evaluated and tested.
+
+`variant_task` puts the steps together: `train` a variant, `install` it in the world, `evaluate` it
+on the log's test impressions and on whole lists, test it online against the world's `Reference`.
+"""
 
 import functools
 from typing import NamedTuple
 
 import numpy as np
 
-from lib import metrics, simulation, training
-from lib.experiments import converged_system, train_and_evaluate
+from lib.experiments import converged_system
+from lib.experiments.converged_system import ConvergedSystem
 from lib.experiments.study import full_candidates
 from lib.experiments.study.plan import Variant
 from lib.infra.files import fingerprint
 from lib.logs import reader
+from lib.logs.reader import Impressions
+from lib.metrics import ranking
 from lib.models.flop_count import flops
+from lib.models.scorer import Scorer
+from lib.simulation.ab_tests import ABTest, Arm, ab_test, run_arm
+from lib.simulation.cascade import System, install_pre_ranking
 from lib.simulation.keyed_random import normal, visit_keys
+from lib.simulation.logs import sample_logs
+from lib.simulation.matching import Matched, match
+from lib.training import loop
+from lib.training.scoring import predict
+from lib.training.targets import RankTarget
 
 FULL = "r_over_r_star_full"
 BLOCK_USERS = 256  # whose scores tell how wide a model's scores spread
 
 
-def world_task(task, path):
+class Reference(NamedTuple):
+    """What all variants of a world are compared with.
+
+    Attributes:
+      system: the world with its base.
+      matched: candidates of every user at the time of the test.
+      arm: the base's arm of the test.
+      values: the base's metrics, name -> [impressions]; of `FULL`, [users].
+    """
+
+    system: ConvergedSystem
+    matched: Matched
+    arm: Arm
+    values: dict[str, np.ndarray]
+
+
+class Trained(NamedTuple):
+    """A trained variant, and the user-ad pairs that it has seen."""
+
+    scorer: Scorer
+    samples: int
+
+
+class Installed(NamedTuple):
+    """A variant as the world's Pre-ranking model, and the noise added to its scores."""
+
+    system: System
+    noise: float
+
+
+# ---- tasks ----------------------------------------------------------------
+
+
+def world_task(task: dict, path) -> dict:
     """Task: a converged base system, and a stale log of it; see `run`."""
     system = (
         converged_system.load(task["system"])
@@ -27,16 +74,8 @@ def world_task(task, path):
     )
     stale = ""
     if task["stale"]:
-        before = simulation.match(system.world.turned(-task["stale"]))
         stale = f"{path}.stale.parquet"
-        reader.write_logs(
-            stale,
-            simulation.sample_logs(
-                simulation.install_pre_ranking(before, system.base()),
-                system.parameters["train_impressions"],
-                seed=system.parameters["seed"],
-            ),
-        )
+        _write_stale_log(stale, system, task["stale"])
     last = system.rounds.iloc[-1]
     return {
         "system": str(system.folder),
@@ -46,118 +85,166 @@ def world_task(task, path):
     }
 
 
-def variant_task(task, path):
-    """Task: train one variant, measure it offline, test it online; see `run`."""
-    system = _system(task["system"])
-    variant = Variant(logs=str(system.logs), features=str(system.features), **task["variant"])
-    stand = _stand(
-        task["system"], variant.test_start, variant.test_stop, tuple(task["cuts"]), task["visits"]
+def variant_task(task: dict, path) -> dict:
+    """Task: train one variant, evaluate it offline, test it online; see `run`."""
+    variant, cuts = _variant(task), tuple(task["cuts"])
+    reference = load_reference(
+        task["system"],
+        task["logs_sha256"],
+        variant.test_start,
+        variant.test_stop,
+        cuts,
+        task["visits"],
     )
-    log = task["stale"] if variant.log == "stale" else variant.logs
-    scorer, samples = train(variant, log)
-    model = system.compiled(scorer)
-    noise = variant.score_noise * _spread(model, stand.matched) if variant.score_noise else 0.0
-    variant_arm = simulation.install_pre_ranking(stand.matched, _noisy(model, noise, variant.seed))
-    values = offline(scorer, variant, task["cuts"], noise)
-    values[FULL] = full_candidates.r_over_r_star(variant_arm, variant.m)
-    row = {
-        "model": variant.model,
-        "family": variant.family,
-        "size_parameters": list(scorer.size_parameters),
-        "flops": flops(scorer.head),
-        "samples": samples,
-        "seed": variant.seed,
-        "undefined": int(np.isnan(values["r_over_r_star"]).sum()),
-    }
-    for name, value in values.items():
-        row |= {
-            name: metrics.mean(value).value,
-            f"{name}_se": metrics.mean(value - stand.values[name]).standard_error,
-        }
-    return row | simulation.ab_test(stand.arm, variant_arm, model=variant.model).as_row()
+    trained = train(variant, task["stale"] if variant.log == "stale" else variant.logs)
+    installed = install(trained.scorer, variant, reference)
+    values = evaluate(trained.scorer, variant, installed, cuts)
+    test = ab_test(reference.arm, installed.system, model=variant.model)
+    return _row(variant, trained, values, reference, test)
 
 
-def train(variant, log):
-    """A variant trained on a log: the scorer, and how many user-ad pairs it has seen."""
-    scorer, samples = variant.scorer(), 0
-    loss = train_and_evaluate.LOSSES[variant.loss](variant)
-    for epoch in range(variant.epochs):
-        report = training.train(
-            scorer,
-            log,
-            loss=loss,
-            stop=variant.train_impressions,
-            window=variant.window,
-            batch_impressions=variant.batch_impressions,
-            seed=variant.seed + 1000 * epoch,
-            learning_rate=variant.learning_rate,
-            epsilon=variant.epsilon,
-            label_noise=variant.label_noise,
-            progress=False,
-        )
-        samples += report.samples
-    return scorer, samples
-
-
-class Reference(NamedTuple):
-    """What all variants of a world are held against: candidates, the base's arm and metrics."""
-
-    matched: simulation.Matched
-    arm: simulation.Arm
-    values: dict
+# ---- steps ----------------------------------------------------------------
 
 
 @functools.lru_cache(maxsize=1)  # the tasks of a world come one after the other
-def _system(folder):
-    return converged_system.load(folder)
+def load_reference(
+    folder: str, logs_sha256: str, start: int, stop: int, cuts: tuple, visits: int
+) -> Reference:
+    """The base of a world, evaluated and tested; kept until another one is asked for.
+
+    Args:
+      folder: of a ConvergedSystem; logs_sha256: of its log, so that one rebuilt is another.
+      start, stop: test impressions of the log.
+      cuts: the m of `offline`; visits: of every user.
+    """
+    system = converged_system.load(folder)
+    parameters, scorer = system.parameters, system.base_scorer()
+    matched = match(system.world.later())
+    installed = install_pre_ranking(matched, system.compiled(scorer))
+    arm = run_arm(installed, visits=visits, seed=parameters.seed)
+    test = reader.read(system.logs, scorer.features, start=start, stop=stop)
+    values = metrics_at(predict(scorer, test), test, parameters.m, parameters.k, cuts)
+    values[FULL] = full_candidates.r_over_r_star(installed, parameters.m)
+    return Reference(system, matched, arm, values)
 
 
-@functools.lru_cache(maxsize=1)
-def _stand(folder, start, stop, cuts, visits):
-    system = _system(folder)
-    p = system.parameters
-    matched = simulation.match(system.world.later())
-    deployed = simulation.install_pre_ranking(matched, system.base())
-    arm = simulation.run_arm(deployed, visits=visits, seed=p["seed"])
-    base = Variant(
-        model="base",
-        logs=str(system.logs),
-        features=str(system.features),
-        hidden=p["hidden"],
-        m=p["m"],
-        k=p["k"],
-        test_start=start,
-        train_impressions=min(start, p["train_impressions"]),
-        test_impressions=stop - start,
-    )
-    values = offline(system.base_scorer(), base, cuts)
-    return Reference(matched, arm, values | {FULL: full_candidates.r_over_r_star(deployed, base.m)})
+def train(variant: Variant, log) -> Trained:
+    """Train a variant on a log, its epochs one after the other."""
+    scorer, samples = variant.scorer(), 0
+    learner = variant.learner(scorer)
+    for epoch in range(variant.epochs):
+        learner.reset()
+        seed = variant.seed + 1000 * epoch
+        report = loop.train(
+            learner,
+            variant.source(log, scorer.features, seed),
+            target=RankTarget(variant.label_noise, seed),
+            progress=False,
+        )
+        samples += report.samples
+    return Trained(scorer, samples)
 
 
-def offline(scorer, spec, cuts, noise=0.0):
+def install(scorer: Scorer, variant: Variant, reference: Reference) -> Installed:
+    """The system of a world's test with a variant as its Pre-ranking model."""
+    model = reference.system.compiled(scorer)
+    noise = 0.0
+    if variant.score_noise:
+        noise = variant.score_noise * _score_spread(model, reference.matched)
+    noisy = _with_score_noise(model, noise, variant.seed)
+    return Installed(install_pre_ranking(reference.matched, noisy), noise)
+
+
+def evaluate(scorer: Scorer, variant: Variant, installed: Installed, cuts) -> dict:
+    """Metrics of a variant as in `Reference.values`, from its log and from whole lists."""
+    values = offline(scorer, variant, cuts, installed.noise)
+    return values | {FULL: full_candidates.r_over_r_star(installed.system, variant.m)}
+
+
+def offline(scorer: Scorer, spec, cuts, noise: float = 0.0) -> dict:
     """Metrics of each test impression, name -> [impressions], NaN where undefined.
 
-    Those of `lib.metrics.per_impression` at `spec.m` and `spec.k`; R/R* and Recall@m@m at each cut.
+    Args:
+      scorer: trained.
+      spec: `TrainingSpec` that says which impressions of which log, m and k.
+      cuts: the m at which R/R* and Recall@m@m are measured as well.
+      noise: standard deviation of what is added to every score.
     """
     test = reader.read(spec.logs, scorer.features, start=spec.test_start, stop=spec.test_stop)
-    v, ecpm, mask = test.v, test.ecpm, test.mask
-    scores = training.predict(scorer, test)
+    scores = predict(scorer, test)
     scores = scores + noise * np.random.default_rng([spec.seed, 2]).normal(size=scores.shape)
-    values = metrics.per_impression(scores, v, ecpm, spec.m, spec.k, mask)
-    for m in cuts:
+    return metrics_at(scores, test, spec.m, spec.k, cuts)
+
+
+def metrics_at(scores, test: Impressions, m: int, k: int, cuts) -> dict:
+    """`lib.metrics.per_impression` at m and k, and R/R* and Recall@m@m at each cut.
+
+    Args:
+      scores: [impressions, ads] of the impressions `test`.
+
+    Returns: name -> [impressions], NaN where undefined.
+    """
+    v, ecpm, mask = test.v, test.ecpm, test.mask
+    values = ranking.per_impression(scores, v, ecpm, m, k, mask)
+    for cut in cuts:
         values |= {
-            f"r_over_r_star@{m}": metrics.r_over_r_star(scores, v, ecpm, m, mask),
-            f"recall@{m}": metrics.recall(scores, v, m, m, mask),
+            f"r_over_r_star@{cut}": ranking.r_over_r_star(scores, v, ecpm, cut, mask),
+            f"recall@{cut}": ranking.recall(scores, v, cut, cut, mask),
         }
     return values
 
 
-def _spread(model, matched):
+# ---- helpers --------------------------------------------------------------
+
+
+def _variant(task):
+    logs, features = (
+        f"{task['system']}/{name}" for name in (converged_system.LOGS, converged_system.FEATURES)
+    )
+    return Variant(logs=logs, features=features, **task["variant"])
+
+
+def _row(variant, trained, values, reference, test: ABTest):
+    """A variant's row of the study's table; a metric's error is of its difference to the base."""
+    row = {
+        "model": variant.model,
+        "family": variant.family,
+        "size_parameters": list(trained.scorer.size_parameters),
+        "flops": flops(trained.scorer.head),
+        "samples": trained.samples,
+        "seed": variant.seed,
+        "undefined": int(np.isnan(values["r_over_r_star"]).sum()),
+    }
+    for name, value in values.items():
+        difference = value - reference.values[name]
+        row |= {
+            name: ranking.mean(value).value,
+            f"{name}_se": ranking.mean(difference).standard_error,
+        }
+    return row | test.as_row()
+
+
+def _write_stale_log(path, system, angle):
+    """A log of the base from before the truth turned by `angle` radians."""
+    matched = match(system.world.turned(-angle))
+    parameters = system.parameters
+    reader.write_logs(
+        path,
+        sample_logs(
+            install_pre_ranking(matched, system.base()),
+            parameters.train_impressions,
+            seed=parameters.seed,
+        ),
+    )
+
+
+def _score_spread(model, matched):
+    """Standard deviation of a model's scores of one user's candidates, mean over users."""
     scores = model(matched.users[:BLOCK_USERS], matched.ads[:BLOCK_USERS])
     return float(scores.std(axis=1).mean())
 
 
-def _noisy(model, noise, seed):
+def _with_score_noise(model, noise, seed):
     """The model with noise that stays with user and ad, like an error of the model."""
     if not noise:
         return model

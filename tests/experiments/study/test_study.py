@@ -189,8 +189,8 @@ def test_score_noise_is_of_the_asked_size_and_stays():
     def model(users, ads):
         return 3.0 * ads.astype(np.float32)
 
-    noise = 0.5 * tasks._spread(model, matched)
-    noisy = tasks._noisy(model, noise, seed=1)
+    noise = 0.5 * tasks._score_spread(model, matched)
+    noisy = tasks._with_score_noise(model, noise, seed=1)
     users, ads = matched.users, matched.ads
     added = noisy(users, ads) - model(users, ads)
     assert added.std() == pytest.approx(noise, rel=0.02)

@@ -1,0 +1,126 @@
+"""What survives a training: its checkpoint while it runs, its weights when it is done."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lib.infra.files import replacing
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+      offset: of its source, behind the last step's batch; None before the first step.
+      impressions: trained on.
+      losses, samples: of each step, its loss and its user-ad pairs.
+    """
+
+    offset: Any = None
+    impressions: int = 0
+    losses: list = dataclasses.field(default_factory=list)
+    samples: list = dataclasses.field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """Steps done."""
+        return len(self.losses)
+
+
+class Checkpoint:
+    """A file that a training is written to as it goes, and goes on from.
+
+    It holds every variable (weights, batch-norm statistics, Adagrad's sums, the loss's alpha)
+    and the source's offset behind the last step in one file, written whole or not at all: an
+    interrupted run ends in the weights of one that was not.
+
+    Args:
+      path: of the file (.npz).
+      every: steps between two writings; it is written at the end as well.
+
+    Raises: ValueError unless every >= 1.
+    """
+
+    def __init__(self, path, every: int = 500):
+        if every < 1:
+            raise ValueError(f"Checkpoint: every must be >= 1; got {every}")
+        self.path, self.every = Path(path), every
+
+    def save(self, run: dict, variables: list, progress: Progress) -> None:
+        """Write variables and progress of the run that `run` describes (part -> name -> value)."""
+        _write_arrays(
+            self.path,
+            run=json.dumps(run),
+            offset=json.dumps(progress.offset),
+            impressions=progress.impressions,
+            losses=np.array(progress.losses, float),
+            samples=np.array(progress.samples, np.int64),
+            **{f"variable_{i}": variable.numpy() for i, variable in enumerate(variables)},
+        )
+
+    def restore(self, run: dict, variables: list) -> Progress:
+        """Set all variables from the file; that run's Progress, a fresh one without a file.
+
+        Raises: ValueError where the file is of another run, naming what differs.
+        """
+        if not self.path.exists():
+            return Progress()
+        with np.load(self.path, allow_pickle=False) as file:
+            differences = _differences(run, json.loads(str(file["run"])))
+            if differences:
+                raise ValueError(
+                    f"{self.path}: the checkpoint is of a run with another "
+                    f"{', '.join(differences)}; remove it or give another name"
+                )
+            for i, variable in enumerate(variables):
+                variable.assign(file[f"variable_{i}"])
+            return Progress(
+                json.loads(str(file["offset"])),
+                int(file["impressions"]),
+                file["losses"].tolist(),
+                file["samples"].tolist(),
+            )
+
+
+def save_weights(path, scorer) -> None:
+    """All variables of a scorer as plain arrays (.npz, no pickle)."""
+    weights = scorer.get_weights()
+    _write_arrays(path, **{str(i): weight for i, weight in enumerate(weights)})
+
+
+def load_weights(path, scorer):
+    """Set a scorer's variables from `save_weights`; returns the scorer.
+
+    Raises: ValueError where the weights are of another size than the scorer.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        weights = [file[str(i)] for i in range(len(file.files))]
+    shapes, expected = ([w.shape for w in group] for group in (weights, scorer.get_weights()))
+    if shapes != expected:
+        raise ValueError(
+            f"{path}: the weights are of another model than "
+            f"{scorer.family} {list(scorer.size_parameters)}"
+        )
+    scorer.set_weights(weights)
+    return scorer
+
+
+def _differences(run, saved):
+    """Names of the values in which two descriptions of a run differ."""
+    run = json.loads(json.dumps(run))  # tuples are lists in what was saved
+    return [
+        name
+        for part, values in run.items()
+        for name in dict.fromkeys([*values, *saved.get(part, {})])
+        if values.get(name) != saved.get(part, {}).get(name)
+    ]
+
+
+def _write_arrays(path, **arrays):
+    # Through a file object: by name, NumPy would append .npz to any other suffix.
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)

@@ -1,0 +1,89 @@
+"""A learner's compiled steps: bit for bit those of Keras, compiled once."""
+
+import numpy as np
+import pytest
+
+from lib.logs import reader
+from lib.losses import ARFLoss, PairwiseLogisticLoss, RelaxLoss, SoftmaxLoss
+from lib.training import Adagrad, RankTarget, Trainee, as_inputs, learner
+from tests.small_log import FEATURES
+from tests.training.small_training import (
+    BATCH,
+    LEARNING_RATE,
+    WINDOW,
+    alpha,
+    assert_same_weights,
+    interrupt,
+    make_learner,
+    train,
+)
+
+
+def train_slowly(log, scorer, loss, stop, noise=0.0, seed=0):
+    """Reference of `train`: one `train_on_batch` a step; returns the losses."""
+    learner.set_up_backend()
+    trainee, target, losses = Trainee(scorer, loss), RankTarget(noise, seed), []
+    trainee.compile(Adagrad(LEARNING_RATE, epsilon=1e-8), loss)
+    batches = reader.stream(log, FEATURES, BATCH, window=WINDOW, seed=seed, stop=stop)
+    for step, batch in enumerate(batches):
+        value = trainee.train_on_batch(as_inputs(batch), target(batch, step))
+        losses.append(np.ravel(value)[0])
+    return losses
+
+
+@pytest.mark.parametrize(
+    ("family", "make_loss", "noise", "stop"),
+    [
+        ("mlp", lambda: ARFLoss(2, 2), 0.0, 6 * BATCH + 9),
+        ("twin_tower", lambda: RelaxLoss(2, 2), 0.5, 6 * BATCH + 9),
+        ("mlp", SoftmaxLoss, 0.5, 6 * BATCH),
+        ("mlp", PairwiseLogisticLoss, 0.0, 6 * BATCH),
+    ],
+    ids=["arf", "relax", "softmax", "pairwise"],
+)
+def test_many_steps_a_call_equal_one_a_call(
+    log, tmp_path, monkeypatch, family, make_loss, noise, stop
+):
+    """To the last bit: also in a shorter last batch, and gone on with from a checkpoint."""
+    fast, slow = (make_learner(3, make_loss(), family=family) for _ in range(2))
+    settings = {"stop": stop, "noise": noise, "checkpoint": tmp_path / "run.npz", "every": 4}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, 5)
+        train(log, fast, **settings)
+    report = train(log, fast, **settings).report
+    want = train_slowly(log, slow.scorer, slow.loss, stop=stop, noise=noise)
+    np.testing.assert_array_equal(report.losses, want)
+    assert_same_weights(fast.scorer, slow.scorer)
+    assert alpha(fast.loss) == alpha(slow.loss)
+
+
+def test_a_learner_of_several_trainings_is_compiled_once(log, monkeypatch):
+    """After `reset` only its weights and alpha come from the training before."""
+    fast, slow = make_learner(3), make_learner(3)
+    original, compiled = learner._compiled_steps, []
+    monkeypatch.setattr(
+        learner, "_compiled_steps", lambda *shape: compiled.append(shape) or original(*shape)
+    )
+    for seed in range(2):
+        fast.reset()
+        report = train(log, fast, stop=100, seed=seed).report
+        want = train_slowly(log, slow.scorer, slow.loss, stop=100, seed=seed)
+        np.testing.assert_array_equal(report.losses, want)
+    assert len(compiled) == 1
+    assert_same_weights(fast.scorer, slow.scorer)
+    assert alpha(fast.loss) == alpha(slow.loss)
+
+
+def test_without_reset_a_training_goes_on_from_the_sums(log, trained):
+    """Two stretches, one after the other, are one longer stretch."""
+    parts = make_learner()
+    for start in (0, 200, 400):
+        train(log, parts, start=start, stop=min(start + 200, 500), window=0)
+    whole = train(log, window=0)
+    assert_same_weights(parts.scorer, whole.scorer)
+    assert alpha(parts.loss) == alpha(whole.loss)
+
+
+def test_the_seed_changes_the_weights(log):
+    first, second = (train(log, make_learner(seed), stop=100).report.losses for seed in (0, 1))
+    assert (first != second).all()
