@@ -9,9 +9,10 @@ from lib.run.parameters import read_overrides
 from lib.run.plan import plan
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 a notebook failed, 2 a wrong argument, 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(with_negative_values(arguments))
     try:
         overrides = read_overrides(options.parameters)
         jobs = plan(options.notebooks, options.profile, overrides)
@@ -26,13 +27,29 @@ def main(arguments=None):
     return 0
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
+def with_negative_values(arguments):
+    """The arguments, so that the VALUE of -p may begin with "-", as -1e-3 does.
+
+    argparse takes such a text for an option. It takes none that begins with a space, which
+    YAML does not see.
+
+    >>> with_negative_values(["run", "-p", "bound", "-1e-3", "--force"])
+    ['run', '-p', 'bound', ' -1e-3', '--force']
+    """
+    options = ("-p", "-h", "--help", "--profile", "--force")
+    return [
+        f" {text}" if text.startswith("-") and text not in options and before == "-p" else text
+        for text, before in zip(arguments, ["", "", *arguments])
+    ]
+
+
+def parser():
+    commands = argparse.ArgumentParser(
         prog="python -m lib",
         description=run.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command = parser.add_subparsers(required=True).add_parser("run", help="run notebooks")
+    command = commands.add_subparsers(required=True).add_parser("run", help="run notebooks")
     command.add_argument(
         "notebooks",
         nargs="*",
@@ -50,7 +67,7 @@ def _parser():
         help="set a parameter wherever it is declared",
     )
     command.add_argument("--force", action="store_true", help="run also what is up to date")
-    return parser
+    return commands
 
 
 def _fail(message, status):

@@ -33,6 +33,7 @@ from lib.infra.files import replacing, write_json
 
 VERDICTS = ("reproduces", "holds", "does not hold", "cannot be tested")
 SUMMARY = "summary.json"
+ANSWER = "**Answer.** "  # how the Markdown of an answer begins
 # What a file format says of its making that differs between runs or installations.
 NO_METADATA = {
     "png": {"Software": None},
@@ -116,7 +117,7 @@ class Report:
         """Show the notebook's answer, a sentence made of this run's numbers."""
         self.answer = answer
         self.values |= {name: _plain(value) for name, value in values.items()}
-        display(Markdown(f"**Answer.** {answer}"))
+        display(Markdown(f"{ANSWER}{answer}"))
 
     def claim(
         self,

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -18,7 +19,9 @@ from traitlets import default
 
 from lib.infra.files import replacing
 from lib.infra.settings import configure
+from lib.notebook.report import ANSWER
 from lib.run import places
+from lib.run.plan import Job
 from lib.run.resume import forget, is_finished, remember, stamp
 from lib.run.scorecard import write_scorecard
 
@@ -41,7 +44,7 @@ class ThisPython(AsyncKernelManager):
         return "auto"  # else the kernel warns that other users may listen
 
 
-def run_all(jobs, *, force=False):
+def run_all(jobs: Iterable[Job], *, force: bool = False) -> None:
     """Run the jobs of a `plan` in order, those that are up to date only with `force`.
 
     Raises NotebookError when a notebook fails. The scorecard is written all the same.
@@ -61,7 +64,7 @@ def run_all(jobs, *, force=False):
             write_scorecard(profile)
 
 
-def execute(job):
+def execute(job: Job) -> None:
     """Run one notebook; once it is done, move it into place and remember that.
 
     Until then it is NOTEBOOK.unfinished.ipynb, which an error or an interrupt
@@ -105,10 +108,11 @@ def _papermill(job, unfinished):
     raise NotebookError(f"{job.stem}: {reason}\nThe notebook up to there: {target}")
 
 
-def tidied(executed, source):
+def tidied(executed: nbformat.NotebookNode, source: nbformat.NotebookNode):
     """The source notebook with the results of a run, and nothing of its time and place.
 
-    Cells keep their ids and metadata; papermill's cell of parameters is added.
+    Cells keep their ids and metadata. Two cells are added: papermill's parameters, and the
+    notebook's answer under its title.
     """
     originals = {cell.id: cell for cell in source.cells}
     for cell in executed.cells:
@@ -119,7 +123,35 @@ def tidied(executed, source):
         for output in cell.get("outputs", []):
             _without_places(output)
     executed.metadata = {**source.metadata, "kernelspec": KERNELSPEC}
-    return executed
+    return answer_on_top(executed)
+
+
+def answer_on_top(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Put the answer that `Report.say` has shown into a cell under the notebook's title.
+
+    What follows the title in its cell goes into a cell of its own, below the answer. A
+    notebook without an answer, or with one on top already, keeps its cells; the answer on
+    top is then the newest.
+    """
+    answers = [
+        output.data["text/markdown"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.get("data", {}).get("text/markdown", "").startswith(ANSWER)
+    ]
+    title = notebook.cells[0] if notebook.cells else None
+    if not answers or title.cell_type != "markdown" or not title.source.startswith("# "):
+        return notebook
+    on_top = [cell for cell in notebook.cells if cell.id == "answer"]
+    if on_top:
+        on_top[0].source = answers[-1]
+        return notebook
+    title.source, _, introduction = title.source.partition("\n")
+    cells = [nbformat.v4.new_markdown_cell(answers[-1], id="answer")]
+    if introduction.strip():
+        cells.append(nbformat.v4.new_markdown_cell(introduction.strip("\n"), id="introduction"))
+    notebook.cells[1:1] = cells
+    return notebook
 
 
 def _without_places(output):

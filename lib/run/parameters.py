@@ -6,6 +6,8 @@ papermill only warns of a name that a notebook does not declare, and YAML reads
 
 import ast
 import contextlib
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,28 +32,45 @@ class _Loader(yaml.SafeLoader):
     }
 
     def construct_mapping(self, node, deep=False):
-        seen = set()
+        names = set()
         for key, _ in node.value:
-            if key.value in seen:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "expected a name before ':'; found a list", key.start_mark
+                )
+            if key.value in names:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{key.value!r} is given twice", key.start_mark
                 )
-            seen.add(key.value)
+            names.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-def read_parameters(path):
+def read_parameters(path: str | os.PathLike) -> dict[str, Any]:
     """The parameters in a YAML file, {} if it is empty.
 
-    Raises ValueError for a name given twice, TypeError for no mapping of names.
+    Raises ValueError for what is no YAML in UTF-8 and for a name given twice, TypeError for
+    no mapping of names to plain values.
     """
-    values = _yaml(Path(path).read_text(), source=shown(path))
-    if not isinstance(values, dict | None):
-        raise TypeError(f"{shown(path)}: expected lines 'name: value'; got {values!r}")
-    return values or {}
+    source = shown(path)
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{source}: expected text in UTF-8; found the byte 0x{error.object[error.start]:02x} "
+            f"at position {error.start} (save the file as UTF-8)"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"{source}: cannot be read: {error.strerror}") from None
+    values = _yaml(text, source=source)
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise TypeError(f"{source}: expected lines 'name: value'; got {values!r}")
+    return values
 
 
-def read_overrides(pairs):
+def read_overrides(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """The parameters of the command line's -p NAME VALUE, values read as YAML.
 
     >>> read_overrides([("seed", "3"), ("sizes", "[64, 128]")])
@@ -62,12 +81,41 @@ def read_overrides(pairs):
 
 def _yaml(text, *, source):
     try:
-        return yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"{source}: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{source}: expected YAML; lists are nested too deeply") from None
+    except (ValueError, TypeError, OverflowError) as error:  # a tag such as !!int that lies
+        raise ValueError(f"{source}: not YAML of plain values: {error}") from None
+    _check_plain(value, source, parents=())
+    return value
 
 
-def declared(notebook, *, source):
+def _check_plain(value, source, parents):
+    """Refuse what JSON cannot hold: other types, by tags, names that are no text, and circles."""
+    if any(value is parent for parent in parents):
+        raise TypeError(f"{source}: expected plain values; a list or mapping holds itself")
+    match value:
+        case None | bool() | int() | float() | str():
+            return
+        case list():
+            elements = value
+        case dict():
+            for name in value:
+                if not isinstance(name, str):
+                    raise TypeError(f"{source}: expected a text as a name; got {name!r}")
+            elements = value.values()
+        case _:
+            raise TypeError(
+                f"{source}: expected a number, a text, true, false, null, a list or a mapping; "
+                f"got {value!r}"
+            )
+    for element in elements:
+        _check_plain(element, source, (*parents, value))
+
+
+def declared(notebook: Mapping, *, source: str) -> dict[str, Any]:
     """Names and defaults in the notebook's cell tagged `parameters`, without running it.
 
     Args:
@@ -134,7 +182,9 @@ def _common(kinds):
     return kinds[0] if kinds and all(kind == kinds[0] for kind in kinds) else None
 
 
-def check_parameters(given, defaults, *, source):
+def check_parameters(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], *, source: str
+) -> dict[str, Any]:
     """All values of a run: the defaults, replaced by what is given.
 
     A value takes the type of its default: an integer does for a float, a boolean
@@ -172,12 +222,12 @@ def _checked(name, value, kind, source):
         return TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-    got, place = first["input"], "".join(f"[{step!r}]" for step in first["loc"])
-    at = f" at {name}{place}" if place else ""
-    hinted = _is_number(got) or first["type"] == "string_type"
+    refused, steps = first["input"], "".join(f"[{step!r}]" for step in first["loc"])
+    place = f" at {name}{steps}" if steps else ""
+    hinted = _is_number(refused) or first["type"] == "string_type"
     hint = f" {HINTS[first['type']]}" if hinted and first["type"] in HINTS else ""
     expected = kind.__name__ if isinstance(kind, type) else kind
-    raise TypeError(f"{source}: {name} must be {expected}; got {got!r}{at}{hint}")
+    raise TypeError(f"{source}: {name} must be {expected}; got {refused!r}{place}{hint}")
 
 
 def _is_number(value):

@@ -6,7 +6,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def root():
+def root() -> Path:
     """The folder where relative paths start: the repository.
 
     The environment variable RETRIEVAL_SCALING_ROOT names another folder, so that
@@ -15,22 +15,22 @@ def root():
     return Path(os.environ.get("RETRIEVAL_SCALING_ROOT", REPOSITORY)).resolve()
 
 
-def at_root():
+def at_root() -> None:
     """Make `root()` the working directory, wherever the notebook was started."""
     os.chdir(root())
 
 
-def shipped(path):
+def shipped(path: str | os.PathLike) -> Path:
     """A file of `root()`, or where it has none of that name, the repository's own.
 
     >>> shipped("params/paper/figure7.csv").is_file()
     True
     """
-    here = root() / path
-    return here if here.exists() else REPOSITORY / path
+    own = root() / path
+    return own if own.exists() else REPOSITORY / path
 
 
-def shown(path):
+def shown(path: str | os.PathLike) -> str:
     """A path as messages show it: relative to the repository where it lies in it."""
     path = Path(path)
     return str(path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path)

@@ -1,10 +1,14 @@
 """A run: which notebooks, in which order, with which parameters."""
 
+import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
+from lib.notebook.report import SUMMARY, read_summary
 from lib.run import places
 from lib.run.parameters import check_parameters, declared, read_parameters
 
@@ -21,19 +25,21 @@ class Job:
     after: tuple  # stems of the notebooks before it in the profile
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         return places.root() / "outputs" / self.profile
 
     @property
-    def executed(self):
+    def executed(self) -> Path:
         return self.folder / f"{self.stem}.ipynb"
 
     @property
-    def output(self):
+    def output(self) -> Path:
         return places.root() / self.values["output"]
 
 
-def plan(names=(), profile="quick", overrides=None):
+def plan(
+    names: Iterable[str] = (), profile: str = "quick", overrides: Mapping[str, Any] | None = None
+) -> list[Job]:
     """The notebooks of a run in order, their parameters checked.
 
     Args:
@@ -44,7 +50,8 @@ def plan(names=(), profile="quick", overrides=None):
 
     Returns: list of Job.
 
-    Raises ValueError or TypeError for anything that a notebook does not declare.
+    Raises ValueError or TypeError for anything that a notebook does not declare, and for an
+    output that would replace other results than the notebook's own.
     """
     overrides = dict(overrides or {})
     notebooks = {
@@ -63,20 +70,67 @@ def plan(names=(), profile="quick", overrides=None):
             f"-p {unused[0]}: no notebook of this run declares it; they are "
             f"{', '.join(job.stem for job in jobs)}"
         )
-    by_output = {}
+    first_of_output = {}
     for job in jobs:
-        other = by_output.setdefault(job.output, job)
-        if other is not job:
+        first = first_of_output.setdefault(job.output, job)
+        if first is not job:
             raise ValueError(
-                f"{other.stem} and {job.stem} have the same output "
+                f"{first.stem} and {job.stem} have the same output "
                 f"{job.values['output']!r}; expected a folder for each"
             )
+        _check_output(job, notebooks)
     return jobs
+
+
+def _check_output(job, notebooks):
+    """Refuse an output in which the run would replace what is not the notebook's own."""
+    asked = f"{job.stem}: output {job.values['output']!r}"
+    folder = job.output.resolve()
+    for path in sorted((places.REPOSITORY / "params").glob("*/*.yaml")):
+        profile, stem = path.parent.name, path.stem
+        results = places.root() / "outputs" / profile / stem
+        if (profile, stem) != (job.profile, job.stem) and folder.is_relative_to(results):
+            raise ValueError(
+                f"{asked} belongs to {stem} in the profile {profile}, whose results the run would "
+                f"replace; expected a folder of its own, as outputs/mine/{job.stem}"
+            )
+    if folder.is_file():
+        raise ValueError(f"{asked} is a file; expected a folder")
+    summary = read_summary(folder / SUMMARY)
+    if (folder / SUMMARY).exists() and (summary or {}).get("notebook") != job.stem:
+        owner = f"results of {summary['notebook']}" if summary else f"a {SUMMARY} of no notebook"
+        raise ValueError(
+            f"{asked} holds {owner}, which the run would replace; expected a folder of its own, "
+            f"as outputs/mine/{job.stem}"
+        )
+    results = (summary or {}).get("files")
+    for name, value in job.given.items():
+        file = _file_in(folder, value)
+        if file and isinstance(results, list) and file in results:
+            raise ValueError(
+                f"{job.stem}: {name} {value!r} is a result of the notebook itself, which the run "
+                f"would replace; give another output, as -p output outputs/mine/{job.stem}"
+            )
+
+
+def _file_in(folder, value):
+    """The name of the file in `folder` that a parameter's value stands for, None if of none."""
+    if isinstance(value, str):
+        with contextlib.suppress(OSError, ValueError):  # a text that can be no file's name
+            path = (places.root() / value).resolve()
+            return path.name if path.parent == folder else None
+    return None
 
 
 def _profile_files(profile, notebooks):
     """{stem: YAML file} of a profile, in the order of the notebooks."""
     folder = places.REPOSITORY / "params" / profile
+    if not (folder.parent.is_dir() and notebooks):
+        raise ValueError(
+            f"no notebooks and parameters in {places.REPOSITORY}: the command runs from a checkout "
+            "of the repository (pip install --editable, as make run does), not from an installed "
+            "copy of lib, which holds neither notebooks/ nor params/"
+        )
     profiles = sorted(path.name for path in folder.parent.glob("*/"))
     if profile not in profiles:
         raise ValueError(f"--profile {profile}: not found; params/ has {', '.join(profiles)}")
@@ -116,13 +170,13 @@ def _job(path, file, overrides, after):
     profile = file.parent.name
     given = {"output": f"outputs/{profile}/{path.stem}", **read_parameters(file)}
     values = check_parameters(given, defaults, source=places.shown(file))
-    mine = {name: value for name, value in overrides.items() if name in defaults}
-    values |= check_parameters(mine, {name: defaults[name] for name in mine}, source="-p")
-    given = {name: value for name, value in values.items() if name in given or name in mine}
+    own = {name: value for name, value in overrides.items() if name in defaults}
+    values |= check_parameters(own, {name: defaults[name] for name in own}, source="-p")
+    given = {name: value for name, value in values.items() if name in given or name in own}
     return Job(path.stem, profile, notebook, given, values, after)
 
 
-def read_notebook(path):
+def read_notebook(path: Path) -> nbformat.NotebookNode:
     """A notebook in the format 4.5, in which every cell has an id."""
     try:
         notebook = nbformat.read(path, as_version=4)

@@ -7,9 +7,10 @@ import time
 
 from lib.infra.files import write_json
 from lib.run import places
+from lib.run.plan import Job
 
 
-def stamp(job):
+def stamp(job: Job) -> str:
     """Hash of what a notebook's results depend on.
 
     Its code, its parameters, the files these name, lib's source, the versions of
@@ -49,7 +50,7 @@ def _texts(value):
             yield from _texts(list(value.values()))
 
 
-def is_finished(job):
+def is_finished(job: Job) -> bool:
     """Whether the notebook's last run ended well, left all its files, and still holds."""
     record = _record(job.folder, job.stem)
     return (
@@ -59,12 +60,12 @@ def is_finished(job):
     )
 
 
-def forget(job):
+def forget(job: Job) -> None:
     """Drop the record of a notebook's last run, before its results change."""
     _record_path(job.folder, job.stem).unlink(missing_ok=True)
 
 
-def remember(job, started_from):
+def remember(job: Job, started_from: str) -> None:
     """Record that a notebook finished; `started_from` is its stamp when it began."""
     write_json(
         _record_path(job.folder, job.stem),
@@ -73,8 +74,10 @@ def remember(job, started_from):
 
 
 def _record(folder, stem):
-    with contextlib.suppress(FileNotFoundError):
-        return json.loads(_record_path(folder, stem).read_text())
+    with contextlib.suppress(OSError, ValueError):  # absent, or not what `remember` wrote
+        match json.loads(_record_path(folder, stem).read_text()):
+            case {"stamp": str(), "run": int(), "sizes": dict()} as record:
+                return record
     return {}
 
 

@@ -1,12 +1,11 @@
 """The scorecard: what the notebooks of a profile claim, in one table."""
 
-import json
-
 from lib.infra.files import replacing
+from lib.notebook.report import read_summary
 from lib.run import places
 
 
-def write_scorecard(profile):
+def write_scorecard(profile: str) -> None:
     """Gather the claims of all notebooks of a profile in outputs/PROFILE/scorecard.md."""
     folder = places.root() / "outputs" / profile
     lines = [
@@ -18,7 +17,10 @@ def write_scorecard(profile):
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for path in sorted(folder.glob("*/summary.json")):
-        summary = json.loads(path.read_text())
+        summary = read_summary(path)
+        if summary is None:
+            print(f"scorecard: {places.shown(path)} is not a notebook's summary, left out")
+            continue
         for claim in summary["claims"]:
             cells = [
                 summary["notebook"],

@@ -1,7 +1,9 @@
 """The notebook runner: refused before a kernel starts, resumed, reproducible."""
 
+import copy
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +14,11 @@ import papermill
 import pytest
 import yaml
 
+from lib import __main__ as command
 from lib.__main__ import main
 from lib.run import places
-from lib.run.execute import KERNELSPEC, NotebookError, execute, run_all
-from lib.run.parameters import check_parameters, declared, read_parameters
+from lib.run.execute import KERNELSPEC, NotebookError, answer_on_top, execute, run_all
+from lib.run.parameters import check_parameters, declared, read_overrides, read_parameters
 from lib.run.plan import plan
 from lib.run.resume import is_finished, remember, stamp
 from lib.run.scorecard import write_scorecard
@@ -50,6 +53,10 @@ def add_notebook(repository, stem, parameters, *cells, values=None):
 def notebook_of(parameters):
     cell = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     return nbformat.v4.new_notebook(cells=[cell])
+
+
+def parse(arguments):
+    return command.parser().parse_args(command.with_negative_values(arguments))
 
 
 # Parameters
@@ -145,13 +152,48 @@ def test_unknown_name_is_refused():
         ("a: {b: 1, b: 2}", ValueError, "'b' is given twice"),
         ("a: !!python/object/apply:os.getcwd []", ValueError, "python/object"),
         ("- 1", TypeError, r"expected lines 'name: value'; got \[1\]"),
+        ("text", TypeError, r"expected lines 'name: value'; got 'text'"),
+        ("false", TypeError, r"expected lines 'name: value'; got False"),
+        ("[1, 2]: 3", ValueError, r"expected a name before ':'; found a list"),
+        ("? {a: 1}\n: 3", ValueError, r"expected a name before ':'; found a list"),
+        ("1: 3", TypeError, r"expected a text as a name; got 1"),
+        ("a: {null: 3}", TypeError, r"expected a text as a name; got None"),
+        ("a: !!set {b}", TypeError, r"expected a number, a text, .*; got {'b'}"),
+        ("a: !!timestamp 2018-11-01", TypeError, r"expected a number.*2018, 11, 1"),
+        ("a: !!int b", ValueError, r"not YAML of plain values: .*'b'"),
+        ("a: &b [*b]", TypeError, r"expected plain values; a list .* holds itself"),
+        ("a: " + 1500 * "[", ValueError, r"nested too deeply"),
+        ("a: \x07", ValueError, r"unacceptable character|special characters"),
+        ("Grö\udcdfe: 1", ValueError, r"expected text in UTF-8; found the byte 0xdf at position 4"),
     ],
 )
 def test_yaml_files_are_read_strictly(tmp_path, text, error, message):
     file = tmp_path / "a.yaml"
-    file.write_text(text)
-    with pytest.raises(error, match=message):
+    file.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(error, match=rf"a\.yaml: [\s\S]*({message})"):
         read_parameters(file)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "byte"), [("utf-16", "0xff at position 0"), ("latin-1", "0xf6 at position 8")]
+)
+def test_other_encodings_are_refused(tmp_path, encoding, byte):
+    file = tmp_path / "a.yaml"
+    file.write_bytes("data: Größe\n".encode(encoding))
+    with pytest.raises(
+        ValueError, match=rf"a\.yaml: expected text in UTF-8; found the byte {byte}"
+    ):
+        read_parameters(file)
+    file.write_bytes("data: Größe\n".encode("utf-8-sig"))  # as editors on Windows save it
+    assert read_parameters(file) == {"data": "Größe"}
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"absent\.yaml: cannot be read: No such file"):
+        read_parameters(tmp_path / "absent.yaml")
+    (tmp_path / "a.yaml").mkdir()
+    with pytest.raises(ValueError, match=r"a\.yaml: cannot be read: Is a directory"):
+        read_parameters(tmp_path / "a.yaml")
 
 
 def test_yaml_is_read_as_papermill_reads_it(tmp_path):
@@ -205,6 +247,10 @@ def test_overrides_go_where_they_are_declared(repository):
         ),
         (["-p", "seed", "1e3"], "-p: seed must be int; got '1e3'"),
         (["-p", "seed", "["], "-p seed: while parsing"),
+        (["-p", "seed", "-1e3"], "-p: seed must be int; got '-1e3' (in YAML write 1000,"),
+        (["-p", "seed", "-a"], "-p: seed must be int; got '-a'"),
+        (["-p", "seed", "- 1"], "-p: seed must be int; got [1]"),
+        (["-p", "seed", "[1]: 2"], "-p seed: expected a name before ':'; found a list"),
         (["-p", "output", "a"], "00_logs and 02_law have the same output 'a'"),
     ],
 )
@@ -215,6 +261,80 @@ def test_wrong_arguments_end_in_one_line(repository, capsys, arguments, message)
     assert main(["run", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (repository / "outputs").exists()
+
+
+def test_negative_values_are_values(repository):
+    add_notebook(repository, "00_logs", "output = ''\nbound = 0.5\nseed = 0\nnames = []")
+    options = ["-p", "bound", "-1.0e-3", "-p", "seed", "-5", "-p", "names", "- a"]
+    parsed = parse(["run", *options, "--force"])
+    assert read_overrides(parsed.parameters) == {"bound": -0.001, "seed": -5, "names": ["a"]}
+    assert parsed.force
+    with pytest.raises(SystemExit):
+        parse(["run", "-p", "bound", "--force"])
+
+
+def test_an_installed_copy_says_what_it_is_for(repository, capsys):
+    shutil.rmtree(repository / "params")
+    assert main(["run"]) == 2
+    message = capsys.readouterr().err
+    assert f"no notebooks and parameters in {repository}" in message
+    assert "from a checkout of the repository" in message
+
+
+def add_results(folder, notebook="00_logs", **values):
+    """The summary.json of a notebook that ran into `folder`."""
+    folder.mkdir(parents=True)
+    summary = {"notebook": notebook, "answer": "", "values": {}, "claims": [], **values}
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("outputs/quick/02_law", "belongs to 02_law in the profile quick"),
+        ("outputs/quick/../quick/02_law/", "belongs to 02_law in the profile quick"),
+        ("outputs/quick/02_law/cache", "belongs to 02_law in the profile quick"),
+        ("outputs/full/00_logs", "belongs to 00_logs in the profile full"),
+        ("outputs/law", "holds results of 02_law"),
+        ("outputs/readers", "holds a summary.json of no notebook"),
+        ("notebooks/00_logs.ipynb", "is a file; expected a folder"),
+    ],
+)
+def test_no_run_replaces_the_results_of_another(repository, capsys, output, message):
+    for stem in ("00_logs", "02_law"):
+        add_notebook(repository, stem, "output = ''\nseed = 0")
+    (repository / "params/full").mkdir()
+    (repository / "params/full/00_logs.yaml").write_text("")
+    add_results(repository / "outputs/law", "02_law")
+    (repository / "outputs/readers").mkdir()
+    (repository / "outputs/readers/summary.json").write_text('{"mine": 1}')
+    assert main(["run", "00", "-p", "output", output]) == 2
+    error = capsys.readouterr().err
+    assert f"run: 00_logs: output {output!r} {message}" in error and "expected a folder" in error
+    assert not (repository / "outputs/quick").exists()
+
+
+@pytest.mark.parametrize("output", ["outputs/quick/00_logs", "outputs/mine/02_law", "elsewhere"])
+def test_a_run_takes_a_folder_of_its_own(repository, output):
+    for stem in ("00_logs", "02_law"):
+        add_notebook(repository, stem, "output = ''")
+    add_results(repository / output)
+    [job] = plan(["00"], overrides={"output": output})
+    assert job.output == repository / output
+
+
+def test_a_run_does_not_replace_its_own_input(repository):
+    add_notebook(repository, "00_logs", "output = ''\nrows = ''", values={"rows": "a" * 5000})
+    folder = repository / "outputs/quick/00_logs"
+    add_results(folder, files=["rows.csv"])
+    for name in ("rows.csv", "readers.csv"):
+        (folder / name).write_text("a\n1\n")
+    rows = "outputs/quick/00_logs/rows.csv"
+    for text in (rows, str(repository / rows)):
+        with pytest.raises(ValueError, match=r"00_logs: rows .*rows\.csv' is a result of the note"):
+            plan(overrides={"rows": text})
+        assert plan(overrides={"rows": text, "output": "outputs/mine/00_logs"})
+    assert plan(overrides={"rows": "outputs/quick/00_logs/readers.csv"})
 
 
 def test_plan_refuses_files_of_no_notebook(repository):
@@ -341,6 +461,56 @@ def test_executed_notebook_is_the_source_with_results(repository, monkeypatch):
     assert executed.metadata == job.notebook.metadata
 
 
+SAY = "from lib.notebook.report import Report\nreport = Report('00_logs', output)"
+
+
+def test_the_answer_stands_under_the_title(repository):
+    add_notebook(repository, "00_logs", "output = ''", SAY, "report.say('**Yes**: 3 of 4.', n=3)")
+    path = repository / "notebooks/00_logs.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    title = nbformat.v4.new_markdown_cell("# Is it so?\n\nOf the question.\n\nAnd the paper.")
+    notebook.cells.insert(0, title)
+    nbformat.write(notebook, path)
+    [job] = plan()
+    for _ in range(2):  # once, however often it runs
+        execute(job)
+        executed = nbformat.read(job.executed, as_version=4)
+        assert [(cell.cell_type, cell.source) for cell in executed.cells[:3]] == [
+            ("markdown", "# Is it so?"),
+            ("markdown", "**Answer.** **Yes**: 3 of 4."),
+            ("markdown", "Of the question.\n\nAnd the paper."),
+        ]
+        assert job.executed.read_text().count("# Is it so?") == 1
+        assert sum("Answer." in cell.source for cell in executed.cells) == 1
+    nbformat.validate(executed)
+    # Where the answer was computed, it still stands.
+    assert "**Answer.** " in executed.cells[-1].outputs[0].data["text/markdown"]
+    before = [cell.source for cell in executed.cells]
+    assert [cell.source for cell in answer_on_top(executed).cells] == before
+    executed.cells[-1].outputs[0].data["text/markdown"] = "**Answer.** No."
+    assert answer_on_top(executed).cells[1].source == "**Answer.** No."
+    assert len(executed.cells) == len(before)
+
+
+@pytest.mark.parametrize(
+    ("first", "shown"),
+    [
+        ("# Title\n\nText.", "**Question.** So?"),
+        ("Text.", "**Answer.** So."),
+        ("## Section", "**Answer.** So."),
+        (None, "**Answer.** So."),
+    ],
+)
+def test_without_a_title_or_an_answer_all_stays(first, shown):
+    output = nbformat.v4.new_output("display_data", {"text/markdown": shown})
+    cells = [nbformat.v4.new_code_cell("report.say()", outputs=[output])]
+    if first:
+        cells.insert(0, nbformat.v4.new_markdown_cell(first))
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    assert answer_on_top(copy.deepcopy(notebook)) == notebook
+    assert answer_on_top(nbformat.v4.new_notebook()).cells == []
+
+
 def test_failure_keeps_the_earlier_result(repository, capsys):
     add_notebook(
         repository,
@@ -359,6 +529,17 @@ def test_failure_keeps_the_earlier_result(repository, capsys):
     assert earlier.read_text() == "an earlier result"
     assert "before" in (repository / "outputs/quick/00_logs.unfinished.ipynb").read_text()
     assert not is_finished(plan()[0])
+
+
+def test_failure_keeps_the_earlier_tables(repository):
+    stop = "report.table('rows', [{'a': n}])\n1 / n\nreport.write()"
+    add_notebook(repository, "00_logs", "output = ''\nn = 1", SAY, stop)
+    assert main(["run"]) == 0
+    rows = repository / "outputs/quick/00_logs/rows.csv"
+    assert rows.read_text() == "a\n1\n"
+    assert main(["run", "-p", "n", "0"]) == 1
+    assert rows.read_text() == "a\n1\n"
+    assert json.loads((rows.parent / "summary.json").read_text())["files"] == ["rows.csv"]
 
 
 def test_dead_kernel_is_told(repository):
@@ -453,7 +634,54 @@ def test_scorecard_gathers_the_claims(repository):
     )
 
 
+def test_scorecard_leaves_out_a_reader_s_own_summary(repository, capsys):
+    add_notebook(repository, "00_logs", "output = ''")
+    for name, text in {"a": "{}", "b": "[1]", "c": "no JSON", "d": '{"claims": [{}]}'}.items():
+        (repository / "outputs/quick" / name).mkdir(parents=True)
+        (repository / "outputs/quick" / name / "summary.json").write_text(text)
+    add_results(repository / "outputs/quick/e", "02_law")
+    assert main(["run"]) == 0
+    printed = capsys.readouterr().out
+    for name in "abcd":
+        assert f"outputs/quick/{name}/summary.json is not a notebook's summary" in printed
+    assert "quick/e/summary.json" not in printed
+    assert (repository / "outputs/quick/scorecard.md").is_file()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"stamp": "a", "run": 1}', '{"sizes": 3}'])
+def test_a_damaged_record_means_run_again(repository, text):
+    add_notebook(repository, "00_logs", "output = ''")
+    [job] = plan()
+    job.folder.mkdir(parents=True)
+    job.executed.touch()
+    remember(job, stamp(job))
+    assert is_finished(job)
+    (repository / "outputs/quick/cache/00_logs.json").write_text(text)
+    assert not is_finished(job)
+
+
 # The notebooks of this repository
+
+
+@pytest.mark.xfail(strict=False, reason="parameter files that name no output yet")
+@pytest.mark.parametrize(
+    "path",
+    sorted((places.REPOSITORY / "params").glob("*/*.yaml")),
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
+def test_each_parameter_file_names_its_output(path):
+    """So that papermill alone, given one of them, does not write over another profile."""
+    output = f"outputs/{path.parent.name}/{path.stem}"
+    assert read_parameters(path).get("output") == output
+
+
+@pytest.mark.parametrize(
+    "profile",
+    sorted(path.name for path in (places.REPOSITORY / "params").iterdir() if path.is_dir()),
+)
+def test_each_profile_can_be_planned(profile):
+    for job in plan(profile=profile):
+        assert job.values["output"] == f"outputs/{profile}/{job.stem}"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
