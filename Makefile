@@ -5,7 +5,9 @@
 .PHONY: run test lab bench lock clean
 .DEFAULT_GOAL := run
 
-PYTHON  ?= $(shell for p in python3.11 python3 python; do $$p -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
+# The Python to build the environment with: the first of these that is 3.11 or 3.12 and can.
+FITS     = import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+PYTHON  ?= $(shell for p in python3.11 python3.12 python3 python; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 PROFILE ?= quick
 BIN     := .venv/bin
 
@@ -14,7 +16,8 @@ run: .venv/ready
 
 test: .venv/ready
 	$(BIN)/ruff check
-	$(BIN)/python -m pytest
+	$(BIN)/ruff format --check
+	$(BIN)/python -m pytest --durations=25
 	$(BIN)/python -m pytest --nbval --nbval-current-env -p no:cacheprovider outputs/quick
 
 lab: .venv/ready
@@ -29,12 +32,22 @@ bench-%: .venv/ready
 # The environment: exact versions with hashes, bytecode compiled once here
 # instead of at every first import. The first pip only brings uv.
 .venv/ready: requirements-setup.lock requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "make: Python 3.11 was not found; give its path, as in: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or 3.12 with venv and ensurepip was found (on Debian and Ubuntu: apt install python3-venv); give one's path, as in: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c '$(FITS)' || { echo "make: PYTHON=$(PYTHON) is not a Python 3.11 or 3.12 with venv and ensurepip"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes --compile-bytecode -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock || { $(UNREACHED); }
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes --compile-bytecode -r requirements.lock || { $(UNREACHED); }
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Behind a company's proxy, certificate or package index: README.md, "When set-up stops".
+UNREACHED = echo 'make: packages could not be installed (the reason is above). If the network is in the way: README.md, "When set-up stops"'; exit 1
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),)
+export UV_SYSTEM_CERTS ?= 1
+endif
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
 
 # Newest versions that fit pyproject.toml; run the tests before committing the result.
 lock: .venv/ready
