@@ -1,16 +1,16 @@
 """What this machine is, and how fast its matrix products and its memory are."""
 
 import functools
-import os
 import platform
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 
-def facts():
+def facts() -> dict:
     """Processor, cores this process may use, system: recorded beside every timing."""
     return {
         "cpu": _cpu_name(),
@@ -20,9 +20,13 @@ def facts():
     }
 
 
-def cores():
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def cores() -> int:
+    """Cores that this process may use.
+
+    The smallest of the machine's cores, the process's affinity, the quota of its container
+    (cgroup, rounded up to whole cores) and the environment's LOKY_MAX_CPU_COUNT.
+    """
+    return joblib.cpu_count()
 
 
 def _cpu_name():
@@ -36,7 +40,7 @@ def _cpu_name():
 
 
 @functools.cache
-def matrix_product_peak(threads=None, size=1536, repeats=5):
+def matrix_product_peak(threads: int | None = None, size: int = 1536, repeats: int = 5) -> float:
     """FLOP/s of the best of `repeats` square float32 matrix products on `threads` cores.
 
     What a model's forward and backward pass can at most reach on this machine;
@@ -55,7 +59,7 @@ def matrix_product_peak(threads=None, size=1536, repeats=5):
 
 
 @functools.cache
-def memory_bandwidth(threads=None, megabytes=512, repeats=5):
+def memory_bandwidth(threads: int | None = None, megabytes: int = 512, repeats: int = 5) -> float:
     """Bytes/s of the best of `repeats` readings of an array larger than the caches.
 
     Each of `threads` cores (all by default) reads its rows in a matrix-vector product, which
@@ -74,7 +78,7 @@ def memory_bandwidth(threads=None, megabytes=512, repeats=5):
     return values.nbytes / best
 
 
-def peak_memory_mb():
+def peak_memory_mb() -> float:
     """The most memory this process has held at a time, MB; NaN where the system does not say."""
     try:
         # Not getrusage: its peak goes over from a parent process to the one it starts.

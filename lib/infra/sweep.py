@@ -10,18 +10,31 @@ import functools
 import hashlib
 import importlib
 import json
+import pickle
+import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import joblib
+from joblib.externals.loky.process_executor import BrokenProcessPool
 from tqdm import tqdm
 
 from lib.infra.code_digest import code_digest
 from lib.infra.files import write_json
+from lib.infra.machine import cores
 from lib.infra.settings import configure
 
 
-def run(function, tasks, folder, *, n_jobs=None, backend="loky", progress=True):
+def run(
+    function: Callable,
+    tasks: list[dict],
+    folder,
+    *,
+    n_jobs: int | None = None,
+    backend: str = "loky",
+    progress: bool = True,
+) -> list[dict]:
     """Carry out the tasks that have no result yet; return all results in order.
 
     Args:
@@ -30,51 +43,44 @@ def run(function, tasks, folder, *, n_jobs=None, backend="loky", progress=True):
       tasks: list of dicts of plain values (what JSON can hold).
       folder: where results are kept, one JSON file each.
       n_jobs: tasks at a time; default one a core. Each gets one thread, so that the
-        numbers do not depend on how many run side by side.
+        numbers do not depend on how many run side by side. 1: in this process, which a task
+        that crashes takes with it; otherwise in workers, which a crash or the system's
+        out-of-memory killer may end.
       backend: of joblib: "loky" (this machine), "dask" or "ray" (many machines; the
         folder must be shared by them).
 
     Returns: list of dict.
     Raises: the error of the first task that failed, noted with the task, after all
-      others have been carried out and kept.
+      others have been carried out and kept. RuntimeError where a task's worker died, though
+      the task had been given a second time, with no other beside it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    keys = [result_path(function, task, folder).name for task in tasks]
+    names = [result_path(function, task, folder).name for task in tasks]
     waiting = {
-        k: task for k, task in zip(keys, tasks, strict=True) if not (folder / f"{k}.json").exists()
+        name: task
+        for name, task in zip(names, tasks, strict=True)
+        if not _result_file(folder, name).exists()
     }
-    if waiting:
-        jobs = (
-            joblib.delayed(_carry_out)(function.__module__, function.__qualname__, task, folder, k)
-            for k, task in waiting.items()
-        )
-        threads = {"inner_max_num_threads": 1} if backend == "loky" else {}
-        with joblib.parallel_config(backend, n_jobs=n_jobs or joblib.cpu_count(), **threads):
-            done = joblib.Parallel(return_as="generator_unordered")(jobs)
-            failed = [
-                error
-                for error in tqdm(
-                    done,
-                    total=len(keys),
-                    initial=len(keys) - len(waiting),
-                    leave=False,
-                    desc=function.__name__,
-                    disable=not progress,
-                )
-                if error
-            ]
-        if failed:
-            raise failed[0]
-    return [json.loads((folder / f"{k}.json").read_text())["result"] for k in keys]
+    with tqdm(
+        total=len(names),
+        initial=len(names) - len(waiting),
+        leave=False,
+        desc=function.__name__,
+        disable=not progress,
+    ) as bar:
+        errors = _Sweep(function, folder, n_jobs or cores(), backend, bar).carry_out(waiting)
+    if errors:
+        raise errors[0]
+    return [json.loads(_result_file(folder, name).read_text())["result"] for name in names]
 
 
-def result_path(function, task, folder):
+def result_path(function: Callable, task: dict, folder) -> Path:
     """Path, without suffix, of a task's files in the folder of its sweep."""
     return Path(folder) / task_digest(function, task)
 
 
-def task_digest(function, task):
+def task_digest(function: Callable, task: dict) -> str:
     """Name of a task's result: a digest of the task, the function and the code it depends on.
 
     >>> first, second = ({"seed": seed} for seed in (1, 2))
@@ -87,15 +93,103 @@ def task_digest(function, task):
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _carry_out(module, function, task, folder, name):
+class _Sweep:
+    """Tasks in workers, of which any may die."""
+
+    def __init__(self, function, folder, n_jobs, backend, bar):
+        self.function, self.folder, self.bar = function, folder, bar
+        self.n_jobs, self.backend = n_jobs, backend
+
+    def carry_out(self, waiting):
+        """All tasks, name -> task; returns the errors.
+
+        A worker's death ends all workers of its pool and does not say whose it was: what they
+        were carrying out is given again, one task at a time, so that one that kills its worker
+        again is known, and lost alone.
+        """
+        waiting, errors = dict(waiting), []
+        while waiting:
+            begun, death = self._in_workers(waiting, errors, self.n_jobs)
+            if death and not begun:
+                raise death  # before any task began: no other would fare better
+            for name in begun:
+                alone = {name: waiting.pop(name)}
+                _, death = self._in_workers(alone, errors, n_jobs=2)  # 1: in this process
+                for task in alone.values():
+                    errors.append(_worker_died(task, death))
+                    self.bar.update()
+        return errors
+
+    def _in_workers(self, waiting, errors, n_jobs):
+        """Carry tasks out until all are done or a worker dies; takes the done out of `waiting`.
+
+        Returns: (names of the others that workers had begun, what ended the workers or None).
+        """
+        # In the sweep's folder, because workers on other machines see only that.
+        with tempfile.TemporaryDirectory(
+            prefix=".begun-", dir=self.folder, ignore_cleanup_errors=True
+        ) as begun:
+            module, name_of_function = self.function.__module__, self.function.__qualname__
+            jobs = [
+                joblib.delayed(_carry_out)(
+                    module, name_of_function, task, self.folder, name, Path(begun)
+                )
+                for name, task in waiting.items()
+            ]
+            threads = {"inner_max_num_threads": 1} if self.backend == "loky" else {}
+            death = None
+            with joblib.parallel_config(self.backend, n_jobs=n_jobs, **threads):
+                try:
+                    for name, error in joblib.Parallel(return_as="generator_unordered")(jobs):
+                        errors += [error] if error else []
+                        self._finish(name, waiting)
+                except BrokenProcessPool as error:
+                    death = error
+            for name in [name for name in waiting if _result_file(self.folder, name).exists()]:
+                self._finish(name, waiting)  # kept, though the answer did not arrive
+            return [file.name for file in Path(begun).iterdir() if file.name in waiting], death
+
+    def _finish(self, name, waiting):
+        del waiting[name]
+        self.bar.update()
+
+
+def _worker_died(task, death):
+    error = RuntimeError(
+        f"a worker process ended twice in the task {task}, the second time with no other task "
+        "beside it: out of memory, or a crash in a library"
+    )
+    error.__cause__ = death
+    return error
+
+
+def _result_file(folder, name):
+    return folder / f"{name}.json"
+
+
+def _carry_out(module, function, task, folder, name, begun):
+    """Carry out one task in a worker; returns (name, error or None)."""
     # By name, so that a worker has its settings before the function's module starts TensorFlow.
     configure()
+    (begun / name).touch()
     # An error is handed back, not raised: joblib would end the tasks beside it.
     try:
         function = functools.reduce(getattr, function.split("."), importlib.import_module(module))
         result = function(task, folder / name)
-        write_json(folder / f"{name}.json", {"task": task, "result": result}, allow_nan=True)
-    except Exception as error:
+        write_json(_result_file(folder, name), {"task": task, "result": result}, allow_nan=True)
+    except (Exception, SystemExit) as error:
+        error = _portable(error)
         error.add_note(f"{traceback.format_exc()}\nin the task {task}")
-        return error
-    return None
+        return name, error
+    return name, None
+
+
+def _portable(error):
+    """The error, or one of its text where it is none to raise later or in another process."""
+    try:
+        if isinstance(error, Exception):
+            pickle.loads(pickle.dumps(error))
+            return error
+    except Exception:  # whatever an exception's own pickling raises
+        pass
+    return RuntimeError(f"{type(error).__name__}: {error}")

@@ -1,11 +1,18 @@
 """Sweeps: nothing is done twice, nothing finished is lost."""
 
+import ctypes
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
 from lib.infra import sweep
+from tests import ROOT
 
 MADE = []  # tasks carried out in this process
 
@@ -97,3 +104,111 @@ def test_other_values_and_functions_are_other_tasks():
     ]
     assert len(set(keys)) == 3
     assert sweep.task_digest(draw, {"a": 1, "b": 2}) == sweep.task_digest(draw, {"b": 2, "a": 1})
+
+
+# ---- workers that die -----------------------------------------------------
+
+
+def die_by_signal():
+    """As by the system's out-of-memory killer."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_in_a_library():
+    ctypes.string_at(0)  # reads where nothing is
+
+
+def leave():
+    os._exit(3)
+
+
+class TwoArguments(Exception):
+    """Its pickle cannot be read."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+def raise_what_no_process_can_hand_over():
+    raise TwoArguments("one", "two")
+
+
+ENDS = {
+    "signal": die_by_signal,
+    "crash": die_in_a_library,
+    "_exit": leave,
+    "exit": sys.exit,
+    "pickle": raise_what_no_process_can_hand_over,
+}
+
+
+def end(task, path):
+    """A task whose process may end."""
+    if task["how"] == "once":
+        begun = path.with_suffix(".begun")
+        if not begun.exists():
+            begun.touch()
+            die_by_signal()
+    elif task["how"]:
+        ENDS[task["how"]]()
+    return {"number": task["number"]}
+
+
+def endings(**how):
+    return [{"number": number, "how": how.get(f"task_{number}", "")} for number in range(8)]
+
+
+def numbers(folder):
+    return sorted(
+        json.loads(file.read_text())["result"]["number"] for file in folder.glob("*.json")
+    )
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_task_whose_worker_dies_is_named_and_all_others_are_kept(tmp_path, how):
+    with pytest.raises(RuntimeError) as raised:
+        sweep.run(end, endings(task_1=how), tmp_path, n_jobs=2, progress=False)
+    text = str(raised.value) + "".join(getattr(raised.value, "__notes__", []))
+    assert f"{{'number': 1, 'how': '{how}'}}" in text
+    assert numbers(tmp_path) == [0, 2, 3, 4, 5, 6, 7]
+    assert not list(tmp_path.glob(".begun*"))
+
+
+def test_several_deaths_and_an_error_leave_all_others(tmp_path):
+    how = {"task_0": "signal", "task_3": "_exit", "task_4": "pickle", "task_7": "signal"}
+    with pytest.raises(RuntimeError):
+        sweep.run(end, endings(**how), tmp_path, n_jobs=2, progress=False)
+    assert numbers(tmp_path) == [1, 2, 5, 6]
+
+
+def test_a_task_that_fits_alone_is_carried_out(tmp_path):
+    """Such as one that had no memory beside others."""
+    rows = sweep.run(end, endings(task_2="once"), tmp_path, n_jobs=2, progress=False)
+    assert [row["number"] for row in rows] == list(range(8))
+
+
+def wait(task, path):
+    path.with_suffix(".begun").touch()
+    time.sleep(60)
+    return {}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal")
+def test_ctrl_c_ends_a_sweep_at_once(tmp_path):
+    code = (
+        "from lib.infra import sweep; from tests.infra.test_sweep import wait\n"
+        f"sweep.run(wait, [{{'i': i}} for i in range(4)], {str(tmp_path)!r}, n_jobs=2)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 50
+    while len(list(tmp_path.glob("*.begun"))) < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    interrupted = time.monotonic()
+    _, said = process.communicate(timeout=50)
+    assert time.monotonic() - interrupted < 20
+    assert process.returncode != 0 and b"KeyboardInterrupt" in said
+    assert not list(tmp_path.glob("*.json"))
