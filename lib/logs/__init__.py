@@ -1,11 +1,11 @@
 """The log format (Eq 1) and the tables beside it.
 
-errors           what is said of a file that cannot be used
 features         the declaration of a log's features
 encoding         raw values as what a model reads
-reader           read, check, stream, write impressions
-tables           the other tables a reader may bring
-table_files      a CSV or Parquet file against a schema
+impressions      impressions as arrays
+reader           read, check, stream, write a log (over log_files and columns)
+tables           the other tables a reader may bring (over table_files)
+errors           what is said of a file that cannot be used
 public_datasets  trivago and MovieLens as logs
 """
 
@@ -17,16 +17,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "encoding": ["encode", "fold"],
         "errors": ["InputError", "LogError", "TableError"],
         "features": ["Feature", "Features", "load_features", "save_features"],
-        "reader": [
-            "Impressions",
-            "LogSummary",
-            "check",
-            "count",
-            "longest_list",
-            "read",
-            "stream",
-            "write_logs",
-        ],
+        "impressions": ["Impressions", "concatenate"],
+        "reader": ["LogSummary", "check", "count", "longest_list", "read", "stream", "write_logs"],
         "tables": [
             "join_tests",
             "load_ab_tests",

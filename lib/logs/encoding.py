@@ -18,19 +18,48 @@ def fold(values, buckets):
     return (values % buckets).astype(np.int32)
 
 
+def fold_listed(ids, buckets):
+    """Ids of lists, any shape, to 1 .. buckets; 0 is an empty place, which -1 or "" marks.
+
+    >>> fold_listed(np.array([13, 3, -1]), 10).tolist()
+    [4, 4, 0]
+    """
+    ids = np.asarray(ids)
+    folded = 1 + fold(ids.ravel(), buckets).reshape(ids.shape)
+    return np.where(ids == empty_place(ids), 0, folded).astype(np.int32)
+
+
+def empty_place(ids):
+    """What marks a place of a list that holds no id: -1 among integers, "" among strings."""
+    return -1 if np.issubdtype(ids.dtype, np.integer) else ""
+
+
+def negative_ids(ids):
+    """Where `ids` of lists are neither ids nor the mark of an empty place; bool, same shape."""
+    if np.issubdtype(ids.dtype, np.signedinteger):
+        return ids < -1
+    return np.zeros(ids.shape, bool)
+
+
 def encode(feature, values):
     """Raw values of one feature, [rows] or [rows, width], as what a model reads.
 
-    For callers that hold features in arrays instead of a log; lists of a
-    multi_valued feature come as [rows, any] with negative ids where empty.
+    For callers that hold features in arrays instead of a log. Lists of a multi_valued feature
+    come as [rows, any]; -1 or "" marks an empty place, as in a log.
+
+    Returns: int32 for ids, [rows] or [rows, length]; float32 for numbers.
+    Raises: ValueError for a negative id in a list other than -1.
     """
     values = np.asarray(values)
     if feature.kind == "sparse":
         return fold(values, feature.buckets)
     if feature.kind == "multi_valued":
-        kept = values[:, : feature.length]
-        empty = kept < 0 if np.issubdtype(kept.dtype, np.integer) else kept == ""
-        folded = np.where(empty, 0, 1 + fold(kept.ravel(), feature.buckets).reshape(kept.shape))
-        return np.pad(folded, ((0, 0), (0, feature.length - kept.shape[1]))).astype(np.int32)
+        if (bad := negative_ids(values)).any():
+            raise ValueError(
+                f"encode: feature {feature.name!r}: found the id {values[bad][0]}, "
+                "expected ids >= 0, or -1 for an empty place"
+            )
+        folded = fold_listed(values[:, : feature.length], feature.buckets)
+        return np.pad(folded, ((0, 0), (0, feature.length - folded.shape[1])))
     values = values.astype(np.float32)
     return np.log1p(values) if feature.kind == "statistical" else values

@@ -1,7 +1,7 @@
 """What the features of a log are: a declaration in YAML, checked."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 import yaml
@@ -10,6 +10,9 @@ from lib.infra.files import replacing
 from lib.logs.errors import LogError
 
 LOG_COLUMNS = ("impression_id", "timestamp", "v", "ecpm")
+# Ids are read as int32, and a list's begin at 1; what is larger here is a slip of the pen.
+Buckets = Annotated[int, pydantic.Field(gt=0, lt=2**31 - 1)]
+Width = Annotated[int, pydantic.Field(gt=0, le=1_000_000)]
 
 
 class Feature(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -17,7 +20,8 @@ class Feature(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     kind:
       sparse        an id, integer or string, folded into `buckets`; embedded in `width`
-      multi_valued  a list of ids, the first `length` kept, mean of their embeddings
+      multi_valued  a list of ids, the first `length` kept, mean of their embeddings; -1 or ""
+                    marks an empty place
       dense         a number, or a list of `width` numbers, as it is
       statistical   a number >= 0, as log(1 + x) (section 3.3)
     """
@@ -25,9 +29,9 @@ class Feature(pydantic.BaseModel, frozen=True, extra="forbid"):
     name: str
     side: Literal["user", "ad"]
     kind: Literal["sparse", "multi_valued", "dense", "statistical"]
-    buckets: pydantic.PositiveInt | None = None
-    width: pydantic.PositiveInt = 1
-    length: pydantic.PositiveInt | None = None
+    buckets: Buckets | None = None
+    width: Width = 1
+    length: Width | None = None
 
     @pydantic.model_validator(mode="after")
     def _fields_fit_kind(self):
@@ -64,53 +68,79 @@ class Features(pydantic.BaseModel, frozen=True, extra="forbid"):
     @pydantic.model_validator(mode="after")
     def _names_are_unique_and_both_sides_present(self):
         names = [feature.name for feature in self.features]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice or set(names) & {*LOG_COLUMNS, "exposed", "stage"}:
-            taken = twice or sorted(set(names) & {*LOG_COLUMNS, "exposed", "stage"})
-            raise ValueError(f"feature names must be unique and not a log column; got {taken}")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        reserved = sorted({*names} & {*LOG_COLUMNS, "exposed", "stage"})
+        if repeated or reserved:
+            raise ValueError(
+                f"feature names must be unique and not a log column; got {repeated or reserved}"
+            )
         for side in ("user", "ad"):
             if not self.side(side):
                 raise ValueError(f"at least one feature of side {side!r} is needed")
         return self
 
-    def side(self, side):
+    def side(self, side) -> list[Feature]:
         """The features of 'user' or 'ad'."""
         return [feature for feature in self.features if feature.side == side]
 
-    def width(self, side):
+    def width(self, side) -> int:
         """Inputs that this side adds to the concatenated vector."""
         return sum(feature.width for feature in self.side(side))
 
-    def without(self, names):
+    def without(self, names) -> "Features":
         """The same declaration less the named features (an ablation)."""
         unknown = set(names) - {feature.name for feature in self.features}
         if unknown:
             raise ValueError(f"features to leave out are not declared: {sorted(unknown)}")
-        return Features(features=[f for f in self.features if f.name not in names])
+        return Features(
+            features=[feature for feature in self.features if feature.name not in names]
+        )
 
 
-def load_features(path):
-    """Features declared in the YAML file at `path`.
+class _UniqueKeys(yaml.SafeLoader):
+    """Plain YAML in which a key given twice is an error: the last would win without a word."""
 
-    Raises LogError that names the file and the first field at fault.
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        for place, (key, _) in enumerate(node.value):
+            if key.value in keys[:place]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} is given twice", key.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def load_features(path) -> Features:
+    """Features declared in the YAML file at `path`, in UTF-8.
+
+    Raises: LogError that names the file and the first field at fault.
     """
+    if not str(path):
+        raise LogError("features: no file is named; expected the path of a YAML file")
     try:
-        return Features.model_validate(yaml.safe_load(Path(path).read_text()))
+        text = Path(path).read_text(encoding="utf-8")
+        return Features.model_validate(yaml.load(text, Loader=_UniqueKeys))
     except FileNotFoundError:
         raise LogError(f"{path}: no such features file") from None
+    except OSError as error:
+        raise LogError(f"{path}: not a features file: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise LogError(
+            f"{path}: found the byte {error.object[error.start]:#04x}, expected text in UTF-8"
+        ) from None
     except yaml.YAMLError as error:
-        raise LogError(f"{path}: not readable as YAML: {error}") from None
+        raise LogError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "features"
+        field = ".".join(str(part) for part in first["loc"]) or "features"
         # Our own validators name what they found; their input is a whole declaration.
         found = "" if first["type"] == "value_error" else f"; got {first['input']!r}"
-        raise LogError(f"{path}: {where}: {first['msg']}{found}") from None
+        raise LogError(f"{path}: {field}: {first['msg']}{found}") from None
 
 
-def save_features(path, features):
+def save_features(path, features) -> None:
     """Write a features file that `load_features` reads back."""
     features = features if isinstance(features, Features) else Features(features=features)
     with replacing(path) as temporary:
         rows = [feature.model_dump(exclude_none=True) for feature in features.features]
-        temporary.write_text(yaml.safe_dump({"features": rows}, sort_keys=False))
+        temporary.write_text(yaml.safe_dump({"features": rows}, sort_keys=False), encoding="utf-8")

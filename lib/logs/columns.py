@@ -1,0 +1,112 @@
+"""A block of a log's rows as arrays: features encoded, lists padded."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lib.logs.encoding import encode, fold, fold_listed, negative_ids
+from lib.logs.impressions import Impressions
+from lib.logs.log_files import FLOAT32, LogFiles, beyond_float32, numpy_values, timestamps
+
+
+def block_arrays(log: LogFiles, row, table, starts, ads) -> Impressions:
+    """The impressions of a block, padded to `ads` ads.
+
+    Args:
+      log: that the block is of.
+      row, table, starts: a block of `LogFiles.blocks`.
+      ads: of a list; LogError for a longer one.
+    """
+    lengths = np.diff(starts, append=len(table))
+    if lengths.max() > ads:
+        longer = int(np.argmax(lengths > ads))
+        raise log.error(
+            row + int(starts[longer]),
+            "impression_id",
+            f"a list of {lengths[longer]} ads",
+            f"at most {ads}",
+        )
+    mask = np.arange(ads) < lengths[:, None]
+    place = np.where(mask, starts[:, None] + np.arange(ads), 0)
+
+    def padded(values):
+        values = values[place]
+        values[~mask] = 0 if values.dtype.kind in "biuf" else None
+        return values
+
+    first_rows = table.take(starts)
+    user = {
+        feature.name: encoded_column(log, row + starts, first_rows, feature)
+        for feature in log.features.side("user")
+    }
+    ad = {
+        feature.name: padded(encoded_column(log, row, table, feature))
+        for feature in log.features.side("ad")
+    }
+    return Impressions(
+        numpy_values(table.column("impression_id"))[starts],
+        timestamps(table)[starts],
+        user,
+        ad,
+        padded(numpy_values(table.column("v")).astype(float)),
+        padded(numpy_values(table.column("ecpm")).astype(float)),
+        mask,
+        {name: padded(numpy_values(table.column(name))) for name in log.extra},
+    )
+
+
+def encoded_column(log: LogFiles, row, table, feature):
+    """One feature column of a block as a model reads it, [rows] or [rows, width].
+
+    Args:
+      log, row, table, feature: `row` is where `table` begins in the log, or where each of its
+        rows lies.
+
+    Raises: LogError for the first value that cannot be encoded.
+    """
+    column = table.column(feature.name).combine_chunks()
+    if feature.kind == "multi_valued":
+        return _encoded_lists(log, row, table, feature, column)
+    if feature.kind == "sparse":
+        if pa.types.is_dictionary(column.type):
+            return fold(numpy_values(column.dictionary), feature.buckets)[
+                numpy_values(column.indices)
+            ]
+        return fold(numpy_values(column), feature.buckets)
+    if feature.width > 1:
+        lengths = numpy_values(pc.list_value_length(column))
+        expected = f"a list of {feature.width} numbers"
+        log.refuse(row, lengths != feature.width, feature.name, table, expected)
+        values = numpy_values(column.flatten()).reshape(len(column), feature.width)
+    else:
+        values = numpy_values(column)
+    bad = beyond_float32(values).reshape(len(column), -1).any(axis=1)
+    log.refuse(row, bad, feature.name, table, FLOAT32)
+    if feature.kind == "statistical":
+        log.refuse(row, values < 0, feature.name, table, "a number >= 0 (it gets log1p)")
+    return encode(feature, values)
+
+
+def _encoded_lists(log, row, table, feature, column):
+    """Lists of ids as [rows, length]; 0 is an empty place, ids begin at 1."""
+    lengths = numpy_values(pc.list_value_length(column))
+    values = column.flatten()
+    owner = np.repeat(np.arange(len(column)), lengths)
+
+    def refuse_lists_of(bad, expected):
+        rows = np.zeros(len(column), bool)
+        rows[owner[bad]] = True
+        log.refuse(row, rows, feature.name, table, expected)
+
+    if values.null_count:
+        nulls = pc.is_null(values).to_numpy(zero_copy_only=False)
+        refuse_lists_of(nulls, "a list of ids without nulls")
+    ids = numpy_values(values)
+    refuse_lists_of(negative_ids(ids), "ids >= 0, or -1 for an empty place")
+    place = np.arange(feature.length)
+    real = place < lengths[:, None]
+    encoded = np.zeros((len(column), feature.length), np.int32)
+    if len(ids):
+        first = np.cumsum(lengths) - lengths
+        encoded[real] = fold_listed(ids, feature.buckets)[(first[:, None] + place)[real]]
+    return encoded
