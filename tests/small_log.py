@@ -1,7 +1,11 @@
 """The small log that several tests read."""
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lib.logs.features import Features
 
@@ -54,3 +58,22 @@ def make_log(count=300, seed=0, fewest=3, most=7):
             "bid": bid,
         }
     )
+
+
+def write_parts(folder, *tables, name="part", **options):
+    """A folder of Parquet files, one a table."""
+    folder = Path(folder)
+    for i, table in enumerate(tables):
+        pq.write_table(table, folder / f"{name}_{i:03}.parquet", **options)
+    return folder
+
+
+def assert_same(first, second):
+    """Impressions are equal to the last bit."""
+    for field in dataclasses.fields(first):
+        a, b = getattr(first, field.name), getattr(second, field.name)
+        if isinstance(a, dict):
+            assert list(a) == list(b)
+        for x, y in zip(a.values(), b.values(), strict=True) if isinstance(a, dict) else [(a, b)]:
+            np.testing.assert_array_equal(x, y)
+            assert x.dtype == y.dtype

@@ -312,7 +312,9 @@ def required(name):
     ]
 
 
-@pytest.mark.parametrize(("name", "column"), list(itertools.chain.from_iterable(map(required, READERS))))
+@pytest.mark.parametrize(
+    ("name", "column"), list(itertools.chain.from_iterable(map(required, READERS)))
+)
 def test_every_column_that_is_required(tmp_path, name, column):
     load, make = READERS[name]
     path = written(tmp_path / "t.csv", make().drop(columns=column))

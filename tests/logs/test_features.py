@@ -1,0 +1,133 @@
+"""The features file: what it declares, what it refuses."""
+
+import numpy as np
+import pytest
+
+from lib.logs.encoding import encode
+from lib.logs.errors import LogError
+from lib.logs.features import Features, load_features, save_features
+from tests.small_log import FEATURES
+
+
+def test_features_file_round_trip(tmp_path):
+    save_features(tmp_path / "features.yaml", FEATURES)
+    assert load_features(tmp_path / "features.yaml") == FEATURES
+
+
+USER = "- {name: u, side: user, kind: dense}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("features: [", "not readable as YAML"),
+        ("", "features: Input should be a valid dictionary"),
+        ("columns: []", "features: Field required"),
+        (
+            "features:\n- {name: u, side: user, kind: dense, size: 3}",
+            "features.0.size: Extra inputs",
+        ),
+        (
+            "features:\n- {name: u, side: user, kind: text}",
+            "'sparse', 'multi_valued', 'dense' or 'statistical'; got 'text'",
+        ),
+        (
+            f"features:\n{USER}\n- {{name: a, side: advert, kind: dense}}",
+            "features.1.side: Input should be 'user' or 'ad'; got 'advert'",
+        ),
+        (
+            f"features:\n{USER}\n- {{name: u, side: ad, kind: dense}}",
+            "feature names must be unique and not a log column; got ['u']",
+        ),
+        (f"features:\n{USER}\n- {{name: v, side: ad, kind: dense}}", "got ['v']"),
+        (f"features:\n{USER}", "at least one feature of side 'ad' is needed"),
+        ("features:\n- {name: u, side: user, kind: sparse}", "u is sparse, buckets = None"),
+        ("features:\n- {name: u, side: user, kind: dense, buckets: 3}", "u is dense, buckets = 3"),
+        (
+            "features:\n- {name: u, side: user, kind: multi_valued, buckets: 3}",
+            "u is multi_valued, length = None",
+        ),
+        ("features:\n- {name: u, side: user, kind: statistical, width: 2}", "u has width = 2"),
+        (
+            "features:\n- {name: u, side: user, kind: dense, width: 0}",
+            "features.0.width: Input should be greater than 0; got 0",
+        ),
+        *(
+            (
+                f"features:\n- {{name: u, side: user, kind: sparse, buckets: {buckets}}}",
+                f"features.0.buckets: Input should be less than 2147483647; got {buckets}",
+            )
+            for buckets in (2**31 - 1, 2**31, 10**12)
+        ),
+        (
+            "features:\n- {name: u, side: user, kind: sparse, buckets: 9, width: 1000000000}",
+            "features.0.width: Input should be less than or equal to 1000000; got 1000000000",
+        ),
+        (
+            "features:\n- {name: u, side: user, kind: multi_valued, buckets: 9, length: 2000000}",
+            "features.0.length: Input should be less than or equal to 1000000; got 2000000",
+        ),
+        (
+            "features:\n- {name: u, side: user, kind: sparse, buckets: 9, buckets: 7}",
+            "'buckets' is given twice",
+        ),
+        ("features: []\nfeatures: []", "'features' is given twice"),
+        ("features:\n- {name: u, [a]: b}", "not readable as YAML"),
+    ],
+)
+def test_a_features_file_that_cannot_be_used_is_refused(tmp_path, text, message):
+    path = tmp_path / "features.yaml"
+    path.write_text(text)
+    with pytest.raises(LogError) as error:
+        load_features(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert message in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_a_missing_features_file_is_refused(tmp_path):
+    with pytest.raises(LogError, match="no such features file"):
+        load_features(tmp_path / "features.yaml")
+
+
+def test_features_can_be_left_out():
+    left = FEATURES.without(["brand", "recent"])
+    assert [f.name for f in left.features] == ["user_id", "user_vector", "ad_id", "bid"]
+    assert FEATURES.width("user") - left.width("user") == 2
+    with pytest.raises(ValueError, match=r"not declared: \['brnad'\]"):
+        FEATURES.without(["brnad"])
+    with pytest.raises(ValueError, match="side 'user'"):
+        FEATURES.without(["user_id", "recent", "user_vector"])
+
+
+def test_the_largest_buckets_fit(tmp_path):
+    path = tmp_path / "features.yaml"
+    path.write_text(
+        "features:\n"
+        "- {name: u, side: user, kind: multi_valued, buckets: 2147483646, length: 2}\n"
+        "- {name: a, side: ad, kind: dense}"
+    )
+    user = load_features(path).features[0]
+    assert encode(user, np.array([[2147483645, -1]])).tolist() == [[2147483646, 0]]
+
+
+def test_what_is_no_features_file_is_refused(tmp_path):
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes("features: Größe".encode("latin-1"))
+    with pytest.raises(LogError, match=rf"{latin}: found the byte 0xf6, expected text in UTF-8"):
+        load_features(latin)
+    with pytest.raises(LogError, match=rf"{tmp_path}: not a features file: "):
+        load_features(tmp_path)
+    with pytest.raises(LogError, match="features: no file is named"):
+        load_features("")
+
+
+def test_names_of_any_alphabet(tmp_path):
+    features = Features(
+        features=[
+            {"name": "Größe", "side": "user", "kind": "dense"},
+            {"name": "価格", "side": "ad", "kind": "dense"},
+        ]
+    )
+    save_features(tmp_path / "features.yaml", features)
+    assert load_features(tmp_path / "features.yaml") == features
