@@ -6,7 +6,6 @@ columns stand for and what is lost. The data may not be redistributed, so the
 user brings the Parquet files; the functions write logs.parquet and features.yaml.
 """
 
-import inspect
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +13,86 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.logs.features import Features, save_features
-from lib.logs.reader import check, write_logs
+from lib.logs.errors import TableError
+from lib.logs.features import LOG_COLUMNS, Features, save_features
+from lib.logs.reader import LogSummary, check, write_logs
 
 ORIGINALS = {
     "trivago": "the RecSys Challenge 2019 by trivago",
     "movielens": "MovieLens 1M by GroupLens (grouplens.org/datasets/movielens/1m)",
 }
+EXPLANATIONS = {
+    "trivago": """\
+**trivago** (the RecSys Challenge 2019 by trivago). An impression is a list shown to a user.
+
+| column            | from                                                      |
+| ----------------- | --------------------------------------------------------- |
+| `ecpm`            | the price of the clicked hotel, 0 for all others          |
+| `v`               | rank of `ecpm` in the list: 1 for the click, 0 for others |
+| `price_to_median` | log of price / median price of the list                   |
+| `price_rank`      | rank in the list: 0 cheapest, 1 dearest; ties share a rank |
+
+The other columns are the source's. Lists of one hotel are left out: there is nothing to rank.
+
+What is lost: the price is a display price in an unstated currency, neither a bid nor a payment,
+and a click is no booking. As one hotel holds all value, R/R* of a list is 1 if the click is among
+the model's top m and 0 otherwise, at any price: it is the click's Recall@m. Prices count only in
+`lib.metrics.captured_ecpm`, summed over the lists. `v` leaves the hotels not clicked unordered.
+""",
+    "movielens": """\
+**MovieLens 1M** (by GroupLens, grouplens.org/datasets/movielens/1m). An impression is a list of
+about ten movies rated by one user.
+
+| column              | from                                                   |
+| ------------------- | ------------------------------------------------------ |
+| `v`                 | the rating, 1 to 5, with its many ties                 |
+| `ecpm`              | 0: there is no money, so R/R* is undefined             |
+| `timestamp`         | the list's number as seconds since 1970: not a time    |
+| `age`               | the age group's code, its lowest age                   |
+| `zip_prefix`        | first three characters of the zip code                 |
+| `years_before_2001` | from the year at the end of the title                  |
+| `ratings_before`    | the movie's ratings in earlier lists of the log        |
+| `mean_before`       | their mean, with one rating of 3 added                 |
+
+A user's ratings are shuffled and cut into lists whose lengths differ by one at most; the lists of
+all users are shuffled in turn. Statistics look back only, so that a later part of the log can
+serve as a test.
+
+What is lost: time. The timestamps at hand cover half of the users, so the order is drawn, and a
+test on the last lists asks about users and movies known from the same years, not about the
+future. Users chose which movies to rate: a list is not what a system showed.
+""",
+}
 
 
-def explain(name):
+def explain(dataset: str) -> str:
     """What a data set's columns stand for and what is lost, as Markdown for a notebook.
 
     >>> explain("trivago").splitlines()[0]
     '**trivago** (the RecSys Challenge 2019 by trivago). An impression is a list shown to a user.'
     """
-    convert, log = {"trivago": (trivago, trivago_log), "movielens": (movielens, movielens_log)}[
-        name
-    ]
-    about = inspect.getdoc(convert).split("\n\n")[1].split("; `")[0].rstrip(".")
-    columns = inspect.getdoc(log).split("\n\nArgs:")[0].split("\n\n", 1)[1]
-    return f"**{name}** ({ORIGINALS[name]}). {' '.join(about.split())}.\n\n{columns}"
+    return _named(EXPLANATIONS, dataset)
+
+
+def convert(dataset: str, source, destination) -> tuple[Path, Path]:
+    """Write a data set as a log: `trivago` or `movielens` by name.
+
+    Args:
+      dataset: "trivago" or "movielens".
+      source: folder with the data set's Parquet files.
+      destination: folder for the log; made if need be.
+
+    Returns: paths of the log and of its features file.
+    Raises: ValueError for another data set; TableError naming what is missing in `source`.
+    """
+    _named({"trivago": trivago, "movielens": movielens}, dataset)(source, destination)
+    return Path(destination) / "logs.parquet", Path(destination) / "features.yaml"
+
+
+def _named(by_dataset, dataset):
+    if dataset not in by_dataset:
+        raise ValueError(f"dataset must be one of {', '.join(by_dataset)}; got {dataset!r}")
+    return by_dataset[dataset]
 
 
 def _feature(side, kind, name, **sizes):
@@ -72,11 +130,11 @@ TRIVAGO_FEATURES = (
 TRIVAGO_POSITION = _feature("ad", "sparse", "position", buckets=32, width=4)
 
 
-def trivago(source, destination, *, with_position=False):
+def trivago(source, destination, *, with_position: bool = False) -> LogSummary:
     """Write trivago's labelled hotel lists as a log and a features file.
 
-    An impression is a list shown to a user; `trivago_log` gives the columns. The
-    lists without clicks are not used: they are no "no click", and as their times are
+    An impression is a list shown to a user; `EXPLANATIONS` gives the columns.
+    The lists without clicks are not used: they are no "no click", and as their times are
     unknown, statistics from them could tell of the future. Hotel properties are left
     out, since they are known for 1.4 % of the rows.
 
@@ -90,31 +148,15 @@ def trivago(source, destination, *, with_position=False):
 
     Returns: the LogSummary of the log written.
 
-    Raises FileNotFoundError or ValueError naming what is missing in `source`.
+    Raises: TableError naming what is missing in `source`.
     """
     log = trivago_log(_table(source, "lists.parquet", TRIVAGO_COLUMNS, "trivago"))
     features = TRIVAGO_FEATURES + (TRIVAGO_POSITION,) * with_position
     return _write(destination, log, features)
 
 
-def trivago_log(lists):
-    """The log's rows, from one row per list and hotel.
-
-    | column            | from                                                      |
-    | ----------------- | --------------------------------------------------------- |
-    | `ecpm`            | the price of the clicked hotel, 0 for all others          |
-    | `v`               | rank of `ecpm` in the list: 1 for the click, 0 for others |
-    | `price_to_median` | log of price / median price of the list                   |
-    | `price_rank`      | rank in the list: 0 cheapest, 1 dearest; ties share a rank |
-
-    The other columns are the source's. Lists of one hotel are left out: there is
-    nothing to rank.
-
-    What is lost: the price is a display price in an unstated currency, neither a bid
-    nor a payment, and a click is no booking. As one hotel holds all value, R/R* of a
-    list is 1 if the click is among the model's top m and 0 otherwise, at any price:
-    it is the click's Recall@m. Prices count only in `lib.metrics.captured_ecpm_ecpm`, summed over
-    the lists. `v` leaves the hotels not clicked unordered.
+def trivago_log(lists: pd.DataFrame) -> pd.DataFrame:
+    """The log's rows, from one row per list and hotel; `EXPLANATIONS` gives the columns.
 
     Args:
       lists: DataFrame with TRIVAGO_COLUMNS, one click at most per `request_id`.
@@ -166,11 +208,11 @@ MOVIELENS_FEATURES = (
 )
 
 
-def movielens(source, destination, *, list_length=10, seed=0):
+def movielens(source, destination, *, list_length: int = 10, seed: int = 0) -> LogSummary:
     """Write MovieLens 1M as a log and a features file.
 
     An impression is a list of about `list_length` movies rated by one user;
-    `movielens_log` gives the columns.
+    `EXPLANATIONS` gives the columns.
 
     Args:
       source: folder with ratings.parquet, movies.parquet and users.parquet.
@@ -180,7 +222,7 @@ def movielens(source, destination, *, list_length=10, seed=0):
 
     Returns: the LogSummary of the log written.
 
-    Raises FileNotFoundError or ValueError naming what is missing in `source`.
+    Raises: TableError naming what is missing in `source`.
     """
     log = movielens_log(
         _table(source, "ratings.parquet", RATINGS_COLUMNS, "movielens"),
@@ -192,28 +234,10 @@ def movielens(source, destination, *, list_length=10, seed=0):
     return _write(destination, log, MOVIELENS_FEATURES)
 
 
-def movielens_log(ratings, movies, users, *, list_length=10, seed=0):
-    """The log's rows, from one row per user and movie rated.
-
-    | column              | from                                                   |
-    | ------------------- | ------------------------------------------------------ |
-    | `v`                 | the rating, 1 to 5, with its many ties                 |
-    | `ecpm`              | 0: there is no money, so R/R* is undefined             |
-    | `timestamp`         | the list's number as seconds since 1970: not a time    |
-    | `age`               | the age group's code, its lowest age                   |
-    | `zip_prefix`        | first three characters of the zip code                 |
-    | `years_before_2001` | from the year at the end of the title                  |
-    | `ratings_before`    | the movie's ratings in earlier lists of the log        |
-    | `mean_before`       | their mean, with one rating of 3 added                 |
-
-    A user's ratings are shuffled and cut into lists whose lengths differ by one at
-    most; the lists of all users are shuffled in turn. Statistics look back only, so
-    that a later part of the log can serve as a test.
-
-    What is lost: time. The timestamps at hand cover half of the users, so the order
-    is drawn, and a test on the last lists asks about users and movies known from the
-    same years, not about the future. Users chose which movies to rate: a list is
-    not what a system showed.
+def movielens_log(
+    ratings: pd.DataFrame, movies: pd.DataFrame, users: pd.DataFrame, *, list_length=10, seed=0
+) -> pd.DataFrame:
+    """The log's rows, from one row per user and movie rated; `EXPLANATIONS` gives the columns.
 
     Args:
       ratings, movies, users: DataFrames with RATINGS_COLUMNS, MOVIES_COLUMNS and
@@ -312,17 +336,17 @@ def _history(movie, rating):
 def _table(source, name, columns, data):
     path = Path(source) / name
     if not path.is_file():
-        raise FileNotFoundError(
+        raise TableError(
             f"{path}: not found; expected a Parquet file of "
             f"{ORIGINALS[data]} with the columns {', '.join(columns)}"
         )
     try:
         present = pq.read_schema(path).names
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a Parquet file: {error}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{path}: not a Parquet file: {' '.join(str(error).split())}") from None
     missing = [column for column in columns if column not in present]
     if missing:
-        raise ValueError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(present)}")
+        raise TableError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(present)}")
     return pd.read_parquet(path, columns=list(columns))
 
 
@@ -342,13 +366,7 @@ def _split(texts):
 def _write(destination, log, features):
     destination = Path(destination)
     features = Features(features=features)
-    columns = [
-        "impression_id",
-        "timestamp",
-        "v",
-        "ecpm",
-        *(feature.name for feature in features.features),
-    ]
+    columns = [*LOG_COLUMNS, *(feature.name for feature in features.features)]
     write_logs(
         destination / "logs.parquet", [pa.Table.from_pandas(log[columns], preserve_index=False)]
     )

@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 
 from lib.logs.encoding import fold
+from lib.logs.errors import TableError
 from lib.logs.features import load_features
 from lib.logs.public_datasets import (
     MOVIELENS_FEATURES,
     TRIVAGO_FEATURES,
+    convert,
+    explain,
     movielens,
     movielens_log,
     trivago,
@@ -237,12 +240,35 @@ def no_two_share_a_bucket(values, features, name):
 
 
 def test_missing_file_and_column_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"lists.parquet: not found; .*RecSys Challenge"):
+    with pytest.raises(TableError, match=r"lists.parquet: not found; .*RecSys Challenge"):
         trivago(tmp_path, tmp_path)
     HOTELS.drop(columns="price").to_parquet(tmp_path / "lists.parquet")
-    with pytest.raises(ValueError, match=r"lists.parquet: column 'price' is missing; it has req"):
+    with pytest.raises(TableError, match=r"lists.parquet: column 'price' is missing; it has req"):
         trivago(tmp_path, tmp_path)
     (tmp_path / "ratings.parquet").write_text("user,movie")
-    with pytest.raises(ValueError, match=r"ratings.parquet: not a Parquet file"):
+    with pytest.raises(TableError, match=r"ratings.parquet: not a Parquet file"):
         movielens(tmp_path, tmp_path)
     assert not (tmp_path / "logs.parquet").exists()
+
+
+# ---- for a notebook ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dataset", "features"), [("trivago", TRIVAGO_FEATURES), ("movielens", MOVIELENS_FEATURES)]
+)
+def test_what_is_explained_is_a_column_of_the_log(dataset, features):
+    text = explain(dataset)
+    described = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    names = {"v", "ecpm", "timestamp", *(feature["name"] for feature in features)}
+    assert {"v", "ecpm"} <= set(described) <= names
+    assert "What is lost: " in text and not text.startswith(" ")
+
+
+def test_a_data_set_by_its_name(tmp_path):
+    HOTELS.to_parquet(tmp_path / "lists.parquet")
+    logs, features = convert("trivago", tmp_path, tmp_path / "log")
+    assert len(read(logs, load_features(features))) == 2
+    for refuse in (explain, lambda name: convert(name, tmp_path, tmp_path)):
+        with pytest.raises(ValueError, match="dataset must be one of trivago, movielens; got 'cri"):
+            refuse("criteo")
