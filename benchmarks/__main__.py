@@ -11,16 +11,14 @@ from lib.infra.settings import configure
 from lib.run.places import root
 
 
-def names():
+def names() -> list[str]:
     """The benchmarks there are."""
-    return sorted(
-        module.name
-        for module in pkgutil.iter_modules(benchmarks.__path__)
-        if not module.name.startswith("_")
-    )
+    modules = {module.name for module in pkgutil.iter_modules(benchmarks.__path__)}
+    return sorted(modules - {"__main__", "report"})
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
+    """Run the named benchmarks, all without a name; write outputs/bench/NAME.json of each."""
     unknown = sorted(set(arguments) - set(names()))
     if unknown:
         raise SystemExit(f"benchmarks: no benchmark {unknown[0]!r}; there are {', '.join(names())}")

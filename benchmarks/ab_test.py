@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from benchmarks.laws import row
+from benchmarks.report import row
 from lib import simulation, training
 from lib.infra.machine import cores
 from lib.logs import reader

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from benchmarks.report import row
 from lib.cost.service_time import ServiceTimeModel
 from lib.infra import machine
 from lib.infra.child_process import in_child
@@ -225,24 +226,6 @@ def model_rows(sizes=8, draws=20):
             "lower",
         )
     ]
-
-
-def row(figure, unit, values, target, better, *, baseline=None, name=""):
-    """One line of the report: the median of the values and their extremes."""
-    value = float(np.median(values))
-    met = value <= target if better == "lower" else value >= target
-    return {
-        "figure": figure,
-        "unit": unit,
-        "ours": value,
-        "low": float(np.min(values)),
-        "high": float(np.max(values)),
-        "baseline": None if baseline is None else float(baseline),
-        "baseline_name": name,
-        "target": target,
-        "better": better,
-        "met": bool(met),
-    }
 
 
 def main():

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from benchmarks.report import row
 from lib.cost.algorithm import cost_per_hour, required_machines
 from lib.design.roi_choice import best_size
 from lib.design.size_grids import size_grid
@@ -210,7 +211,7 @@ def main():
         print(f"\n{name}:\n{done.round(4).to_string()}")
         gap = done["revenue_gap" if roi_min else "regret"].where(done["meets_roi"], np.inf)
         rows.append(
-            _row(
+            row(
                 f"{name}: replays within 1 % of the optimum",
                 "share",
                 float((gap <= 0.01).mean()),
@@ -219,25 +220,9 @@ def main():
             )
         )
         rows.append(
-            _row(f"{name}: measured", "share of sizes", float(done["share"].max()), 0.05, "lower")
+            row(f"{name}: measured", "share of sizes", float(done["share"].max()), 0.05, "lower")
         )
     return rows
-
-
-def _row(figure, unit, value, target, better):
-    met = value <= target if better == "lower" else value >= target
-    return {
-        "figure": figure,
-        "unit": unit,
-        "ours": value,
-        "low": None,
-        "high": None,
-        "baseline": None,
-        "baseline_name": "",
-        "target": target,
-        "better": better,
-        "met": bool(met),
-    }
 
 
 if __name__ == "__main__":

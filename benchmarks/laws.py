@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.optimize import OptimizeWarning, curve_fit
 from tqdm import tqdm
 
+from benchmarks.report import row
 from lib.laws import BNSL, BasinHoppingBNSL, predict_next_size
 from lib.laws.curve import bnsl
 from lib.validation.revenue_model import lifts_by_reference
@@ -253,22 +254,6 @@ def spread(values, seed=0):
     rng = np.random.default_rng(seed)
     draws = rng.choice(values, size=(2000, len(values))).mean(axis=1)
     return np.quantile(draws, [0.025, 0.975])
-
-
-def row(figure, unit, value, target, better, *, baseline=None, name="", low=None, high=None):
-    """One line of the report."""
-    met = bool(value <= target if better == "lower" else value >= target)
-    numbers = {"ours": value, "low": low, "high": high, "baseline": baseline}
-    numbers = {k: None if v is None else float(v) for k, v in numbers.items()}
-    return {
-        "figure": figure,
-        "unit": unit,
-        **numbers,
-        "baseline_name": name,
-        "target": float(target),
-        "better": better,
-        "met": met,
-    }
 
 
 def mean_rows(table):

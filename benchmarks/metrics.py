@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.metrics import ndcg_score
 from tqdm import trange
 
+from benchmarks.report import row, show
 from lib import metrics
 
 IMPRESSIONS, ADS, ROUNDS = 1_000_000, 10, 7
@@ -33,7 +34,7 @@ def data(impressions=IMPRESSIONS, seed=0):
 
 def seconds(scores, tied, v, ecpm):
     """Seconds of every kind of work in every round, name -> [ROUNDS]."""
-    one, tenth = slice(TREATED), slice(OF_KERAS)
+    treated, tenth = slice(TREATED), slice(OF_KERAS)
     works = {
         "all": lambda: metrics.evaluate(scores, v, ecpm, M, K),
         "all, ties": lambda: metrics.evaluate(tied, v, ecpm, M, K),
@@ -46,7 +47,7 @@ def seconds(scores, tied, v, ecpm):
         "ndcg, ties": lambda: metrics.ndcg(tied, v),
         "scikit-learn, ties": lambda: ndcg_score(v, tied, ignore_ties=True),
         "scikit-learn": lambda: ndcg_score(v, scores, ignore_ties=True),
-        "scikit-learn treating ties": lambda: ndcg_score(v[one], tied[one]),
+        "scikit-learn treating ties": lambda: ndcg_score(v[treated], tied[treated]),
         "keras-rs": lambda: keras_rs_ndcg(v[tenth], scores[tenth]),
         "copy of one argument": lambda: np.copyto(copy, v),
     }
@@ -90,23 +91,6 @@ def peak_memory(scores, v, ecpm, impressions):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return peak
-
-
-def row(figure, unit, values, *, target=None, baseline=None, name=""):
-    """One line of the report, the lower the better: median and spread of `values`."""
-    value, low, high = np.median(values), np.min(values), np.max(values)
-    return {
-        "figure": figure,
-        "unit": unit,
-        "ours": float(value),
-        "low": float(low),
-        "high": float(high),
-        "baseline": None if baseline is None else float(baseline),
-        "baseline_name": name,
-        "target": target,
-        "better": "lower",
-        "met": None if target is None else bool(value <= target),
-    }
 
 
 def time_rows(taken):
@@ -203,11 +187,5 @@ def main():
             target=1e-5,
         ),
     ]
-    for line in rows:
-        met = {True: "met", False: "MISSED", None: ""}[line["met"]]
-        target = "" if line["target"] is None else f"<= {line['target']:g}"
-        print(
-            f"{line['figure']:78} {line['ours']:10.4g} {line['unit']:6} "
-            f"({line['low']:.4g} to {line['high']:.4g}) {target:9} {met}"
-        )
+    show(rows)
     return rows

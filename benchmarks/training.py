@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from tqdm import trange
 
-from benchmarks.metrics import row
+from benchmarks.report import row
 from lib import simulation, training
 from lib.infra import machine
 from lib.logs import reader
