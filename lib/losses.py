@@ -5,17 +5,20 @@ to compare with. Ads lie on the last axis. Losses follow Keras' order,
 (y_true = v, y_pred = scores); an ad with v < 0 is padding and counts nowhere.
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 # Stands for minus infinity in a softmax: far below any real logit, yet finite,
 # so that 0 x log 0 is 0 and not NaN, in the loss and in its gradient.
 _NEVER = -1e30
 
 
-def neural_sort(scores, tau=1.0):
+def neural_sort(scores: KerasTensor, tau: float = 1.0) -> KerasTensor:
     """Relaxed sorting matrix, [..., n] -> [..., n, n]; row i is place i, best first.
 
     P[i, :] = softmax(((n + 1 - 2 i) s - A 1) / tau),  A[j, l] = |s_j - s_l|
@@ -28,7 +31,9 @@ def neural_sort(scores, tau=1.0):
     return ops.exp(log_neural_sort(scores, tau=tau))
 
 
-def log_neural_sort(scores, tau=1.0, real=None):
+def log_neural_sort(
+    scores: KerasTensor, tau: float = 1.0, real: KerasTensor | None = None
+) -> KerasTensor:
     """Logarithm of `neural_sort`, finite however far apart or equal the scores are.
 
     Args:
@@ -36,6 +41,8 @@ def log_neural_sort(scores, tau=1.0, real=None):
       tau: temperature, > 0.
       real: [..., n] bool, False where padded: such columns get no weight, and the
         rows of places beyond the last real ad mean nothing.
+
+    Returns: [..., n, n]. Raises ValueError unless tau > 0.
     """
     if not tau > 0:
         raise ValueError(f"neural_sort: tau must be > 0; got {tau}")
@@ -55,8 +62,16 @@ def log_neural_sort(scores, tau=1.0, real=None):
     return ops.log_softmax(logits, axis=-1)
 
 
-def relax_and_global(v, scores, *, m, k, tau):
-    """L_Relax (Eq 3) and L_Global (Eq 4) per impression, each [...]."""
+def relax_and_global(
+    v: KerasTensor, scores: KerasTensor, *, m: int, k: int, tau: float
+) -> tuple[KerasTensor, KerasTensor]:
+    """L_Relax (Eq 3) and L_Global (Eq 4) per impression, each [...].
+
+    Args:
+      v, scores: [..., n]; v < 0 is padding.
+      m: ads that the model keeps; k: true best ads that it should keep.
+      tau: NeuralSort's temperature, of both.
+    """
     v, scores = ops.convert_to_tensor(v), ops.convert_to_tensor(scores)
     real = ops.cast(v >= 0, scores.dtype)
     true = ops.exp(log_neural_sort(v, tau, real))
@@ -64,16 +79,16 @@ def relax_and_global(v, scores, *, m, k, tau):
     n = scores.shape[-1]
     exists = ops.cumsum(ops.ones_like(real), axis=-1) <= ops.sum(real, axis=-1, keepdims=True)
     row = ops.cast(exists, scores.dtype)[..., None]  # is there a place i in this list?
-    wanted = ops.sum((true * row)[..., : min(k, n), :], axis=-2)
-    kept = ops.where(row > 0, model, _NEVER)[..., : min(m, n), :]
-    log_kept = ops.logsumexp(kept, axis=-2) - math.log(m)
-    # wanted is 0 on padding, where log_kept stands for minus infinity.
-    relax = -ops.sum(wanted * ops.where(real > 0, log_kept, 0.0), axis=-1)
-    cross = true * ops.where(real[..., None, :] > 0, model, 0.0)
-    return relax, -ops.sum(cross * row, axis=(-2, -1))
+    true_top = ops.sum((true * row)[..., : min(k, n), :], axis=-2)
+    model_top = ops.where(row > 0, model, _NEVER)[..., : min(m, n), :]
+    log_share = ops.logsumexp(model_top, axis=-2) - math.log(m)
+    # true_top is 0 on padding, where log_share stands for minus infinity.
+    relax = -ops.sum(true_top * ops.where(real > 0, log_share, 0.0), axis=-1)
+    cross_entropy = true * ops.where(real[..., None, :] > 0, model, 0.0)
+    return relax, -ops.sum(cross_entropy * row, axis=(-2, -1))
 
 
-@keras.saving.register_keras_serializable("lib")
+@keras.saving.register_keras_serializable("retrieval_scaling")
 class ARFLoss(keras.losses.Loss):
     """L_Relax + L_Global / (2 alpha^2) + log|alpha| (Eq 2), alpha trainable.
 
@@ -83,7 +98,7 @@ class ARFLoss(keras.losses.Loss):
       alpha: where the trainable weight starts.
 
     alpha is an attribute: whoever trains lists it among the trained variables
-    (`lib.training` does).
+    (`lib.training` does). Raises ValueError for m, k or tau out of range, or alpha 0.
 
     >>> import numpy as np
     >>> loss = ARFLoss(m=1, k=1)
@@ -92,7 +107,9 @@ class ARFLoss(keras.losses.Loss):
     True
     """
 
-    def __init__(self, m, k, tau=1.0, alpha=1.0, name="arf"):
+    def __init__(
+        self, m: int, k: int, tau: float = 1.0, alpha: float = 1.0, name: str = "arf"
+    ) -> None:
         super().__init__(name=name)
         _check_cuts("ARFLoss", m, k, tau)
         if not (math.isfinite(alpha) and alpha):
@@ -101,11 +118,11 @@ class ARFLoss(keras.losses.Loss):
         self.alpha = keras.Variable(float(alpha), name="alpha", dtype="float32")
 
     def call(self, y_true, y_pred):
-        relax, everywhere = relax_and_global(y_true, y_pred, m=self.m, k=self.k, tau=self.tau)
+        relax, whole_list = relax_and_global(y_true, y_pred, m=self.m, k=self.k, tau=self.tau)
         alpha = ops.convert_to_tensor(self.alpha)
-        return relax + everywhere / (2 * alpha * alpha) + ops.log(ops.abs(alpha))
+        return relax + whole_list / (2 * alpha * alpha) + ops.log(ops.abs(alpha))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "m": self.m,
             "k": self.k,
@@ -115,11 +132,11 @@ class ARFLoss(keras.losses.Loss):
         }
 
 
-@keras.saving.register_keras_serializable("lib")
+@keras.saving.register_keras_serializable("retrieval_scaling")
 class RelaxLoss(keras.losses.Loss):
     """L_Relax alone (Eq 3): only the top of the list counts."""
 
-    def __init__(self, m, k, tau=1.0, name="relax"):
+    def __init__(self, m: int, k: int, tau: float = 1.0, name: str = "relax") -> None:
         super().__init__(name=name)
         _check_cuts("RelaxLoss", m, k, tau)
         self.m, self.k, self.tau = m, k, tau
@@ -127,11 +144,11 @@ class RelaxLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         return relax_and_global(y_true, y_pred, m=self.m, k=self.k, tau=self.tau)[0]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"m": self.m, "k": self.k, "tau": self.tau, "name": self.name}
 
 
-@keras.saving.register_keras_serializable("lib")
+@keras.saving.register_keras_serializable("retrieval_scaling")
 class SoftmaxLoss(keras.losses.Loss):
     """Listwise cross-entropy against softmax(v) (Cao et al. 2007, ListNet)."""
 
@@ -142,9 +159,13 @@ class SoftmaxLoss(keras.losses.Loss):
         return -ops.sum(target * ops.where(real, log_share, 0.0), axis=-1)
 
 
-@keras.saving.register_keras_serializable("lib")
+@keras.saving.register_keras_serializable("retrieval_scaling")
 class PairwiseLogisticLoss(keras.losses.Loss):
-    """Mean over pairs of different v of log(1 + exp(s_worse - s_better)) (RankNet)."""
+    """Mean over pairs of different v of log(1 + exp(s_worse - s_better)) (RankNet).
+
+    Burges et al. 2005, "Learning to rank using gradient descent". keras-rs has the sum over
+    pairs in place of their mean, so that a long list weighs more than a short one.
+    """
 
     def call(self, y_true, y_pred):
         real = y_true >= 0

@@ -1,6 +1,7 @@
 """Losses: Eq 2-4 in slow NumPy loops, gradients by finite differences, hard scores."""
 
 import keras
+import keras_rs
 import numpy as np
 import pytest
 from keras import ops
@@ -122,6 +123,15 @@ def test_the_two_parts_equal_a_loop(m, k):
         [global_by_loop(v, s, 0.8) for v, s in zip(V, SCORES, strict=True)],
         rtol=1e-6,
     )
+
+
+@pytest.mark.parametrize("length", [2, 5])
+def test_ranknet_is_keras_rs_s_over_its_pairs(length):
+    v, scores = (x[:, :length].astype("f") for x in (V, SCORES))
+    # keras-rs leaves the sum over the worse ad of each pair; ours is the mean over all pairs.
+    theirs = numbers(keras_rs.losses.PairwiseLogisticLoss(reduction=None)(v, scores)).sum(axis=-1)
+    ours = numbers(PairwiseLogisticLoss().call(v, scores))
+    np.testing.assert_allclose(ours, theirs / (length * (length - 1) / 2), rtol=1e-5)
 
 
 # ---- NeuralSort -----------------------------------------------------------
@@ -257,7 +267,9 @@ def test_relax_prefers_the_true_top_and_ignores_the_rest():
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 def test_a_saved_loss_is_the_same(loss):
-    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    saved = keras.losses.serialize(loss)
+    assert saved["registered_name"] == f"retrieval_scaling>{type(loss).__name__}"
+    again = keras.losses.deserialize(saved)
     assert type(again) is type(loss)
     assert numbers(again(V, SCORES)) == numbers(loss(V, SCORES))
 

@@ -4,14 +4,25 @@
 does for one run, whatever form the graph has.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lib.models.size_parameters import check_size_parameters
 
+if TYPE_CHECKING:
+    import onnx
 
-def matrix_flops(size_parameters, family="mlp"):
+    from lib.models.mlp_model import MLP
+    from lib.models.twin_tower_model import TwinTower
+
+
+def matrix_flops(size_parameters: ArrayLike, family: str = "mlp") -> np.ndarray:
     """FLOPs of the matrix products for one user-ad pair, [..., layers + 1] -> [...].
 
     A twin tower computes its layers above the first twice, once a side, and the inner
@@ -31,7 +42,9 @@ def matrix_flops(size_parameters, family="mlp"):
     raise ValueError(f"matrix_flops: family must be 'mlp' or 'twin_tower'; got {family!r}")
 
 
-def flops(model, family="mlp", *, elementwise=False):
+def flops(
+    model: MLP | TwinTower | Sequence[int], family: str = "mlp", *, elementwise: bool = False
+) -> int:
     """FLOPs of the forward pass of one user-ad pair; a multiply-add is 2.
 
     Args:
@@ -39,6 +52,8 @@ def flops(model, family="mlp", *, elementwise=False):
       family: "mlp" or "twin_tower", where size parameters are given.
       elementwise: add batch norm, biases and PReLU as TensorFlow's profiler counts
         them on a frozen graph; by default only matrix products count.
+
+    Raises ValueError for size parameters that describe no model.
 
     >>> flops([3328, 1024, 256, 256, 256, 1])
     7602688
@@ -61,7 +76,7 @@ def flops(model, family="mlp", *, elementwise=False):
     return int(count)
 
 
-def graph_flops(model, candidates, requests=1):
+def graph_flops(model: onnx.ModelProto, candidates: int, requests: int = 1) -> int | float:
     """FLOPs of a graph's matrix products for one run; a multiply-add is 2.
 
     What a machine does, and not what a user-ad pair stands for: with a cached first layer

@@ -5,6 +5,11 @@ output. A hidden layer is batch norm, linear, PReLU; the output is linear; linea
 He's normal distribution. A model with `user_width` is written with a split first layer.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -12,7 +17,7 @@ from lib.models.layers import FirstLayer, HiddenLayer, check_user_width, dummy_i
 from lib.models.size_parameters import check_size_parameters
 
 
-def mlp(size_parameters, user_width=0, seed=0):
+def mlp(size_parameters: Sequence[int], user_width: int = 0, seed: int = 0) -> MLP:
     """The paper's foundation model of one user-ad pair's score, built.
 
     Args:
@@ -21,6 +26,8 @@ def mlp(size_parameters, user_width=0, seed=0):
         one concatenated vector, [..., a_0] -> [..., 1]. Otherwise the input is a
         pair (user [B, user_width], ad [B, n, a_0 - user_width]) -> [B, n, 1].
       seed: of the initial weights.
+
+    Raises ValueError for size parameters or a user_width that describe no model.
 
     >>> import numpy as np
     >>> mlp([12, 8, 4, 1])(np.zeros((5, 12))).shape
@@ -31,10 +38,11 @@ def mlp(size_parameters, user_width=0, seed=0):
     return model
 
 
+@keras.saving.register_keras_serializable("retrieval_scaling")
 class MLP(keras.Model):
-    """See `mlp`."""
+    """See `mlp`. Once imported, `keras.saving.load_model` reads a saved one."""
 
-    def __init__(self, size_parameters, user_width=0, seed=0):
+    def __init__(self, size_parameters: Sequence[int], user_width: int = 0, seed: int = 0) -> None:
         super().__init__(name="mlp")
         self.supports_masking = True
         sizes = check_size_parameters(size_parameters, "mlp")
@@ -61,7 +69,7 @@ class MLP(keras.Model):
             return self.upper(inputs, training, real)
         user, ad = inputs
         x = self.first(user, ad, training=training, real=real)
-        # Pairs in one row each: PReLU keeps one slope a unit, not one a place.
+        # One row a pair: PReLU then has one slope a unit, not one for each ad of the list.
         pairs = ops.reshape(x, (-1, x.shape[-1]))
         real = None if real is None else ops.reshape(real, (-1,))
         scores = self.upper(self.first_activation(pairs), training, real)
@@ -73,7 +81,7 @@ class MLP(keras.Model):
             x = layer(x, training=training, real=real)
         return self.score(x)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "size_parameters": list(self.size_parameters),
             "user_width": self.user_width,

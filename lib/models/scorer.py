@@ -1,5 +1,11 @@
 """From the features of a log to the scores of an impression's ads."""
 
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -9,20 +15,63 @@ from lib.models.size_parameters import check_size_parameters
 from lib.models.twin_tower_model import TwinTower
 
 
+class Declaration(Protocol):
+    """The features that a scorer reads; `lib.logs.features.Features` is one."""
+
+    features: Sequence[Any]
+
+    def side(self, side: str) -> list[Any]:
+        """The features of "user" or "ad", in the order in which they are concatenated."""
+
+    def width(self, side: str) -> int:
+        """How many inputs this side has."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Feature:
+    """A feature as a saved scorer holds it: the fields of `lib.logs.features.Feature`."""
+
+    name: str
+    side: str
+    kind: str
+    buckets: int | None = None
+    width: int = 1
+    length: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Declaration:
+    features: tuple[_Feature, ...]
+
+    def side(self, side):
+        return [feature for feature in self.features if feature.side == side]
+
+    def width(self, side):
+        return sum(feature.width for feature in self.side(side))
+
+
+@keras.saving.register_keras_serializable("retrieval_scaling")
 class Scorer(keras.Model):
     """Features -> embeddings -> a model of `family` -> scores of an impression's ads.
 
+    Once this class is imported, `keras.saving.load_model` reads a saved one; its features are
+    then `Features(features=scorer.get_config()["features"])`.
+
     Args:
-      features: `lib.logs.reader.Features`; their widths give the input a_0.
+      features: `lib.logs.features.Features`; their widths give the input a_0.
       hidden: [a_1, ..., a_L].
       family: "mlp" or "twin_tower".
       seed: of the initial weights.
 
     Input: dict with "user" and "ad" (name -> encoded values, as
     `lib.logs.reader.Impressions` holds them) and "mask" [B, n]. Output: [B, n].
+
+    Raises ValueError for a family or hidden layers that describe no model.
     """
 
-    def __init__(self, features, hidden, family="mlp", seed=0):
+    def __init__(
+        self, features: Declaration, hidden: Sequence[int], family: str = "mlp", seed: int = 0
+    ) -> None:
         super().__init__(name=f"{family}_scorer")
         self.supports_masking = True
         self.features, self.family, self.seed = features, family, seed
@@ -49,6 +98,23 @@ class Scorer(keras.Model):
             for i, (width, count) in enumerate(rows.items(), 1000)
         }
         self(_dummy_features(features))
+
+    def get_config(self) -> dict[str, Any]:
+        names = [field.name for field in dataclasses.fields(_Feature)]
+        return {
+            "features": [
+                {name: getattr(feature, name) for name in names}
+                for feature in self.features.features
+            ],
+            "hidden": list(self.size_parameters[1:]),
+            "family": self.family,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Scorer:
+        features = tuple(_Feature(**feature) for feature in config["features"])
+        return cls(**{**config, "features": _Declaration(features)})
 
     def embed(self, side, values):
         """Values of one side's features -> its input vector, [..., width of the side]."""
@@ -89,7 +155,7 @@ def _mean(vectors, real):
 
 
 def _dummy_features(features):
-    def one(feature, *lead):
+    def zeros(feature, *lead):
         if feature.kind == "multi_valued":
             return np.zeros((*lead, feature.length), np.int32)
         if feature.kind == "sparse":
@@ -97,7 +163,7 @@ def _dummy_features(features):
         return np.zeros((*lead, feature.width) if feature.width > 1 else lead, np.float32)
 
     return {
-        "user": {f.name: one(f, 1) for f in features.side("user")},
-        "ad": {f.name: one(f, 1, 1) for f in features.side("ad")},
+        "user": {f.name: zeros(f, 1) for f in features.side("user")},
+        "ad": {f.name: zeros(f, 1, 1) for f in features.side("ad")},
         "mask": np.ones((1, 1), bool),
     }

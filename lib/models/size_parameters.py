@@ -1,11 +1,13 @@
 """Size parameters [a_0, a_1, ..., a_L]: what they must be to describe a model, without Keras."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 FAMILIES = ("mlp", "twin_tower")
 
 
-def check_size_parameters(size_parameters, family="mlp"):
+def check_size_parameters(size_parameters: Iterable[int], family: str = "mlp") -> tuple[int, ...]:
     """The size parameters as a tuple of int; ValueError if they describe no model.
 
     >>> check_size_parameters([12, 8, 1])

@@ -1,0 +1,70 @@
+"""FLOPs: the paper's, and what TensorFlow's profiler counts."""
+
+import keras
+import pytest
+
+from lib.models.flop_count import flops
+from lib.models.mlp_model import mlp
+from lib.models.twin_tower_model import twin_tower
+
+BASE = [3328, 1024, 256, 256, 256, 1]
+
+
+def profiled(model):
+    """FLOPs that TensorFlow's profiler counts on the frozen graph of one pair."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    inputs, user_width = model.size_parameters[0], model.user_width
+    shapes = [(1, user_width), (1, 1, inputs - user_width)] if user_width else [(1, inputs)]
+    function = tf.function(lambda *x: model(list(x) if user_width else x[0]))
+    concrete = function.get_concrete_function(*map(tf.TensorSpec, shapes))
+    graph = convert_variables_to_constants_v2(concrete).graph
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options["output"] = "none"
+    return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
+
+
+@pytest.mark.parametrize(
+    ("sizes", "published"),
+    [  # paper, 4.2 and 5.1; by hand, 2 x MACs
+        (BASE, 7_602_688),
+        ([5128, 1024, 512, 512, 512, 1], 12_600_320),
+        ([10128, 1024, 512, 512, 512, 1], 22_840_320),
+    ],
+)
+def test_flops_are_the_papers(sizes, published):
+    assert flops(sizes) == published
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's profiler")
+@pytest.mark.parametrize(
+    "model",
+    [
+        mlp(BASE),
+        mlp([40, 16, 8, 1]),
+        mlp([40, 16, 8, 1], user_width=15),
+        mlp([7, 5, 1], user_width=3),
+        twin_tower([40, 16, 8], 15),
+        twin_tower([41, 16, 8, 4], 15),
+    ],
+    ids=lambda model: f"{model.name}{list(model.size_parameters)}/{model.user_width}",
+)
+def test_flops_equal_the_profilers(model):
+    assert flops(model, elementwise=True) == profiled(model)
+    assert flops(model) == flops(model.size_parameters, model.name)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "family", "match"),
+    [
+        ([3, 0, 1], "mlp", "whole numbers"),
+        ([3, 4, 2], "mlp", "the last of them 1"),
+        ([3], "twin_tower", "two or more"),
+        ([3, 4.5, 1], "mlp", r"4\.5"),
+        ([3, 4, 1], "dnn", "family must be one of mlp"),
+    ],
+)
+def test_sizes_that_are_no_model_are_refused(sizes, family, match):
+    with pytest.raises(ValueError, match=match):
+        flops(sizes, family)
