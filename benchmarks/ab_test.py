@@ -3,7 +3,8 @@
 World D with as many users as a lift of 0.1 % takes. Base and variant (twice the base's width)
 learn from the log of 4,000 of them after a short closed loop. The test is timed as a whole:
 Matching, scoring of both models, visits. The other side is an unpaired test of the same size,
-whose variance follows from the same arms: users and luck of its arms would be independent.
+whose variance follows from the same arms: its arms would have other users and
+other random numbers.
 """
 
 import time
@@ -68,7 +69,7 @@ def models(world, folder):
 
 
 def unpaired_variance(base, variant):
-    """Variance of the lift if the arms had independent users and luck."""
+    """Variance of the lift if the arms had independent users and random numbers."""
     lift = variant.revenue.sum() / base.revenue.sum()
     spread = sum(arm.revenue.var(ddof=1) / arm.revenue.mean() ** 2 for arm in (base, variant))
     return lift**2 * spread / len(base.users)

@@ -62,16 +62,16 @@ def _closure(module):
             f"code_digest: a function must stand in a module that a file defines; "
             f"got one of {module!r}"
         )
-    found, waiting = {}, [module]
+    files, waiting = {}, [module]
     while waiting:
         name = waiting.pop()
         file = _file(name)
-        if name in found or file is None:
+        if name in files or file is None:
             continue
-        found[name] = file
+        files[name] = file
         waiting += [name.rpartition(".")[0]] if "." in name else []
         waiting += imported_modules(name)
-    return sorted(found.items())
+    return sorted(files.items())
 
 
 @functools.cache
@@ -126,8 +126,8 @@ def _absolute(source, module, file):
     """The module that a relative import means."""
     level = len(source) - len(source.lstrip("."))
     steps = module.split(".")
-    kept = len(steps) - level + (file.name == "__init__.py")
-    return ".".join([*steps[:kept], *filter(None, [source.lstrip(".")])])
+    depth = len(steps) - level + (file.name == "__init__.py")
+    return ".".join([*steps[:depth], *filter(None, [source.lstrip(".")])])
 
 
 def _all_of(module, file):
@@ -146,14 +146,14 @@ def _tops(file):
 @functools.cache
 def _imports(file):
     """(module, names taken from it) of each import statement of a file, wherever it stands."""
-    found = []
+    imports = []
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
-            found += [(alias.name, ()) for alias in node.names]
+            imports += [(alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = tuple(alias.name for alias in node.names)
-            found.append(("." * node.level + (node.module or ""), names))
-    return found
+            imports.append(("." * node.level + (node.module or ""), names))
+    return imports
 
 
 @functools.cache

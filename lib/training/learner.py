@@ -86,9 +86,8 @@ class Learner:
             return [np.ravel(self.trainee.train_on_batch(*example))[0] for example in examples]
         stacked = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *examples)
         size, ads = examples[0][1].shape
-        # A static shape for full batches, a dynamic one for a shorter last batch: division by a
-        # constant rounds in another way than by a tensor, so that rounding is the same in
-        # every run.
+        # A static shape for full batches, a dynamic one for shorter ones: division by a constant
+        # rounds in another way than by a tensor, and so a batch trains alike in every run.
         size = size if size == full_batch else None
         if (size, ads) not in self._compiled:
             self._compiled[size, ads] = _compiled_steps(self.trainee, stacked, size)

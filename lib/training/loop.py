@@ -19,8 +19,8 @@ from lib.training.scoring import as_inputs
 from lib.training.source import BatchSource
 from lib.training.targets import RankTarget
 
-# Steps that one call of the compiled function takes: handing over inputs costs a call a few
-# milliseconds, a small model's step itself; Ctrl-C waits for the end of a call.
+# Handing over inputs costs a call a few milliseconds, as much as a small model's step itself;
+# Ctrl-C waits for the end of a call.
 STEPS_A_CALL = 32
 
 
@@ -33,7 +33,7 @@ class TrainingReport:
         earlier, interrupted call had done.
       losses: [steps], the loss of every step.
       timed_impressions, timed_samples, seconds: of this call's steps that neither
-        compiled nor were a shorter last batch; the rates below are theirs.
+        compiled nor were on a shorter batch; the rates below are theirs.
       flops_per_sample: of a user-ad pair's forward pass.
       peak_flops: FLOP/s of a large matrix product on the threads that a step uses.
     """
@@ -69,6 +69,7 @@ def train(
     *,
     target: Callable | None = None,
     checkpoint: Checkpoint | None = None,
+    steps_a_call: int = STEPS_A_CALL,
     progress: bool = True,
 ) -> TrainingReport:
     """One pass over a source.
@@ -79,6 +80,8 @@ def train(
       target: callable (batch, step) -> target [B, n], with a `description`; default: `RankTarget`
         without noise.
       checkpoint: to go on from where it exists, and to write.
+      steps_a_call: batches that are waited for and then handed to the learner together; the
+        numbers do not depend on it. 1 for a stream that is slower than the learner.
       progress: whether to show a bar.
 
     Returns: TrainingReport.
@@ -102,7 +105,7 @@ def train(
         desc=f"train {learner.scorer.size_parameters}",
     ) as bar:
         every = checkpoint.every if checkpoint else None
-        for batches, offset in _calls(source.batches(done.offset), done.steps, every):
+        for batches, offset in _calls(source.batches(done.offset), done.steps, steps_a_call, every):
             begin, first = time.perf_counter(), done.steps
             examples = [(as_inputs(b), target(b, step)) for step, b in enumerate(batches, first)]
             losses = learner.take_steps(examples, source.full_batch)
@@ -132,7 +135,7 @@ def train(
 
 
 class _Clock:
-    """Adds up the time of steps that neither compile nor are a shorter last batch."""
+    """Adds up the time of steps that neither compile nor are on a shorter batch."""
 
     def __init__(self, first, full_batch):
         self.first, self.full_batch = first, full_batch
@@ -156,23 +159,22 @@ def _check_finite(losses, first, learning_rate):
         )
 
 
-def _calls(batches, first, every=None) -> Iterator[tuple[list, object]]:
+def _calls(batches, first, steps_a_call, every=None) -> Iterator[tuple[list, object]]:
     """(batches, offset behind them) of each call of the learner.
 
-    The first step, number `first`, stands alone, because it compiles, and so does a shorter
-    batch; a call ends where a checkpoint is due, `every` so many steps.
+    The first step, number `first`, stands alone, because it compiles; a call holds batches of
+    one size, and ends where a checkpoint is due, `every` so many steps.
     """
     group, behind = [], None
     for step, (batch, offset) in enumerate(batches, first):
-        if group and (
-            step == first + 1
-            or (every and step % every == 0)
-            or len(group) == STEPS_A_CALL
-            or len(batch) < len(group[0])
-        ):
+        if group and len(batch) != len(group[0]):
             yield group, behind
             group = []
         group.append(batch)
         behind = offset
+        due = every and (step + 1) % every == 0
+        if step == first or due or len(group) == steps_a_call:
+            yield group, behind
+            group = []
     if group:
         yield group, behind

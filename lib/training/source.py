@@ -19,7 +19,7 @@ class BatchSource(Protocol):
 
     Attributes:
       steps: batches in all, from the first; None where the source does not know its end.
-      full_batch: impressions of every batch but the last, which may hold fewer.
+      full_batch: impressions of a batch; some may hold fewer, such as the last.
       ads: length that all lists are padded to.
     """
 

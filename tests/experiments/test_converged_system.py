@@ -9,6 +9,8 @@ from lib.logs import reader
 from lib.logs.features import load_features
 from lib.models.scorer import Scorer
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "world": "small",
     "world_changes": {"users": 200, "ads": 600},

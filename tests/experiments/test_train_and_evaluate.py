@@ -37,6 +37,7 @@ def changed(spec, **values):
     return train_and_evaluate.TrainingSpec(**{**spec.model_dump(), **values})
 
 
+@pytest.mark.slow
 def test_train_and_measure(spec, log, tmp_path):
     (row,) = sweep.run(
         train_and_evaluate.train_and_evaluate, [spec.task()], tmp_path, n_jobs=1, progress=False

@@ -40,6 +40,7 @@ def changed(file, text, by):
     file.write_text(source.replace(text, by, 1))
 
 
+@pytest.mark.slow
 def test_a_change_of_code_that_a_study_depends_on_invalidates_it(copied):
     before = digests(copied, STUDY, LOAD_TEST)
     changed(copied / "lib/serving/graphs/export.py", "x >= 0", "x > 0")
@@ -47,6 +48,7 @@ def test_a_change_of_code_that_a_study_depends_on_invalidates_it(copied):
     assert after[STUDY] != before[STUDY] and after[LOAD_TEST] != before[LOAD_TEST]
 
 
+@pytest.mark.slow
 def test_docstrings_comments_and_other_modules_do_not(copied):
     before = digests(copied, STUDY, LOAD_TEST)
     changed(copied / "lib/serving/graphs/export.py", '"""ONNX graphs', '# why\n"""All ONNX graphs')

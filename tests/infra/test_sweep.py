@@ -193,6 +193,7 @@ def wait(task, path):
     return {}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal")
 def test_ctrl_c_ends_a_sweep_at_once(tmp_path):
     code = (

@@ -11,6 +11,7 @@ from tests.small_log import FEATURES
 from tests.training.small_training import STOP, assert_same_weights, interrupt, make_learner, train
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_in_the_same_weights(trained, log, tmp_path, monkeypatch):
     checkpoint = tmp_path / "run.checkpoint"
     resumable = {"checkpoint": checkpoint, "every": 6}

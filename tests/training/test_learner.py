@@ -31,6 +31,7 @@ def train_slowly(log, scorer, loss, stop, noise=0.0, seed=0):
     return losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "make_loss", "noise", "stop"),
     [
@@ -57,6 +58,7 @@ def test_many_steps_a_call_equal_one_a_call(
     assert alpha(fast.loss) == alpha(slow.loss)
 
 
+@pytest.mark.slow
 def test_a_learner_of_several_trainings_is_compiled_once(log, monkeypatch):
     """After `reset` only its weights and alpha come from the training before."""
     fast, slow = make_learner(3), make_learner(3)

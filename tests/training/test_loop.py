@@ -34,14 +34,15 @@ def test_the_same_run_gives_the_same_weights(trained, log):
     np.testing.assert_array_equal(again.report.losses, trained.report.losses)
 
 
-def test_calls_end_where_something_is_due(monkeypatch):
+def test_calls_end_where_something_is_due():
     """Each list is a call; a batch of 3 is shorter than the others."""
-    monkeypatch.setattr(loop, "STEPS_A_CALL", 4)
     batches = [range(10 * i, 10 * i + 5) for i in range(13)] + [range(3)]
     source = [(batch, f"behind {i}") for i, batch in enumerate(batches)]
 
     def calls(first, every=None):
-        return [(len(group), offset) for group, offset in loop._calls(source[first:], first, every)]
+        return [
+            (len(group), offset) for group, offset in loop._calls(source[first:], first, 4, every)
+        ]
 
     assert calls(0) == [
         (1, "behind 0"),
@@ -53,8 +54,22 @@ def test_calls_end_where_something_is_due(monkeypatch):
     assert calls(6, 5) == [(1, "behind 6"), (3, "behind 9"), (3, "behind 12"), (1, "behind 13")]
     assert calls(13, 5) == [(1, "behind 13")]
     assert calls(14, 5) == []
-    (group, _), *_ = loop._calls(source[6:], 6, 5)
+    (group, _), *_ = loop._calls(source[6:], 6, 4, 5)
     assert group == [batches[6]]
+
+
+def test_a_shorter_batch_may_stand_anywhere():
+    batches = [range(size) for size in (5, 5, 5, 2, 5, 5)]
+    calls = loop._calls([(batch, None) for batch in batches], 0, 4)
+    assert [[len(batch) for batch in group] for group, _ in calls] == [[5], [5, 5], [2], [5, 5]]
+
+
+def test_a_call_waits_for_no_batch_that_it_does_not_take():
+    """A stream's last impressions are trained on when they have come, not with the next ones."""
+    read = []
+    batches = ((read.append(number) or range(5), number) for number in range(9))
+    for (group, offset), behind in zip(loop._calls(batches, 0, 2), (0, 2, 4, 6, 8), strict=True):
+        assert offset == behind == read[-1] and len(group) <= 2
 
 
 def test_padding_changes_nothing_but_rounding(log):
@@ -97,7 +112,7 @@ class Stream:
 
 def test_any_source_resumes_from_its_own_offsets(log, tmp_path, monkeypatch):
     whole = make_learner()
-    loop.train(whole, Stream(log), progress=False)
+    loop.train(whole, Stream(log), steps_a_call=1, progress=False)
     checkpoint = Checkpoint(tmp_path / "stream.npz", every=3)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt(patch, 5)

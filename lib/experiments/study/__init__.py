@@ -1,8 +1,9 @@
 """The study behind notebook 01: many models in many worlds, measured offline, tested online.
 
-Worlds, variants and dials are tables, fixed before anything is run (plan.py); two tasks of
-`lib.infra.sweep` carry them out (tasks.py); their results are one table (table.py). What the sizes
-among them are worth is also predicted without having seen them (held_out_sizes.py).
+Worlds, variants and dials (sensitivity parameters) are tables, fixed before anything is run
+(plan.py); two tasks of `lib.infra.sweep` carry them out (tasks.py); their results are one table
+(table.py). What the sizes among them are worth is also predicted without having seen them
+(held_out_sizes.py).
 """
 
 import lazy_loader

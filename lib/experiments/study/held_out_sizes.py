@@ -5,11 +5,20 @@ import pandas as pd
 from scipy import stats
 
 from lib.experiments.study.table import average
-from lib.laws import BNSL
+from lib.infra.intervals import check_interval, interval_bounds
+from lib.laws.bnsl import BNSL
 from lib.validation.revenue_model import LinearRevenueModel
 
 
-def predict_lifts(trainings, held_out, *, metric="r_over_r_star", interval=0.9, draws=4000, seed=0):
+def predict_lifts(
+    trainings: pd.DataFrame,
+    held_out: list[str],
+    *,
+    metric: str = "r_over_r_star",
+    interval: float = 0.9,
+    draws: int = 4000,
+    seed: int = 0,
+) -> pd.DataFrame:
     """G(law(FLOPs)) of sizes held out, beside what tests measured, in each world that has all.
 
     The law is fitted to the trainings of all other sizes (kinds "size" and "none"), G to the
@@ -23,14 +32,16 @@ def predict_lifts(trainings, held_out, *, metric="r_over_r_star", interval=0.9, 
         "held_out" count as measurements only, those of "primary" for the fits.
       held_out: names of models, none of which is fitted.
       metric: column that the law predicts and G starts from; its `_se` stands beside it.
-      interval: probability; draws, seed: of laws and lines.
+      interval: probability of the intervals; draws, seed: of laws and lines.
 
     Returns: DataFrame, one row a world and held-out model: world, model, flops, trainings,
       metric_predicted, metric_measured, predicted, low, high (lifts), measured, measured_low,
       measured_high, inside.
-    Raises: ValueError where no world has trainings of all the held-out models, naming those
-      that there are, or where a world has fewer than 4 sizes, or 4 models of other kinds, to fit.
+    Raises: ValueError for an interval that is not between 0 and 1; where no world has trainings
+      of all the held-out models, naming those that there are; where a world has fewer than 4
+      sizes, or 4 models of other kinds, to fit.
     """
+    check_interval(interval)
     trainings = trainings[trainings.dial.fillna("") == ""] if "dial" in trainings else trainings
     tested = trainings[trainings.set.isin(["held_out", "primary"])].drop_duplicates(
         ["world", "model", "seed"]
@@ -47,14 +58,15 @@ def predict_lifts(trainings, held_out, *, metric="r_over_r_star", interval=0.9, 
         )
     rows = []
     for world, part in worlds.items():
-        asked = average(part[part.model.isin(held_out)].assign(set="held_out"))
-        known = part[(part.set == "primary") & ~part.model.isin(held_out)]
-        rows.append(_predict(world, known, asked, metric, interval, draws, seed))
+        unseen = average(part[part.model.isin(held_out)].assign(set="held_out"))
+        fitted = part[(part.set == "primary") & ~part.model.isin(held_out)]
+        rows.append(_predict(world, fitted, unseen, metric, interval, draws, seed))
     return pd.concat(rows, ignore_index=True)
 
 
-def _predict(world, known, asked, metric, interval, draws, seed):
-    sizes, others = known[known.kind.isin(["size", "none"])], average(known[known.kind != "size"])
+def _predict(world, fitted, unseen, metric, interval, draws, seed):
+    sizes = fitted[fitted.kind.isin(["size", "none"])]
+    others = average(fitted[fitted.kind != "size"])
     for count, what in ((sizes.flops.nunique(), "sizes"), (len(others), "models of other kinds")):
         if count < 4:
             raise ValueError(
@@ -64,28 +76,27 @@ def _predict(world, known, asked, metric, interval, draws, seed):
     g = LinearRevenueModel(draws, seed).fit(
         others[metric], others.revenue_lift, others[f"{metric}_se"], others.revenue_lift_se
     )
-    flops, rng = asked.flops.to_numpy(float), np.random.default_rng(seed)
-    of_seeds = asked.revenue_lift_spread.fillna(0) / np.sqrt(asked.trainings)
-    error = np.hypot(asked.revenue_lift_se, of_seeds).to_numpy()
-    noise = np.hypot(g.scatter_[:, None], error) * rng.normal(size=(draws, len(asked)))
-    tail = [(1 - interval) / 2, (1 + interval) / 2]
-    low, high = np.quantile(g.sample(law.sample(flops, draws, seed)) + noise, tail, axis=0)
-    half = stats.norm.ppf(tail[1]) * error
-    measured, metric_predicted = asked.revenue_lift, law.predict(flops)
+    flops, rng = unseen.flops.to_numpy(float), np.random.default_rng(seed)
+    seed_error = unseen.revenue_lift_spread.fillna(0) / np.sqrt(unseen.trainings)
+    error = np.hypot(unseen.revenue_lift_se, seed_error).to_numpy()
+    noise = np.hypot(g.scatter_[:, None], error) * rng.normal(size=(draws, len(unseen)))
+    low, high = interval_bounds(g.sample(law.sample(flops, draws, seed)) + noise, interval)
+    half_width = stats.norm.interval(interval)[1] * error
+    measured, metric_predicted = unseen.revenue_lift, law.predict(flops)
     return pd.DataFrame(
         {
             "world": world,
-            "model": asked.model,
-            "flops": asked.flops,
-            "trainings": asked.trainings,
+            "model": unseen.model,
+            "flops": unseen.flops,
+            "trainings": unseen.trainings,
             "metric_predicted": metric_predicted,
-            "metric_measured": asked[metric],
+            "metric_measured": unseen[metric],
             "predicted": g.predict(metric_predicted),
             "low": low,
             "high": high,
             "measured": measured,
-            "measured_low": measured - half,
-            "measured_high": measured + half,
+            "measured_low": measured - half_width,
+            "measured_high": measured + half_width,
             "inside": (low <= measured) & (measured <= high),
         }
     )

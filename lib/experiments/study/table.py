@@ -13,8 +13,19 @@ from lib.infra.files import fingerprint
 
 
 def run(
-    worlds, variants, *, folder, seeds, cuts, visits, base=None, stale=0.0, m=2, k=2, n_jobs=None
-):
+    worlds: list[dict],
+    variants: list[dict],
+    *,
+    folder,
+    seeds: list[int],
+    cuts: list[int],
+    visits: int,
+    base: dict | None = None,
+    stale: float = 0.0,
+    m: int = 2,
+    k: int = 2,
+    n_jobs: int | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every variant in every world, `len(seeds)` trainings each.
 
     What a variant does not say is as its base: size, data, learning rate, batches. All are
@@ -23,60 +34,44 @@ def run(
     Args:
       worlds: list of dicts of `expand_worlds` or `expand_dials`, or {"world": NAME, "system":
         FOLDER} for what `converged_system.build` left in a folder.
-      variants: list of dicts, each `Variant` fields that differ from the base, and ABOUT;
-        `data_share` is the share of the base's impressions that a variant trains on.
+      variants: list of dicts, each `Variant` fields that differ from the base, and
+        `LABEL_COLUMNS`; `data_share` is the share of the base's impressions that a variant
+        trains on.
       folder: of the sweeps.
       seeds: added to a variant's own, one training each.
       cuts: the m at which R/R* and Recall are measured; `m` is among them.
       visits: of every user in each arm.
-      base: arguments of `converged_system.build` beside folder, world, seed and world_changes; for
+      base: `converged_system.SystemParameters` beside world, seed and world_changes; for
         worlds that are not there yet.
       stale: radians that the truth has turned since the stale log; 0: no such log.
       m, k: of losses and metrics.
       n_jobs: tasks at a time.
 
-    Returns: (built, models): a row a world (gap to the oracle, last change of the loop), and a
-      row a training: world, dial, value, model, set, kind, seed, metrics and their standard
+    Returns: (worlds, trainings): a row a world (gap to the oracle, last change of the loop), and
+      a row a training: world, dial, value, model, set, kind, seed, metrics and their standard
       errors (of the difference to the base on the same impressions), lifts by billing.
-    Raises: ValueError for a variant or world that is not one, before anything is run.
+    Raises: ValueError for a variant, world or base that is not one, before anything is run.
     """
     if m not in cuts:
         raise ValueError(f"study: m = {m} must be among the cuts {cuts}")
-    bases = [
-        converged_system.load(world["system"]).parameters.model_dump(mode="json")
-        if "system" in world
-        else base
-        for world in worlds
-    ]
+    bases = [_base_parameters(world, base) for world in worlds]
+    tasks = [_world_task(world, base, stale) for world in worlds]
     for line in variants:
         spec = Variant(logs="", features="", **training_fields(line, bases[0], m, k))
         if spec.log == "stale" and not stale:
             raise ValueError(f"study: {spec.model!r} trains on the stale log; stale is 0")
-    tasks = [_world_task(world, base, stale) for world in worlds]
-    built = sweep.run(world_task, tasks, f"{folder}/worlds", n_jobs=n_jobs)
+    systems = sweep.run(world_task, tasks, f"{folder}/worlds", n_jobs=n_jobs)
     labels, tasks = [], []
-    for world, its_base, made in zip(worlds, bases, built, strict=True):
+    for world, world_base, system in zip(worlds, bases, systems, strict=True):
         for line in variants:
-            plain = training_fields(line, its_base, m, k)
+            fields = training_fields(line, world_base, m, k)
             for seed in seeds:
-                variant = plain | {"seed": plain.get("seed", 0) + seed}
-                tasks.append(
-                    {
-                        "system": made["system"],
-                        "stale": made["stale"],
-                        "logs_sha256": made["logs_sha256"],
-                        "variant": variant,
-                        "cuts": list(cuts),
-                        "visits": visits,
-                    }
-                )
-                labels.append(
-                    _labels(world)
-                    | {"set": line.get("set", "primary"), "kind": line.get("kind", "")}
-                )
+                variant = fields | {"seed": fields.get("seed", 0) + seed}
+                tasks.append(_variant_task(system, variant, cuts, visits))
+                labels.append(_labels(world) | _kind_of_variant(line))
     rows = sweep.run(variant_task, tasks, f"{folder}/models", n_jobs=n_jobs)
     return (
-        pd.DataFrame([_labels(w) | made for w, made in zip(worlds, built, strict=True)]),
+        pd.DataFrame([_labels(w) | system for w, system in zip(worlds, systems, strict=True)]),
         pd.DataFrame([label | row for label, row in zip(labels, rows, strict=True)]),
     )
 
@@ -109,34 +104,15 @@ def _csv(path, need):
     return table.fillna(dict.fromkeys(texts, ""))
 
 
-def _labels(world):
-    return {
-        "world": world["world"],
-        "dial": world.get("dial", ""),
-        "value": world.get("value", np.nan),
-    }
-
-
-def _world_task(world, base, stale):
-    if "system" in world:
-        system = converged_system.load(world["system"])
-        return {"system": world["system"], "logs_sha256": fingerprint(system.logs), "stale": stale}
-    return {
-        "build": {
-            **base,
-            "world": world["preset"],
-            "seed": world["seed"],
-            "world_changes": world["changes"],
-        },
-        "stale": stale,
-    }
-
-
-def average(models):
+def average(trainings: pd.DataFrame) -> pd.DataFrame:
     """One row a world and model: means over training seeds.
 
-    Standard errors are averaged, not divided: trainings share test impressions, users and luck.
-    `trainings` counts them, and NAME_spread is the standard deviation between them.
+    Standard errors are averaged, not divided: trainings share test impressions, users and common
+    random numbers. The column `trainings` counts them, and NAME_spread is the standard deviation
+    between them.
+
+    Args:
+      trainings: a row a training, as from `run`.
 
     >>> table = pd.DataFrame({"world": "A", "dial": "", "value": np.nan, "set": "primary",
     ...                       "kind": "size", "model": "wide", "seed": [0, 1],
@@ -145,16 +121,63 @@ def average(models):
     [['wide', 2, 0.85, 0.071]]
     """
     keys = ["world", "dial", "value", "set", "kind", "model"]
-    numbers = [name for name in models.select_dtypes("number") if name not in (*keys, "seed")]
-    groups = models.groupby(keys, sort=False, dropna=False)
+    numbers = [name for name in trainings.select_dtypes("number") if name not in (*keys, "seed")]
+    groups = trainings.groupby(keys, sort=False, dropna=False)
     spread = groups[[name for name in numbers if not name.endswith("_se")]].std(ddof=1)
-    kept = [name for name in ("family", "size_parameters") if name in models]
+    texts = [name for name in ("family", "size_parameters") if name in trainings]
     return pd.concat(
         [
             groups.size().rename("trainings"),
-            groups[kept].first(),
+            groups[texts].first(),
             groups[numbers].mean(),
             spread.add_suffix("_spread"),
         ],
         axis=1,
     ).reset_index()
+
+
+# ---- helpers --------------------------------------------------------------
+
+
+def _base_parameters(world, base):
+    """Parameters of a world's base as plain values, such as `training_fields` takes."""
+    if "system" in world:
+        return converged_system.load(world["system"]).parameters.model_dump(mode="json")
+    if base is None:
+        raise ValueError(f"study: {world['world']!r} is to be built and needs base; got None")
+    return base
+
+
+def _labels(world):
+    return {
+        "world": world["world"],
+        "dial": world.get("dial", ""),
+        "value": world.get("value", np.nan),
+    }
+
+
+def _kind_of_variant(line):
+    return {"set": line.get("set", "primary"), "kind": line.get("kind", "")}
+
+
+def _world_task(world, base, stale):
+    if "system" in world:
+        system = converged_system.load(world["system"])
+        return {"system": world["system"], "logs_sha256": fingerprint(system.logs), "stale": stale}
+    values = {
+        **base,
+        "world": world["preset"],
+        "seed": world["seed"],
+        "world_changes": world["changes"],
+    }
+    converged_system.SystemParameters(**values)  # refuses what is none before any is built
+    return {"build": values, "stale": stale}
+
+
+def _variant_task(system, variant, cuts, visits):
+    return {
+        **{name: system[name] for name in ("system", "stale", "logs_sha256")},
+        "variant": variant,
+        "cuts": list(cuts),
+        "visits": visits,
+    }

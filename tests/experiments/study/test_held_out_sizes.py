@@ -51,6 +51,7 @@ def trainings(seed, worlds=1, size_bonus=0.0):
     return pd.DataFrame(rows)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_measured_lifts():
     table = study.predict_lifts(trainings(0, worlds=30), list(NEW.values()))
     assert table.world.nunique() == 30 and table.model.tolist()[:2] == list(NEW.values())
