@@ -8,7 +8,7 @@ import json
 import math
 import re
 import warnings
-from functools import partial
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ NO_VALUE = (
     "nan",
     "null",
 )
+NUMERIC = (str, int, float, Decimal, np.number)
 LARGEST_SIZE = 10**8  # of a layer: FLOPs of such layers still fit 64 bits
 
 
@@ -48,27 +49,31 @@ LARGEST_SIZE = 10**8  # of a layer: FLOPs of such layers still fit 64 bits
 
 
 def number(
-    *,
-    above=-math.inf,
-    least=-math.inf,
-    most=math.inf,
-    whole=False,
-    infinite=False,
-    expected="",
-    **options,
+    *, gt=-math.inf, ge=-math.inf, le=math.inf, whole=False, infinite=False, expected="", **options
 ):
-    """A column of numbers: finite unless `infinite`, > above, least .. most, whole if so asked.
+    """A column of numbers: finite unless `infinite`, > gt, >= ge, <= le, whole if so asked.
 
     Args:
       expected: the rule in words; by default from the bounds.
       options: of pandera's Column (required, nullable, regex).
     """
-    rule = partial(_in_range, above, least, most, whole, infinite)
-    bounds = [f"> {above}"] * (above > -math.inf) + [f">= {least}"] * (least > -math.inf)
+
+    def good(column):
+        numbers = _numbers(column).astype(float)
+        rule = (numbers > gt) & (numbers >= ge) & (numbers <= le)
+        if not infinite:
+            rule &= np.isfinite(numbers)
+        return rule & (numbers == np.floor(numbers)) if whole else rule
+
     kind = "a whole number" if whole else "a number" if infinite else "a finite number"
+    bounds = [f"> {gt}"] * (gt > -math.inf) + [f">= {ge}"] * (ge > -math.inf)
     description = expected or " ".join([kind, *bounds])
-    check = pa.Check(rule, error=description)
-    return pa.Column(parsers=pa.Parser(_numbers), checks=check, description=description, **options)
+    return pa.Column(
+        parsers=pa.Parser(_as_numbers),
+        checks=pa.Check(good, error=description),
+        description=description,
+        **options,
+    )
 
 
 def text(*, blank=False, among=(), **options):
@@ -80,7 +85,7 @@ def text(*, blank=False, among=(), **options):
         description = "text" if blank else "a name that is not blank"
         rule = pa.Check(lambda column: blank | (column.str.strip() != ""), error=description)
     return pa.Column(
-        parsers=pa.Parser(_texts),
+        parsers=pa.Parser(_as_texts),
         checks=rule,
         description=description,
         metadata={"text": True},
@@ -103,39 +108,37 @@ def sizes(*, nullable=False, **options):
     )
 
 
-def _numbers(column):
+def _as_numbers(column):
     """Texts of numbers as numbers; where one is not a number, the column as it is."""
     if column.dtype.kind in "iuf":
         return column
-    numbers = _coerced(column)
+    numbers = _numbers(column)
     return numbers if numbers.notna().equals(column.notna()) else column
 
 
-def _coerced(column):
-    if column.dtype.kind not in "iufO" and not isinstance(column.dtype, pd.StringDtype):
-        return pd.Series(np.nan, column.index)  # dates and truth values are no numbers
-    column = column.map(lambda value: None if isinstance(value, bool) else value)
-    return pd.to_numeric(column, errors="coerce")
+def _numbers(column):
+    """The numbers of a column; NaN for texts of none, dates, truth values, lists."""
+    if column.dtype.kind in "iuf":
+        return column
+    values = [value if isinstance(value, NUMERIC) else None for value in column]
+    values = [None if isinstance(value, bool) else value for value in values]
+    return pd.to_numeric(pd.Series(values, column.index, dtype=object), errors="coerce")
 
 
-def _in_range(above, least, most, whole, infinite, column):
-    numbers = _coerced(column).astype(float)
-    good = (numbers > above) & (numbers >= least) & (numbers <= most)
-    if not infinite:
-        good &= np.isfinite(numbers)
-    return good & (numbers == np.floor(numbers)) if whole else good
-
-
-def _texts(column):
+def _as_texts(column):
     return pd.Series([_as_text(value) for value in column], column.index, dtype="str")
 
 
 def _as_text(value):
-    if pd.isna(value):
-        return ""
+    if _is_missing(value) or not pd.api.types.is_scalar(value):
+        return ""  # a list is no name
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # a column of whole numbers with a gap is one of floats
     return str(value)
+
+
+def _is_missing(value):
+    return pd.api.types.is_scalar(value) and pd.isna(value)
 
 
 def _as_size(value):
@@ -185,7 +188,7 @@ def read_table(path, schema, *, need=(), name="table", leave_out=None):
         if rule.required and not rule.regex and column not in table:
             raise _missing(path, table, column)
     if leave_out in table:
-        table = table[_texts(table[leave_out]) == ""]
+        table = table[_as_texts(table[leave_out]) == ""]
     if table.empty:
         raise TableError(
             f"{path}: the table has no rows"
@@ -201,28 +204,43 @@ def read_table(path, schema, *, need=(), name="table", leave_out=None):
 
 
 def check_once(table, keys):
-    """TableError if two rows of a checked table agree in all columns of `keys`."""
-    twice = table.duplicated(keys)
-    if twice.any():
-        row = twice.idxmax()
-        same = (table[keys].fillna("") == table.loc[row, keys].fillna("")).all(axis=1)
-        found = ", ".join(f"{key} = {table.loc[row, key]!r}" for key in keys)
+    """TableError if two rows of a table agree in all columns of `keys`."""
+    repeated = table.duplicated(keys)
+    if repeated.any():
+        row = repeated.idxmax()
+        alike = (table[keys].fillna("") == table.loc[row, keys].fillna("")).all(axis=1)
+        found = ", ".join(f"{key} = {shown(table[key][row])}" for key in keys)
         raise TableError(
-            f"{table.attrs['path']}: row {row}: found {found}, which row {same.idxmax()} has too; "
+            f"{path_of(table)}: row {row}: found {found}, as in row {alike.idxmax()}; "
             f"expected no two rows alike in {', '.join(keys)}"
         )
 
 
-def error(table, row, column, found, expected):
-    """A TableError for a cell of a checked table."""
-    return TableError(_message(table.attrs["path"], table, row, column, found, expected))
+def path_of(table, name="table"):
+    """The file that a table was read from; `name` for one of another origin."""
+    return table.attrs.get("path", name)
 
 
-def _message(path, table, row, column, found, expected):
-    whose = f" (model {table['model'][row]!r})" if "model" in table and column != "model" else ""
-    missing = not isinstance(found, list) and pd.isna(found)
-    found = "no value" if missing else repr(found.item() if hasattr(found, "item") else found)
-    return f"{path}: column {column!r}, row {row}{whose}: found {found}, expected {expected}"
+def cell_error(table, row, column, found, expected) -> TableError:
+    """What is said of a cell of a table that was read."""
+    return _cell_error(path_of(table), table, row, column, found, expected)
+
+
+def _cell_error(path, table, row, column, found, expected):
+    model = ""
+    if "model" in table and column != "model":
+        model = f" (model {shown(_as_text(table['model'][row]))})"
+    return TableError(
+        f"{path}: column {column!r}, row {row}{model}: found {shown(found)}, expected {expected}"
+    )
+
+
+def shown(value):
+    """A cell as an error shows it."""
+    if _is_missing(value):
+        return "no value"
+    text = repr(value.tolist() if isinstance(value, np.ndarray | np.generic) else value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _first_failure(path, table, schema, failures):
@@ -242,7 +260,7 @@ def _first_failure(path, table, schema, failures):
     ]
     row, rule, column = min(cases)
     expected = schema.columns[names[rule]].description
-    return TableError(_message(path, table, row, column, table[column][row], expected))
+    return _cell_error(path, table, row, column, table[column][row], expected)
 
 
 def _missing(path, table, column):
@@ -251,6 +269,8 @@ def _missing(path, table, column):
 
     alike = [name for name in table if plain(name) == plain(column)]
     hint = f" (it has {alike[0]!r})" if alike else ""
+    if len(table.columns) == 1 and re.search(r"[;\t|]", str(table.columns[0])):
+        hint = " (expected columns separated by commas)"
     return TableError(
         f"{path}: column {column!r} is missing{hint}; "
         f"the file has {', '.join(map(str, table.columns))}"

@@ -22,11 +22,20 @@ import pandas as pd
 import pandera.pandas as pa
 
 from lib.logs.errors import TableError
-from lib.logs.table_files import check_once, error, number, read_table, sizes, text
+from lib.logs.table_files import (
+    cell_error,
+    check_once,
+    number,
+    path_of,
+    read_table,
+    shown,
+    sizes,
+    text,
+)
 from lib.models.flop_count import matrix_flops
 
 FRACTION = "a fraction in -1 .. 1, as 0.0085 for 0.85 %"
-LIFT = {"least": -1.0, "most": 1.0, "expected": FRACTION}
+LIFT = {"ge": -1.0, "le": 1.0, "expected": FRACTION}
 OPTIONAL = {"required": False, "nullable": True}
 METRICS = (
     "r_over_r_star",
@@ -52,12 +61,12 @@ MEASUREMENTS = pa.DataFrameSchema(
         "kind": text(blank=True, required=False),
         "family": text(blank=True, required=False),
         "size_parameters": sizes(**OPTIONAL),
-        "flops": number(above=0, **OPTIONAL),
-        "samples": number(least=0, **OPTIONAL),
+        "flops": number(gt=0, **OPTIONAL),
+        "samples": number(ge=0, **OPTIONAL),
         "seed": number(**OPTIONAL),
         # A metric may also be given at several m, as recall@2.
         rf"^({'|'.join(METRICS)})(@\d+)?$": number(regex=True, **OPTIONAL),
-        r"^.+_se$": number(least=0, regex=True, **OPTIONAL),
+        r"^.+_se$": number(ge=0, regex=True, **OPTIONAL),
     }
 )
 AB_TESTS = pa.DataFrameSchema(
@@ -66,9 +75,9 @@ AB_TESTS = pa.DataFrameSchema(
         **SYSTEM,
         "revenue_lift": number(**LIFT),
         r"^revenue_lift_(gsp|true)$": number(regex=True, **OPTIONAL, **LIFT),
-        r"^revenue_lift_.*(se|spread)$": number(least=0, regex=True, **OPTIONAL),
-        "impressions": number(least=0, **OPTIONAL),
-        "users": number(least=0, **OPTIONAL),
+        r"^revenue_lift_.*(se|spread)$": number(ge=0, regex=True, **OPTIONAL),
+        "impressions": number(ge=0, **OPTIONAL),
+        "users": number(ge=0, **OPTIONAL),
     }
 )
 TRAININGS = MEASUREMENTS.add_columns(AB_TESTS.columns).update_columns(
@@ -93,30 +102,30 @@ COSTS = pa.DataFrameSchema(
         "engine": text(),
         "precision": text(),
         "machine": text(),
-        "candidates": number(least=1, whole=True),
-        "latency_limit_ms": number(above=0),
-        "qps": number(least=0),  # of one machine at the limit; 0: cannot meet it
-        "qps_low": number(least=0),
-        "qps_high": number(least=0),
-        "machines": number(above=0, infinite=True),  # inf: a size that cannot be served
-        "cost_per_hour": number(least=0, infinite=True),
+        "candidates": number(ge=1, whole=True),
+        "latency_limit_ms": number(gt=0),
+        "qps": number(ge=0),  # of one machine at the limit; 0: cannot meet it
+        "qps_low": number(ge=0),
+        "qps_high": number(ge=0),
+        "machines": number(gt=0, infinite=True),  # inf: a size that cannot be served
+        "cost_per_hour": number(ge=0, infinite=True),
         "form": text(required=False),
-        "flops": number(above=0, **OPTIONAL),
-        "service_ms": number(above=0, **OPTIONAL),
+        "flops": number(gt=0, **OPTIONAL),
+        "service_ms": number(gt=0, **OPTIONAL),
         "failure": text(blank=True, required=False),
     }
 )
 LIFTS = pa.DataFrameSchema(
-    {"model": text(), "flops": number(above=0), "revenue_lift": number(nullable=True, **LIFT)}
+    {"model": text(), "flops": number(gt=0), "revenue_lift": number(nullable=True, **LIFT)}
 )
 SIZES = pa.DataFrameSchema(
     {
         "size_parameters": sizes(),
-        "flops": number(above=0),
+        "flops": number(gt=0),
         "lift": number(),
         "lift_low": number(),
         "lift_high": number(),
-        "machine_cost_per_hour": number(least=0, infinite=True),
+        "machine_cost_per_hour": number(ge=0, infinite=True),
     }
 )
 
@@ -167,17 +176,22 @@ def join_tests(measurements, ab_tests) -> tuple[pd.DataFrame, list[str]]:
       ("your system"), `dial` ("") and `value` (NaN). `dropped` is a list of sentences, one on
       each row that has no partner.
     Raises: TableError where no model is in both tables, or one is twice in a table.
+
+    >>> measured = pd.DataFrame({"model": ["a", "b"], "r_over_r_star": [0.8, 0.9]})
+    >>> tested = pd.DataFrame({"model": ["a", "b "], "revenue_lift": [0.0, 0.01]})
+    >>> table, dropped = join_tests(measured, tested)
+    >>> table.model.tolist(), dropped[0]
+    (['a'], "model 'b' of measurements is not in ab_tests (it has 'b ')")
     """
+    measured, tested = path_of(measurements, "measurements"), path_of(ab_tests, "ab_tests")
     keys = [key for key in _keys(measurements) if key in ab_tests]
-    for table, other in ((measurements, ab_tests), (ab_tests, measurements)):
+    for table, other in ((measurements, tested), (ab_tests, measured)):
         try:
             check_once(table, keys)
         except TableError as problem:
             further = [key for key in _keys(table) if key not in keys]
-            raise TableError(
-                f"{problem}, by which it is joined to {other.attrs['path']}"
-                + (f" (which has no column {further[0]!r})" if further else "")
-            ) from None
+            lacks = f" (which has no column {further[0]!r})" if further else ""
+            raise TableError(f"{problem}, by which it is joined to {other}{lacks}") from None
     of_tests = [
         name
         for name in ab_tests
@@ -188,13 +202,12 @@ def join_tests(measurements, ab_tests) -> tuple[pd.DataFrame, list[str]]:
         ab_tests, on=keys, how="inner", validate="one_to_one", suffixes=("", "_test")
     )
     dropped = [
-        *_without_partner(measurements, ab_tests, keys),
-        *_without_partner(ab_tests, measurements, keys),
+        *_unmatched(measurements, measured, ab_tests, tested, keys),
+        *_unmatched(ab_tests, tested, measurements, measured, keys),
     ]
     if table.empty:
         raise TableError(
-            f"no row of {measurements.attrs['path']} and {ab_tests.attrs['path']} agrees in "
-            f"{', '.join(keys)}: {dropped[0]}"
+            f"no row of {measured} and {tested} agrees in {', '.join(keys)}: {dropped[0]}"
         )
     for name, plain in (("set", "primary"), ("world", "your system"), ("dial", "")):
         table[name] = table[name].replace("", plain) if name in table else plain
@@ -238,7 +251,9 @@ def load_costs(path, *, need=()) -> pd.DataFrame:
     table["candidates"] = table["candidates"].astype("int64")
     for row, low, qps, high in table[["qps_low", "qps", "qps_high"]].itertuples():
         if not low <= qps <= high:
-            raise error(table, row, "qps", qps, f"a number in qps_low .. qps_high, {low} .. {high}")
+            raise cell_error(
+                table, row, "qps", qps, f"a number in qps_low .. qps_high, {low} .. {high}"
+            )
     if "form" not in table:
         table["form"] = table["family"].replace({"mlp": "first_layer_optimised"})
     if "flops" not in table:
@@ -268,7 +283,7 @@ def load_sizes(path) -> pd.DataFrame:
     table = read_table(path, SIZES, name="sizes")
     for row, low, high in table[["lift_low", "lift_high"]].itertuples():
         if low > high:
-            raise error(table, row, "lift_low", low, f"a number <= lift_high, {high}")
+            raise cell_error(table, row, "lift_low", low, f"a number <= lift_high, {high}")
     return table
 
 
@@ -277,17 +292,15 @@ def _keys(table, *further):
     return [name for name in ("model", *SYSTEM, *further) if name in table]
 
 
-def _without_partner(table, other, keys):
+def _unmatched(table, name, other, other_name, keys):
     """A sentence on each row of `table` that has none in `other` with the same keys."""
-    both = table[keys].merge(other[keys].drop_duplicates(), on=keys, how="left", indicator=True)
-    for _, row in both[both["_merge"] == "left_only"].iterrows():
-        found = ", ".join(
-            f"{key} {row[key]!r}" for key in keys if key == "model" or _says_something(row[key])
-        )
-        alike = difflib.get_close_matches(row["model"], set(other["model"]) - {row["model"]}, 1)
-        hint = f" (it has {alike[0]!r})" if alike else ""
-        yield f"{found} of {table.attrs['path']} is not in {other.attrs['path']}{hint}"
+    rows = table[keys].merge(other[keys], on=keys, how="left", indicator=True)
+    for _, row in rows[rows["_merge"] == "left_only"].iterrows():
+        found = ", ".join(f"{key} {shown(row[key])}" for key in keys if not _is_blank(row[key]))
+        close = difflib.get_close_matches(row["model"], set(other["model"]) - {row["model"]}, 1)
+        hint = f" (it has {close[0]!r})" if close else ""
+        yield f"{found} of {name} is not in {other_name}{hint}"
 
 
-def _says_something(value):
-    return value != "" and not pd.isna(value)
+def _is_blank(value):
+    return value == "" or pd.isna(value)

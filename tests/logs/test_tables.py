@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -283,7 +284,9 @@ def test_rows_of_too_many_fields(tmp_path, row, place):
 
 def test_a_csv_of_semicolons(tmp_path):
     measurements().to_csv(tmp_path / "m.csv", index=False, sep=";")
-    fault(load_measurements, tmp_path / "m.csv", "column 'model' is missing", "model;flops")
+    fault(
+        load_measurements, tmp_path / "m.csv", "column 'model' is missing", "model;flops", "commas"
+    )
 
 
 def test_two_columns_of_one_name(tmp_path):
@@ -366,10 +369,42 @@ def test_a_bad_cell_is_named(tmp_path, name, column, value):
         assert "0.0085 for 0.85 %" in message
 
 
-@pytest.mark.parametrize("value", [True, pd.Timestamp("2026-01-01"), pd.Timedelta("1s")])
-def test_truth_values_and_times_are_no_numbers(tmp_path, value):
-    path = written(tmp_path / "m.parquet", measurements().assign(flops=value))
-    fault(load_measurements, path, "column 'flops', row 0", "found", "a finite number > 0")
+@pytest.mark.parametrize(
+    "value", [True, pd.Timestamp("2026-01-01"), pd.Timedelta("1s"), [1, 2], {"a": 1}, b"x"], ids=str
+)
+@pytest.mark.parametrize("column", ["flops", "ndcg"])
+def test_what_is_no_number_in_parquet(tmp_path, column, value):
+    table = measurements().assign(**{column: pd.Series([value] * 5)})
+    path = written(tmp_path / "m.parquet", table)
+    fault(load_measurements, path, f"column {column!r}, row 0", "found", "a finite number")
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint64", "float32", "category", "str", "decimal"])
+def test_numbers_of_any_type_of_parquet(tmp_path, kind):
+    flops = pd.Series([10, 20, 30, 40, 50])
+    flops = flops.map(Decimal) if kind == "decimal" else flops.astype(kind)
+    path = written(tmp_path / "m.parquet", measurements().assign(flops=flops))
+    assert load_measurements(path, need=["flops"]).flops.sum() == 150
+
+
+def test_lists_are_no_names(tmp_path):
+    path = written(tmp_path / "m.parquet", measurements().assign(model=[[i] for i in range(5)]))
+    fault(load_measurements, path, "column 'model', row 0: found [0], expected a name")
+
+
+@pytest.mark.parametrize(
+    "value", [[4.5, 1.0], [4.0], [], [np.nan, 1.0], None, [-1.0, 2.0]], ids=str
+)
+def test_size_parameters_of_parquet_that_are_none(tmp_path, value):
+    path = written(tmp_path / "t.parquet", costs().assign(size_parameters=[[4.0, 1.0], value]))
+    fault(
+        load_costs, path, "column 'size_parameters', row 1", "a list of two or more whole numbers"
+    )
+
+
+def test_a_long_cell_is_cut(tmp_path):
+    path = written(tmp_path / "m.csv", measurements().assign(flops=5 * ["x" * 1000]))
+    assert len(fault(load_measurements, path, "'xxx", "...")) < 300 + len(str(path))
 
 
 @pytest.mark.parametrize(
