@@ -208,10 +208,11 @@ def check_once(table, keys):
     repeated = table.duplicated(keys)
     if repeated.any():
         row = repeated.idxmax()
-        alike = (table[keys].fillna("") == table.loc[row, keys].fillna("")).all(axis=1)
-        found = ", ".join(f"{key} = {shown(table[key][row])}" for key in keys)
+        values = table.loc[[row], keys]
+        first = table[keys].reset_index(names="row").merge(values, on=keys)["row"].min()
+        found = ", ".join(f"{key} = {shown(values[key][row])}" for key in keys)
         raise TableError(
-            f"{path_of(table)}: row {row}: found {found}, as in row {alike.idxmax()}; "
+            f"{path_of(table)}: row {row}: found {found}, as in row {first}; "
             f"expected no two rows alike in {', '.join(keys)}"
         )
 
@@ -269,7 +270,7 @@ def _missing(path, table, column):
 
     alike = [name for name in table if plain(name) == plain(column)]
     hint = f" (it has {alike[0]!r})" if alike else ""
-    if len(table.columns) == 1 and re.search(r"[;\t|]", str(table.columns[0])):
+    if any(re.search(r"[;\t|]", str(name)) for name in table):
         hint = " (expected columns separated by commas)"
     return TableError(
         f"{path}: column {column!r} is missing{hint}; "

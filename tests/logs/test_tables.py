@@ -433,6 +433,12 @@ def test_a_model_may_stand_twice_where_a_column_tells_the_rows_apart(tmp_path, k
     fault(load_measurements, written(tmp_path / "m.csv", table), "row 5", "row 0", "'m0'", key)
 
 
+def test_rows_alike_in_no_value(tmp_path):
+    table = measurements().assign(model=["a", "b", "b", "b", "c"], seed=[0, 1, None, None, 0])
+    path = written(tmp_path / "m.csv", table)
+    fault(load_measurements, path, "row 3: found model = 'b', seed = no value, as in row 2")
+
+
 @pytest.mark.parametrize(
     ("column", "value"), [("ndcg", "high"), ("revenue_lift", "x"), ("revenue_lift_se", np.nan)]
 )
