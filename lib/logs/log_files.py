@@ -182,10 +182,10 @@ class LogFiles:
             if table.column(name).null_count:
                 bad = pc.is_null(table.column(name)).to_numpy(zero_copy_only=False)
                 self.refuse(row, bad, name, table, "a value")
-        self.refuse(row, beyond_float32(numpy_values(table.column("v"))), "v", table, FLOAT32)
-        ecpm = numpy_values(table.column("ecpm"))
-        bad = beyond_float32(ecpm) | (ecpm < 0)
-        self.refuse(row, bad, "ecpm", table, "a finite number >= 0, <= 3.4e38 (float32)")
+        for name in ("v", "ecpm"):  # v < 0 is padding to the loss, and no gain of NDCG
+            values = numpy_values(table.column(name))
+            bad = beyond_float32(values) | (values < 0)
+            self.refuse(row, bad, name, table, "a finite number >= 0, <= 3.4e38 (float32)")
         times = timestamps(table)
         owner = np.repeat(starts, np.diff(starts, append=len(table)))
         self.refuse(

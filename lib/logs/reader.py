@@ -4,12 +4,12 @@ A log is Parquet, one row an ad in an impression; the rows of an impression are
 adjacent and impressions are in time order. It may be one file or a folder of
 files, read in the order of their names.
 
-| column          | type      | meaning                                           |
-| --------------- | --------- | ------------------------------------------------- |
-| `impression_id` | integer   | one request                                       |
-| `timestamp`     | timestamp | of the request, UTC                               |
-| `v`             | number    | rank index in the system's queue, higher is better |
-| `ecpm`          | number    | >= 0; 0 for an ad that never reached Ranking       |
+| column          | type      | meaning                                              |
+| --------------- | --------- | ---------------------------------------------------- |
+| `impression_id` | integer   | one request                                          |
+| `timestamp`     | timestamp | of the request, UTC                                  |
+| `v`             | number    | >= 0, rank index in the system's queue, higher is better |
+| `ecpm`          | number    | >= 0; 0 for an ad that never reached Ranking         |
 
 and a column for each feature that the features file declares. Arrays made from
 a log have impressions first and ads last but for a feature's own width; lists
