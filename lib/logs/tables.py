@@ -239,7 +239,7 @@ def load_costs(path, *, need=()) -> pd.DataFrame:
 
     Args:
       path: of a CSV file, with size_parameters written as "[3328, 1024, 1]", or of Parquet.
-      need: columns that the caller must have beyond DESIGN's, such as ["service_ms"].
+      need: columns that the caller must have beyond the required ones, such as ["service_ms"].
 
     Returns: the table, size_parameters as lists. Two columns are added if it lacks them: `flops`
       of a user-ad pair, and `form`, which for an MLP is then taken to be the one with the cached
