@@ -1,8 +1,9 @@
 """Scaling laws: fit a curve to a few sizes, predict the next with an honest interval.
 
 BNSL and PowerLaw take one factor, JointPowerLaw two; BasinHoppingBNSL is the paper's own
-recipe, for comparison, and `predict_next_size` holds them all against sizes they have
-not seen. How the fit works is told in `lib.laws.bayesian_average`.
+recipe, for comparison. `fit_without_largest` and `predict_next_size` compare laws with sizes
+that they have not seen; `growth_per_doubling` asks, without a law, whether a metric grows at
+all. `lib.laws.bayesian_average` describes the method of the fit.
 """
 
 import lazy_loader
@@ -13,7 +14,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "basin_hopping": ["BasinHoppingBNSL"],
         "bayesian_average": ["Prior"],
         "bnsl": ["BNSL", "PowerLaw"],
+        "growth": ["Growth", "gap_closed", "growth_per_doubling"],
+        "held_out": ["HeldOutFit", "fit_without_largest"],
         "joint": ["JointPowerLaw"],
-        "next_size": ["predict_next_size"],
+        "next_size": [
+            "errors_by_law",
+            "intervals_holding",
+            "paired_error_difference",
+            "predict_next_size",
+        ],
     },
 )

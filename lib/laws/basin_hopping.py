@@ -6,6 +6,7 @@ start at the power law with breaks of size 0 spread over the points, and wide bo
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import basinhopping
 
 from lib.laws.bnsl import PowerLaw
@@ -30,21 +31,21 @@ class BasinHoppingBNSL:
     0.501
     """
 
-    def __init__(self, breaks=6, *, hops=100, seed=0, direction="auto"):
+    def __init__(self, breaks: int = 6, *, hops: int = 100, seed: int = 0, direction: str = "auto"):
         self.breaks, self.hops, self.seed, self.direction = breaks, hops, seed, direction
 
-    def fit(self, x, y):
-        """Fits the curve; x and y as in `BNSL.fit`, however few points there are."""
+    def fit(self, x: ArrayLike, y: ArrayLike) -> "BasinHoppingBNSL":
+        """Fits the curve; x and y as in `BNSL.fit`, 3 different x or more whatever `breaks` is."""
         x, y, groups = check_points(x, y, name="BasinHoppingBNSL.fit", least=3)
-        first = PowerLaw(direction=self.direction).fit(x, y, groups)
-        self._sign, self._origin = first.points_.sign, np.log(first.points_.largest_x)
+        power_law = PowerLaw(direction=self.direction).fit(x, y, groups)
+        self._sign, self._origin = power_law.points_.sign, np.log(power_law.points_.largest_x)
         self._unit = np.exp(np.log(y).mean())
         u, z = np.log(x) - self._origin, np.log(y / self._unit)
         with np.errstate(over="ignore"):
             bounds = self._bounds(u, z)
-            found = basinhopping(
+            optimum = basinhopping(
                 self._loss,
-                self._start(first, u, z, bounds[0]),
+                self._start(power_law, u, z, bounds[0]),
                 niter=self.hops,
                 stepsize=0.3,
                 rng=np.random.default_rng(self.seed),
@@ -55,21 +56,21 @@ class BasinHoppingBNSL:
                     "bounds": bounds,
                 },
             )
-        self.params_ = self._eq6(found.x)
+        self.params_ = self._eq6(optimum.x)
         self.residuals_ = y - self.predict(x)
         self.r_squared_ = 1 - float(np.sum(self.residuals_**2) / np.sum((y - y.mean()) ** 2))
         return self
 
-    def predict(self, x):
+    def predict(self, x: ArrayLike) -> np.ndarray:
         """y at x."""
         return bnsl(np.asarray(x, dtype=float), **self.params_)
 
-    def _start(self, first, u, z, box):
-        p, t = first.params_, self.breaks
+    def _start(self, power_law, u, z, box):
+        p, t = power_law.params_, self.breaks
         log_a, c0 = np.log(max(p["c"] / self._unit, 1e-6)), p["b"]
         log_b = np.log(abs(p["a"]) / self._unit) - c0 * self._origin
         if not box[0] <= log_a <= box[1]:
-            # The straight line in log x has its asymptote far off: its like inside the box.
+            # A straight line in log x has its asymptote far off: the nearest curve in the box.
             log_a = np.clip(log_a, *box)
             gap = np.maximum(self._sign * (np.exp(z) - np.exp(log_a)), 1e-6)
             slope, log_b = np.polyfit(u, np.log(gap), 1)
@@ -91,9 +92,9 @@ class BasinHoppingBNSL:
         """Mean squared error of log y and its gradient; p = (log a, log b, c0, c, log d, log f)."""
         t = self.breaks
         c, d, f = p[3 : 3 + t, None], p[3 + t : 3 + 2 * t, None], np.exp(p[3 + 2 * t :, None])
-        behind = (u - d) / f
-        bend = np.logaddexp(0.0, behind)
-        turned = 1 / (1 + np.exp(-np.clip(behind, -500, 500)))
+        past_break = (u - d) / f
+        bend = np.logaddexp(0.0, past_break)
+        turned = 1 / (1 + np.exp(-np.clip(past_break, -500, 500)))
         gap = np.exp(np.minimum(p[1] - p[2] * u - (c * f * bend).sum(axis=0), 50.0))
         y = np.maximum(np.exp(p[0]) + self._sign * gap, 1e-9)
         error = np.log(y) - z
@@ -105,7 +106,7 @@ class BasinHoppingBNSL:
                 -by_gap * u,
                 -by_gap * f * bend,
                 by_gap * c * turned,
-                -by_gap * c * f * (bend - behind * turned),
+                -by_gap * c * f * (bend - past_break * turned),
             ]
         )
         return np.mean(error**2), 2 * J @ error / len(u)

@@ -24,7 +24,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Prior:
-    """What is held plausible before a point is seen: one setting for all kinds of curves.
+    """What is plausible before a point is seen: one setting for all kinds of curves.
 
     Chosen by hand and random search on the even-numbered tasks of public scaling curves
     (benchmarks/laws.py); around these values the errors of the large families there hardly
@@ -48,7 +48,7 @@ class Prior:
     noises: tuple = tuple((1e-3 * 2.0 ** np.arange(9)).tolist())
     noise: float = 0.01  # most plausible
     noise_spread: float = 1.0  # standard deviation of log noise
-    error_ratio: float = 2.0  # see points.whitening
+    error_ratio: float = 2.0  # see `lib.laws.observations.whitening`
     error_length: float = 0.1
 
 
@@ -69,9 +69,9 @@ class Members:
 
     def take(self, rows):
         """The chosen laws, weights made to sum to 1 again."""
-        kept = {k: v[rows] for k, v in vars(self).items()}
-        kept["weight"] = kept["weight"] / kept["weight"].sum()
-        return Members(**kept)
+        fields = {k: v[rows] for k, v in vars(self).items()}
+        fields["weight"] = fields["weight"] / fields["weight"].sum()
+        return Members(**fields)
 
     def log_y(self, u, sign):
         """log y of every law and its standard deviation without noise, both [m, n]."""
@@ -205,12 +205,14 @@ class Grid:
     def members(self, log_evidence, window=5.0):
         """The plausible laws, `Members`, out of {breaks: log evidence [ways, rows]}."""
         best = max(e.max() for e in log_evidence.values())
-        most = max(log_evidence)
-        parts = [self._laws(breaks, e > best - window, most) for breaks, e in log_evidence.items()]
+        most_breaks = max(log_evidence)
+        parts = [
+            self._laws(breaks, e > best - window, most_breaks) for breaks, e in log_evidence.items()
+        ]
         merged = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
         return polished(self.points, self.prior, **merged)
 
-    def _laws(self, breaks, plausible, most):
+    def _laws(self, breaks, plausible, most_breaks):
         way, row = np.nonzero(plausible)
         ways = subsets(len(self.places), breaks)
         chosen = ways[:, way].T
@@ -218,8 +220,9 @@ class Grid:
         noise, sharpness, asymptote = np.unravel_index(row, self.shape)
         normal = self.normal[row[:, None, None], keep[:, :, None], keep[:, None, :]]
         m, used = len(way), 2 + breaks
-        place, sharp, theta = np.zeros((m, most)), np.ones((m, most)), np.zeros((m, 2 + most))
-        basis = np.zeros((m, len(self.points.u), 2 + most))
+        place, sharp = np.zeros((m, most_breaks)), np.ones((m, most_breaks))
+        theta = np.zeros((m, 2 + most_breaks))
+        basis = np.zeros((m, len(self.points.u), 2 + most_breaks))
         place[:, :breaks] = self.places[chosen]
         sharp[:, :breaks] = self.sharpness[sharpness][:, None]
         response = self.response[row[:, None], keep][..., None]

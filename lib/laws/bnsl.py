@@ -1,15 +1,17 @@
 """Laws of one factor, such as R/R* on FLOPs: broken neural scaling law and power law.
 
 Both rise or fall towards an asymptote. Errors count relative to y (in log y), and
-predictions average over many plausible curves (`average`), so that what the points do
-not settle, above all the asymptote, widens the interval instead of being guessed.
+predictions average over many plausible curves (`lib.laws.bayesian_average`), so that what the
+points do not settle, above all the asymptote, widens the interval instead of being guessed.
 """
 
 from dataclasses import asdict, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
+from lib.infra.intervals import interval_bounds
 from lib.laws.bayesian_average import Grid, Members, Prior
 from lib.laws.curve import bnsl
 from lib.laws.observations import check_points, gather_points
@@ -35,6 +37,7 @@ class BNSL:
 
     Attributes after `fit`:
       params_: most plausible single curve, the names of Eq 6: a, b, c0, c, d, f.
+      asymptote_: its value for large x, unit of y.
       r_squared_, mean_deviation_, max_deviation_: of the averaged prediction at the
         points, deviations in units of y, as the paper reports them.
       residuals_: y minus prediction, in the order given.
@@ -50,11 +53,19 @@ class BNSL:
     (True, 0.4)
     """
 
-    def __init__(self, breaks="auto", *, direction="auto", bound=None, monotone=False, prior=None):
+    def __init__(
+        self,
+        breaks: int | str = "auto",
+        *,
+        direction: str = "auto",
+        bound: float | None = None,
+        monotone: bool = False,
+        prior: Prior | None = None,
+    ):
         self.breaks, self.direction = breaks, direction
         self.bound, self.monotone, self.prior = bound, monotone, prior
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict:
         """Settings by name, as scikit-learn has it."""
         return {
             "breaks": self.breaks,
@@ -64,7 +75,7 @@ class BNSL:
             "prior": self.prior,
         }
 
-    def set_params(self, **settings):
+    def set_params(self, **settings) -> "BNSL":
         """Changes settings by name; returns self."""
         for name, value in settings.items():
             if name not in self.get_params():
@@ -75,7 +86,7 @@ class BNSL:
             setattr(self, name, value)
         return self
 
-    def fit(self, x, y, groups=None):
+    def fit(self, x: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> "BNSL":
         """Fits the average of laws to measurements.
 
         Args:
@@ -109,16 +120,16 @@ class BNSL:
             counts = range(4) if breaks == "auto" else [breaks]
             members = exact_members(points, grid, members, counts)
         if self.monotone:
-            kept = members.monotone()
-            if not kept.any():
+            monotone = members.monotone()
+            if not monotone.any():
                 raise ValueError(f"{name}.fit: no monotone law fits; y turns along x")
-            members = members.take(kept)
+            members = members.take(monotone)
         self.points_, self.members_, self._params = points, members, None
         self.x_, self.y_, self.groups_ = x, y, groups
         self.noise_ = float(np.sqrt(points.single) * (members.weight @ members.noise))
-        used = np.count_nonzero(members.theta[:, 2:], axis=1)
+        breaks_used = np.count_nonzero(members.theta[:, 2:], axis=1)
         self.break_weights_ = {
-            int(b): float(members.weight[used == b].sum()) for b in np.unique(used)
+            int(b): float(members.weight[breaks_used == b].sum()) for b in np.unique(breaks_used)
         }
         return self
 
@@ -127,8 +138,8 @@ class BNSL:
 
     def _check_settings(self):
         name = type(self).__name__
-        whole = isinstance(self.breaks, (int, np.integer)) and not isinstance(self.breaks, bool)
-        if self.breaks != "auto" and not (whole and 0 <= self.breaks <= 6):
+        is_whole = isinstance(self.breaks, (int, np.integer)) and not isinstance(self.breaks, bool)
+        if self.breaks != "auto" and not (is_whole and 0 <= self.breaks <= 6):
             raise ValueError(f'{name}: breaks must be "auto" or 0..6; got {self.breaks!r}')
         if self.direction not in ("auto", "falling", "rising"):
             raise ValueError(
@@ -136,7 +147,7 @@ class BNSL:
             )
         return self.breaks
 
-    def predict(self, x, interval=None):
+    def predict(self, x: ArrayLike, interval: float | None = None):
         """Averaged law at x.
 
         Args:
@@ -168,8 +179,8 @@ class BNSL:
             self._in_units(centre + WIDEN * (high - centre), x),
         )
 
-    def sample(self, x, draws=200, seed=0):
-        """Plausible laws (without noise) at x, [draws, *x.shape], to carry doubt onwards."""
+    def sample(self, x: ArrayLike, draws: int = 200, seed: int = 0) -> np.ndarray:
+        """Plausible laws, without noise, at x: [draws, *x.shape], to carry uncertainty onwards."""
         rng, members = np.random.default_rng(seed), self.members_
         rows = rng.choice(len(members), size=draws, p=members.weight)
         spread, axes = np.linalg.eigh(members.cov[rows])
@@ -181,20 +192,20 @@ class BNSL:
         drawn = np.exp(centre + WIDEN * (drawn - centre)) * self.points_.unit
         return drawn.reshape(draws, *np.shape(x))
 
-    def gain(self, x, base, interval=0.9, draws=1000, seed=0):
+    def gain(
+        self, x: ArrayLike, base: float, interval: float = 0.9, draws: int = 1000, seed: int = 0
+    ) -> tuple:
         """y at x minus y at base, both without noise, as (mean, low, high).
 
         Narrower than two intervals held against each other: what moves the whole law
         moves both ends.
         """
-        at = np.append(np.ravel(x), base)
-        drawn, mean = self.sample(at, draws, seed), self.predict(at)
-        low, high = np.quantile(
-            drawn[:, :-1] - drawn[:, -1:], [(1 - interval) / 2, (1 + interval) / 2], axis=0
-        )
+        sizes = np.append(np.ravel(x), base)
+        drawn, mean = self.sample(sizes, draws, seed), self.predict(sizes)
+        low, high = interval_bounds(drawn[:, :-1] - drawn[:, -1:], interval)
         return tuple(v.reshape(np.shape(x))[()] for v in (mean[:-1] - mean[-1], low, high))
 
-    def bootstrap(self, x, refits=200, seed=0):
+    def bootstrap(self, x: ArrayLike, refits: int = 200, seed: int = 0) -> np.ndarray:
         """The single best curve refitted to resampled sizes, at x: [refits, *x.shape].
 
         The usual bootstrap, for comparison: its spread is too narrow beyond the data.
@@ -224,6 +235,11 @@ class BNSL:
         return self._eq6()
 
     @property
+    def asymptote_(self) -> float:
+        """The value that the most plausible single curve approaches for large x (Eq 6's a)."""
+        return self._eq6()["a"]
+
+    @property
     def residuals_(self):
         return self.y_ - self.predict(self.x_)
 
@@ -239,7 +255,7 @@ class BNSL:
     def max_deviation_(self):
         return float(np.abs(self.residuals_).max())
 
-    def curve(self, x):
+    def curve(self, x: ArrayLike) -> np.ndarray:
         """The most plausible single curve, Eq 6 with `params_`, at x."""
         return bnsl(np.asarray(x, dtype=float), **self._eq6())
 
@@ -269,29 +285,29 @@ class BNSL:
     def _in_units(self, log_y, x):
         return (np.exp(log_y) * self.points_.unit).reshape(np.shape(x))[()]
 
-    def summary(self):
-        """A few lines to print: the curve, how it fits, what is sure and what is not."""
+    def summary(self) -> str:
+        """A few lines to print: the curve, how it fits, and the interval at twice the largest x."""
         p, points = self._eq6(), self.points_
-        word = "falls" if points.sign > 0 else "rises"
-        ahead = 2 * points.largest_x
-        mean, low, high = self.predict(ahead, interval=0.9)
+        trend = "falls" if points.sign > 0 else "rises"
+        doubled = 2 * points.largest_x
+        mean, low, high = self.predict(doubled, interval=0.9)
         shares = ", ".join(f"{b}: {w:.0%}" for b, w in self.break_weights_.items())
         breaks = "".join(
             f"\n  break at x = {d:.4g}: slope changes by {-c:+.3f}, sharpness {f:.3g}"
             for c, d, f in zip(p["c"], p["d"], p["f"], strict=True)
         )
         return (
-            f"{type(self).__name__}: y {word} towards a = {p['a']:.5g}, b = {p['b']:.4g}, "
+            f"{type(self).__name__}: y {trend} towards a = {p['a']:.5g}, b = {p['b']:.4g}, "
             f"c0 = {p['c0']:.4f}{breaks}\n"
             f"  {len(self.y_)} measurements of {len(points.u)} sizes, "
             f"R2 = {self.r_squared_:.4f}, deviation mean {self.mean_deviation_:.3g}, "
             f"max {self.max_deviation_:.3g}\n"
             f"  number of breaks in the average: {shares}\n"
-            f"  at x = {ahead:.4g}, twice the largest: {mean:.5g} (90 %: {low:.5g} to "
+            f"  at x = {doubled:.4g}, twice the largest: {mean:.5g} (90 %: {low:.5g} to "
             f"{high:.5g})"
         )
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Settings and measurements, as JSON can hold them; `from_dict` fits again."""
         settings = self.get_params()
         settings["prior"] = self.prior and asdict(self.prior)
@@ -304,7 +320,7 @@ class BNSL:
         }
 
     @classmethod
-    def from_dict(cls, saved):
+    def from_dict(cls, saved: dict) -> "BNSL":
         """The law that `to_dict` saved: fits are deterministic and take milliseconds."""
         if saved["law"] != cls.__name__:
             raise ValueError(f"{cls.__name__}.from_dict: got a {saved['law']}")
@@ -329,7 +345,9 @@ class PowerLaw(BNSL):
     {'a': 3.0, 'b': 0.25, 'c': 0.5}
     """
 
-    def __init__(self, *, direction="auto", bound=None, prior=None):
+    def __init__(
+        self, *, direction: str = "auto", bound: float | None = None, prior: Prior | None = None
+    ):
         super().__init__(breaks=0, direction=direction, bound=bound, prior=prior)
 
     def get_params(self, deep=True):
@@ -368,12 +386,12 @@ def roughness(points):
     if n < 8:
         return np.inf
     middle = np.arange(2, n - 2)
-    around = middle[:, None] + np.array([-2, -1, 1, 2])
+    neighbours = middle[:, None] + np.array([-2, -1, 1, 2])
     share = np.array(
         [
             np.prod(
                 [
-                    (u[middle] - u[around[:, m]]) / (u[around[:, k]] - u[around[:, m]])
+                    (u[middle] - u[neighbours[:, m]]) / (u[neighbours[:, k]] - u[neighbours[:, m]])
                     for m in range(4)
                     if m != k
                 ],
@@ -382,7 +400,9 @@ def roughness(points):
             for k in range(4)
         ]
     ).T
-    error = (z[middle] - np.sum(share * z[around], axis=1)) / np.sqrt(1 + np.sum(share**2, axis=1))
+    error = (z[middle] - np.sum(share * z[neighbours], axis=1)) / np.sqrt(
+        1 + np.sum(share**2, axis=1)
+    )
     return np.sqrt(np.mean(error**2))
 
 
@@ -392,21 +412,26 @@ def exact_members(points, grid, members, counts, starts=100, steps=150):
     The grid's noise is then only its own coarseness. Where refined laws are several times
     better, they take its place; else the average stays. Takes some tenths of a second.
     """
-    found = []
+    refined_laws = []
     for breaks in counts:
         if len(points.u) > 4 + 3 * breaks:
-            near = grid.members({breaks: _best_of_each_way(grid.log_evidence(breaks))}, np.inf)
-            near = near.take(np.argsort(-near.weight)[:starts])
-            laws = refined(points, grid.prior, near, breaks, steps, doubt=1e-3)
-            found.append((breaks, laws))
-    if not found or min(laws.noise.min() for _, laws in found) > 0.2 * members.noise.min():
+            candidates = grid.members(
+                {breaks: _best_of_each_way(grid.log_evidence(breaks))}, np.inf
+            )
+            candidates = candidates.take(np.argsort(-candidates.weight)[:starts])
+            laws = refined(points, grid.prior, candidates, breaks, steps, doubt=1e-3)
+            refined_laws.append((breaks, laws))
+    if (
+        not refined_laws
+        or min(laws.noise.min() for _, laws in refined_laws) > 0.2 * members.noise.min()
+    ):
         return members
-    most = max(breaks for breaks, _ in found)
+    most_breaks = max(breaks for breaks, _ in refined_laws)
     laws = {
-        k: np.concatenate([_pad(vars(part)[k], k, most) for _, part in found])
+        k: np.concatenate([_pad(vars(part)[k], k, most_breaks) for _, part in refined_laws])
         for k in vars(members)
     }
-    size = np.concatenate([np.full(len(part), 3 + 3 * breaks) for breaks, part in found])
+    size = np.concatenate([np.full(len(part), 3 + 3 * breaks) for breaks, part in refined_laws])
     log_weight = -points.measurements * np.log(
         np.maximum(laws["noise"], 1e-10)
     ) - 0.5 * size * np.log(points.measurements)
@@ -420,9 +445,15 @@ def _best_of_each_way(log_evidence):
     return np.where(log_evidence == best, log_evidence, -np.inf)
 
 
-def _pad(values, name, most):
+def _pad(values, name, most_breaks):
     """Fields of laws with fewer breaks, filled up with bends of size 0."""
-    width = {"place": most, "sharpness": most, "theta": 2 + most, "cov": 2 + most}.get(name)
+    coefficients = 2 + most_breaks
+    width = {
+        "place": most_breaks,
+        "sharpness": most_breaks,
+        "theta": coefficients,
+        "cov": coefficients,
+    }.get(name)
     if width is None:
         return values
     fill = [(0, 0)] + [(0, width - size) for size in values.shape[1:]]

@@ -7,9 +7,10 @@ the product overflows at a sharp break; in logs it is a sum of smooth bends.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def log_power(x, *, b, c0, c=(), d=(), f=()):
+def log_power(x: ArrayLike, *, b: float, c0: float, c=(), d=(), f=()) -> np.ndarray:
     """log |y - a| of Eq 6, shape of x; parameters as in `bnsl`."""
     log_x = np.log(x)
     value = np.log(np.abs(b)) - c0 * log_x
@@ -18,7 +19,7 @@ def log_power(x, *, b, c0, c=(), d=(), f=()):
     return value
 
 
-def bnsl(x, *, a, b, c0, c=(), d=(), f=()):
+def bnsl(x: ArrayLike, *, a: float, b: float, c0: float, c=(), d=(), f=()) -> np.ndarray:
     """y of Eq 6.
 
     Args:
@@ -38,7 +39,7 @@ def bnsl(x, *, a, b, c0, c=(), d=(), f=()):
     return a + np.sign(b) * np.exp(log_power(x, b=b, c0=c0, c=c, d=d, f=f))
 
 
-def log_bnsl(x, *, a, b, c0, c=(), d=(), f=()):
+def log_bnsl(x: ArrayLike, *, a: float, b: float, c0: float, c=(), d=(), f=()) -> np.ndarray:
     """log y of a falling law (a >= 0, b > 0), which neither overflows nor underflows.
 
     >>> float(log_bnsl(1e300, a=0.0, b=1.0, c0=2.0).round(3))

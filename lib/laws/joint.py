@@ -10,7 +10,10 @@ Besiroglu et al. 2024 (arXiv:2404.10102) show that an average stops optimisers e
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
+
+from lib.infra.intervals import interval_bounds
 
 _NAMES = ("E", "A", "B", "alpha", "beta")
 
@@ -43,10 +46,12 @@ class JointPowerLaw:
     {'E': 1.7, 'A': 400.0, 'B': 410.0, 'alpha': 0.34, 'beta': 0.28}
     """
 
-    def __init__(self, *, direction="auto", delta=1e-3, refits=200, seed=0):
+    def __init__(
+        self, *, direction: str = "auto", delta: float = 1e-3, refits: int = 200, seed: int = 0
+    ):
         self.direction, self.delta, self.refits, self.seed = direction, delta, refits, seed
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict:
         """Settings by name, as scikit-learn has it."""
         return {
             "direction": self.direction,
@@ -55,7 +60,7 @@ class JointPowerLaw:
             "seed": self.seed,
         }
 
-    def fit(self, x, y):
+    def fit(self, x: ArrayLike, y: ArrayLike) -> "JointPowerLaw":
         """Fits the law.
 
         Args:
@@ -87,7 +92,7 @@ class JointPowerLaw:
         self.max_deviation_ = float(np.abs(self.residuals_).max())
         return self
 
-    def predict(self, x, interval=None):
+    def predict(self, x: ArrayLike, interval: float | None = None):
         """y at x [..., 2]; with `interval`, (y, low, high) for a new measurement.
 
         Intervals are bootstrap percentiles, residuals drawn at random added.
@@ -100,10 +105,12 @@ class JointPowerLaw:
         rng = np.random.default_rng([self.seed, 1])
         drawn = np.array([self._log_y(p, log_x) for p in self._bootstrap()])
         drawn = drawn + rng.choice(errors, size=drawn.shape)
-        low, high = np.quantile(drawn, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
+        low, high = interval_bounds(drawn, interval)
         return y, np.exp(low), np.exp(high)
 
-    def frontier(self, budget, *, cost=6.0, interval=None):
+    def frontier(
+        self, budget: ArrayLike, *, cost: float = 6.0, interval: float | None = None
+    ) -> Frontier:
         """Size and data of the best y under a budget of cost x size x data.
 
         Args:
@@ -119,15 +126,14 @@ class JointPowerLaw:
         if interval is None:
             return Frontier(*best)
         drawn = [self._optimum(self._in_units(p), budget / cost) for p in self._bootstrap()]
-        tails = [(1 - interval) / 2, (1 + interval) / 2]
         return Frontier(
             *(
-                (value, *np.quantile([d[k] for d in drawn], tails, axis=0))
+                (value, *interval_bounds([optimum[k] for optimum in drawn], interval))
                 for k, value in enumerate(best)
             )
         )
 
-    def exponents(self, interval=None):
+    def exponents(self, interval: float | None = None) -> dict:
         """Exponents of the optimal size and data by budget, {"size": ..., "data": ...}.
 
         With `interval`, each is (value, low, high).
@@ -140,8 +146,7 @@ class JointPowerLaw:
         if interval is None:
             return best
         drawn = shares(*self._bootstrap()[:, 3:].T)
-        tails = [(1 - interval) / 2, (1 + interval) / 2]
-        return {k: (v, *map(float, np.quantile(drawn[k], tails))) for k, v in best.items()}
+        return {k: (v, *map(float, interval_bounds(drawn[k], interval))) for k, v in best.items()}
 
     def _optimum(self, params, product):
         E, A, B, alpha, beta = params
@@ -188,7 +193,7 @@ class JointPowerLaw:
             max_nfev=200,
         )
 
-    def _best(self, log_x, log_y, tried=8):
+    def _best(self, log_x, log_y, descents=8):
         """The best optimum reached from the most promising of a grid of starts."""
         y = np.exp(log_y)
         best, gap = (y.min(), np.ptp(y)) if self.sign_ > 0 else (y.max(), np.ptp(y))
@@ -202,8 +207,8 @@ class JointPowerLaw:
             for beta in (0.1, 0.3, 0.6)
         ]
         loss = [np.abs(self._log_y(p, log_x) - log_y).sum() for p in starts]
-        found = [self._descend(starts[i], log_x, log_y) for i in np.argsort(loss)[:tried]]
-        return min(found, key=lambda result: result.cost).x
+        optima = [self._descend(starts[i], log_x, log_y) for i in np.argsort(loss)[:descents]]
+        return min(optima, key=lambda result: result.cost).x
 
     def _bootstrap(self):
         if self._draws is None:
@@ -213,18 +218,18 @@ class JointPowerLaw:
             self._draws = np.array([self._descend(self._p, log_x[r], log_y[r]).x for r in rows])
         return self._draws
 
-    def summary(self):
+    def summary(self) -> str:
         """A few lines to print."""
         share = self.exponents(interval=0.9)["size"]
-        shown = ", ".join(f"{k} = {v:.4g}" for k, v in self.params_.items())
+        params = ", ".join(f"{k} = {v:.4g}" for k, v in self.params_.items())
         return (
-            f"JointPowerLaw: {shown}\n  {len(self.y_)} measurements, "
+            f"JointPowerLaw: {params}\n  {len(self.y_)} measurements, "
             f"R2 = {self.r_squared_:.4f}, deviation mean {self.mean_deviation_:.3g}, "
             f"max {self.max_deviation_:.3g}\n  optimal size ~ budget^{share[0]:.3f} "
             f"(90 %: {share[1]:.3f} to {share[2]:.3f})"
         )
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Settings and measurements, as JSON can hold them; `from_dict` fits again."""
         return {
             "law": type(self).__name__,
@@ -234,7 +239,7 @@ class JointPowerLaw:
         }
 
     @classmethod
-    def from_dict(cls, saved):
+    def from_dict(cls, saved: dict) -> "JointPowerLaw":
         """The law that `to_dict` saved."""
         if saved["law"] != cls.__name__:
             raise ValueError(f"{cls.__name__}.from_dict: got a {saved['law']}")
@@ -251,10 +256,10 @@ def _check(x, y):
     for label, values in (("x", x), ("y", y)):
         bad = np.argwhere(~(np.isfinite(values) & (values > 0)))
         if len(bad):
-            at = tuple(map(int, bad[0]))
+            index = tuple(map(int, bad[0]))
             raise ValueError(
                 f"JointPowerLaw.fit: {label} must be finite and > 0; "
-                f"got {label}[{', '.join(map(str, at))}] = {values[at]}"
+                f"got {label}[{', '.join(map(str, index))}] = {values[index]}"
             )
     if len(y) < 6 or np.all(y == y[0]):
         raise ValueError(

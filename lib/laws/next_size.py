@@ -1,33 +1,46 @@
-"""What a law is worth outside its points: fit to the small sizes, ask for a larger one.
+"""What a law is worth outside its points: fit to the small sizes, predict a larger one.
 
 A law with more parameters follows its points better and need not predict better; only
-sizes it has not seen can tell. Here every law stands the same test on the reader's own
+sizes it has not seen can tell. Here every law takes the same test on the reader's own
 points: ours, a power law, and the paper's recipe with each number of breaks.
 """
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
 from tqdm import tqdm
 
+from lib.infra.intervals import check_interval
 from lib.laws.basin_hopping import BasinHoppingBNSL
 from lib.laws.bnsl import BNSL, PowerLaw
 from lib.laws.observations import check_points
 
+AVERAGE = "average of laws"  # the name of `BNSL` in the column `law`
+
+
+def basin_hopping_name(breaks: int) -> str:
+    """The name of `BasinHoppingBNSL(breaks)` in the column `law`."""
+    return f"basin-hopping, t = {breaks}"
+
 
 def predict_next_size(
-    x,
-    y,
-    groups=None,
+    x: ArrayLike,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
     *,
-    least=5,
-    breaks=(),
-    hops=100,
-    seed=0,
-    interval=0.9,
-    direction="auto",
-    bound=None,
-):
-    """Laws fitted to the n smallest sizes, n = least, least + 1, ..., and asked for the next.
+    least: int = 5,
+    breaks: Iterable[int] = (),
+    hops: int = 100,
+    seed: int = 0,
+    interval: float = 0.9,
+    direction: str = "auto",
+    bound: float | None = None,
+) -> pd.DataFrame:
+    """Laws fitted to the n smallest sizes, n = least, least + 1, ..., predict the next size.
 
     Args:
       x, y, groups: measurements, as `BNSL.fit` takes them.
@@ -40,7 +53,8 @@ def predict_next_size(
     Returns: DataFrame, a row a law and fit: law, sizes (fitted to), x (of the next size),
       measured (mean of its repeats), predicted, low, high (NaN for basin-hopping),
       error (predicted - measured), r_squared (in sample).
-    Raises: ValueError where no size is left to ask for, and as `BNSL.fit`.
+    Raises: ValueError where no size is left to predict or a number of breaks is negative, and
+      as `BNSL.fit`.
 
     >>> flops = np.geomspace(1e6, 1e8, 7)
     >>> table = predict_next_size(flops, 0.9 - 0.1 * (flops / 1e6) ** -0.4, breaks=[1])
@@ -49,34 +63,148 @@ def predict_next_size(
     """
     if least < 4:
         raise ValueError(f"predict_next_size: least must be >= 4; got {least}")
+    check_break_counts(breaks, "predict_next_size: breaks")
+    check_interval(interval, "predict_next_size: interval")
     x, y, groups = check_points(x, y, groups, name="predict_next_size", least=least + 1)
     sizes = np.unique(x)
     shape = {"direction": direction, "bound": bound}
     laws = {
-        "average of laws": BNSL(**shape),
+        AVERAGE: BNSL(**shape),
         "power law": PowerLaw(**shape),
         **{
-            f"basin-hopping, t = {t}": BasinHoppingBNSL(
-                t, hops=hops, seed=seed, direction=direction
-            )
+            basin_hopping_name(t): BasinHoppingBNSL(t, hops=hops, seed=seed, direction=direction)
             for t in breaks
         },
     }
     rows = []
     for n in tqdm(range(least, len(sizes)), desc="next sizes", leave=False):
-        known, asked = x < sizes[n], x == sizes[n]
+        fitted, predicted_size = x < sizes[n], x == sizes[n]
         for name, law in laws.items():
             if isinstance(law, BNSL):
-                law.fit(x[known], y[known], groups[known])
+                law.fit(x[fitted], y[fitted], groups[fitted])
                 predicted = law.predict(sizes[n], interval)
             else:
-                law.fit(x[known], y[known])
+                law.fit(x[fitted], y[fitted])
                 predicted = law.predict(sizes[n]), np.nan, np.nan
             rows.append(
-                [name, n, sizes[n], y[asked].mean(), *map(float, predicted), law.r_squared_]
+                [
+                    name,
+                    n,
+                    sizes[n],
+                    y[predicted_size].mean(),
+                    *map(float, predicted),
+                    law.r_squared_,
+                ]
             )
     table = pd.DataFrame(
         rows, columns=["law", "sizes", "x", "measured", "predicted", "low", "high", "r_squared"]
     )
     table.insert(7, "error", table.predicted - table.measured)
     return table
+
+
+def check_break_counts(breaks: Iterable[int], name: str) -> None:
+    """ValueError, beginning with `name`, for a number of breaks below 0 or not whole."""
+    for count in breaks:
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
+            raise ValueError(f"{name} must be whole numbers >= 0; got {count!r}")
+
+
+def errors_by_law(table: pd.DataFrame) -> pd.DataFrame:
+    """A summary of `predict_next_size`, one row a law in the order of the table.
+
+    Returns: DataFrame indexed by law: mean_error and largest_error (absolute, over the next
+      sizes) and r_squared (in sample, the mean of the fits).
+
+    >>> table = pd.DataFrame({"law": ["a", "b", "a", "b"], "error": [0.1, 0.2, -0.3, 0.0],
+    ...                       "r_squared": [0.9, 1.0, 0.7, 1.0]})
+    >>> errors_by_law(table).round(3).values.tolist()
+    [[0.2, 0.3, 0.8], [0.1, 0.2, 1.0]]
+    """
+    absolute = table.assign(absolute_error=table.error.abs())
+    return absolute.groupby("law", sort=False).agg(
+        mean_error=("absolute_error", "mean"),
+        largest_error=("absolute_error", "max"),
+        r_squared=("r_squared", "mean"),
+    )
+
+
+class Difference(NamedTuple):
+    """A mean difference with its interval; `holds`: True below 0, False above, None undecided."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    @property
+    def holds(self) -> bool | None:
+        return True if self.high < 0 else False if self.low > 0 else None
+
+
+def paired_error_difference(
+    table: pd.DataFrame, law: str, rival: str, interval: float = 0.9
+) -> Difference:
+    """Mean over the next sizes of |error of `law`| - |error of `rival`|: negative favours `law`.
+
+    The interval is Student's t of the differences, paired by size.
+
+    Args:
+      table: as `predict_next_size` returns it.
+      law, rival: names in its column `law`.
+      interval: probability of the interval.
+
+    Returns: `Difference`; low and high are NaN for a single size.
+    Raises: ValueError for a law that the table does not hold.
+
+    >>> table = pd.DataFrame({"law": ["a", "b"] * 3, "x": [1, 1, 2, 2, 3, 3],
+    ...                       "error": [0.1, -0.2, 0.1, 0.3, -0.2, 0.2]})
+    >>> difference = paired_error_difference(table, "a", "b", interval=0.9)
+    >>> [round(value, 3) for value in (difference.mean, difference.low, difference.high)]
+    [-0.1, -0.269, 0.069]
+    """
+    check_interval(interval, "paired_error_difference: interval")
+    absolute = table.pivot(index="x", columns="law", values="error").abs()
+    for name in (law, rival):
+        if name not in absolute:
+            raise ValueError(
+                f"paired_error_difference: no law {name!r}; "
+                f"the table has {', '.join(map(str, absolute.columns))}"
+            )
+    difference = absolute[law] - absolute[rival]
+    count = len(difference)
+    half = np.nan
+    if count > 1:
+        quantile = stats.t(count - 1).ppf((1 + interval) / 2)
+        half = quantile * difference.std() / np.sqrt(count)
+    mean = difference.mean()
+    return Difference(float(mean), float(mean - half), float(mean + half), count)
+
+
+class Share(NamedTuple):
+    """How many of how many, and the exact binomial interval of the share."""
+
+    inside: int
+    count: int
+    low: float
+    high: float
+
+
+def intervals_holding(table: pd.DataFrame, law: str = AVERAGE, interval: float = 0.9) -> Share:
+    """How many of a law's intervals hold the measured next size.
+
+    Args:
+      table: as `predict_next_size` returns it.
+      law: a law of the table that has intervals.
+      interval: probability of the binomial interval (Clopper and Pearson) of the share.
+
+    >>> table = pd.DataFrame({"law": "a", "measured": [1.0, 2.0], "low": [0.9, 2.1],
+    ...                       "high": [1.1, 2.3]})
+    >>> share = intervals_holding(table, "a", 0.9)
+    >>> share.inside, share.count, round(share.low, 3), round(share.high, 3)
+    (1, 2, 0.025, 0.975)
+    """
+    rows = table[table.law == law]
+    inside = int(((rows.low <= rows.measured) & (rows.measured <= rows.high)).sum())
+    bounds = stats.binomtest(inside, len(rows)).proportion_ci(check_interval(interval))
+    return Share(inside, len(rows), float(bounds.low), float(bounds.high))

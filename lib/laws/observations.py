@@ -63,18 +63,18 @@ def check_points(x, y, groups=None, *, name, least):
             f"{len(groups)} for {len(x)} measurements"
         )
     _, groups = np.unique(groups, return_inverse=True)
-    first = x[np.unique(groups, return_index=True)[1]][groups]
-    if np.any(first != x):
-        at = np.flatnonzero(first != x)[0]
+    x_of_group = x[np.unique(groups, return_index=True)[1]][groups]
+    if np.any(x_of_group != x):
+        i = np.flatnonzero(x_of_group != x)[0]
         raise ValueError(
             f"{name}: repeats of one size must have one x; a group holds both "
-            f"{first[at]:g} and {x[at]:g}"
+            f"{x_of_group[i]:g} and {x[i]:g}"
         )
     sizes = len(np.unique(x))
     if sizes < least:
         raise ValueError(f"{name}: needs {least} different x or more; got {sizes}")
     if np.all(y == y[0]):
-        raise ValueError(f"{name}: y is {y[0]:g} everywhere; a constant holds no law")
+        raise ValueError(f"{name}: y is {y[0]:g} everywhere; a constant has no law")
     return x, y, groups
 
 

@@ -1,9 +1,9 @@
 """Variable projection: the nearest optimum of many laws at once, in all of Eq 6's parameters.
 
 For given asymptote, positions and sharpness the coefficients are a linear least-squares
-problem (see `average`); Levenberg-Marquardt moves only those others, with Kaufman's
-Jacobian. Errors count as independent here, as in any least-squares fit. On curves
-without noise it ends at their parameters, to machine precision.
+problem (see `lib.laws.bayesian_average`); Levenberg-Marquardt moves only the asymptote,
+positions and sharpness, with Kaufman's Jacobian. Errors count as independent here, as in any
+least-squares fit. On curves without noise it ends at their parameters, to machine precision.
 """
 
 import numpy as np

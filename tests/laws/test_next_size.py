@@ -1,9 +1,18 @@
 """Laws asked for sizes they have not seen."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
-from lib.laws import BNSL, BasinHoppingBNSL, predict_next_size
+from lib.laws import (
+    BNSL,
+    BasinHoppingBNSL,
+    errors_by_law,
+    intervals_holding,
+    paired_error_difference,
+    predict_next_size,
+)
 
 FLOPS = np.geomspace(1e6, 1e8, 8)
 R = 0.9 - 0.1 * (FLOPS / 1e6) ** -0.4
@@ -55,3 +64,60 @@ def test_repeats_are_averaged():
 def test_too_few_sizes_are_refused(sizes, least, message):
     with pytest.raises(ValueError, match=message):
         predict_next_size(FLOPS[:sizes], R[:sizes], least=least)
+
+
+@pytest.mark.parametrize("breaks", [[-1], [0, 1.5], [True]])
+def test_bad_numbers_of_breaks_are_named(breaks):
+    with pytest.raises(ValueError, match=f"breaks must be whole numbers >= 0; got {breaks[-1]}"):
+        predict_next_size(FLOPS, R, breaks=breaks)
+
+
+def next_sizes(errors):
+    """A table of predictions with the given errors, {law: [next sizes]}."""
+    return pd.concat(
+        pd.DataFrame({"law": law, "x": FLOPS[: len(error)], "error": error, "r_squared": 0.9})
+        for law, error in errors.items()
+    )
+
+
+def test_errors_by_law_are_absolute():
+    table = errors_by_law(next_sizes({"ours": [0.1, -0.3], "theirs": [-0.2, 0.0]}))
+    assert table.index.tolist() == ["ours", "theirs"]
+    assert table.mean_error.tolist() == pytest.approx([0.2, 0.1])
+    assert table.largest_error.tolist() == pytest.approx([0.3, 0.2])
+
+
+def test_the_paired_difference_is_scipys_t_interval():
+    ours, theirs = np.array([0.1, -0.2, 0.15, 0.3]), np.array([-0.3, 0.3, 0.2, -0.35])
+    table = next_sizes({"ours": ours, "theirs": theirs})
+    difference = paired_error_difference(table, "ours", "theirs", interval=0.9)
+    expected = stats.ttest_rel(abs(ours), abs(theirs))
+    bounds = expected.confidence_interval(0.9)
+    assert difference.mean == pytest.approx(np.mean(abs(ours) - abs(theirs)))
+    assert (difference.low, difference.high) == pytest.approx((bounds.low, bounds.high))
+    assert difference.count == 4
+
+
+@pytest.mark.parametrize(
+    ("ours", "holds"),
+    [([0.1, 0.12, 0.11], True), ([0.9, 0.88, 0.91], False), ([0.1, 0.9, 0.5], None), ([0.1], None)],
+)
+def test_a_difference_is_decided_where_its_interval_excludes_0(ours, holds):
+    table = next_sizes({"ours": ours, "theirs": [0.5, 0.5, 0.5][: len(ours)]})
+    assert paired_error_difference(table, "ours", "theirs").holds is holds
+
+
+def test_an_unknown_law_is_named():
+    with pytest.raises(ValueError, match="no law 'typo'; the table has ours, theirs"):
+        paired_error_difference(next_sizes({"ours": [0.1], "theirs": [0.2]}), "ours", "typo")
+
+
+def test_intervals_that_hold_the_next_sizes():
+    table = predict_next_size(FLOPS, R, least=4, breaks=[0])
+    moved = table.assign(measured=np.where(table.sizes == 5, 0.99, table.measured))
+    assert intervals_holding(table)[:2] == (4, 4)
+    inside, count, low, high = intervals_holding(moved, interval=0.9)
+    # Clopper and Pearson: tails of the binomial distribution that hold 5 % each
+    assert (inside, count) == (3, 4)
+    assert stats.binom.sf(2, 4, low) == pytest.approx(0.05)
+    assert stats.binom.cdf(3, 4, high) == pytest.approx(0.05)

@@ -1,0 +1,61 @@
+"""Whether a metric grows with size at all, and how much of the way to its asymptote is left.
+
+A law takes its direction as given: between sizes that differ by noise alone it still rises.
+The question is put to a straight line in log x instead.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from lib.infra.intervals import check_interval
+from lib.laws.bnsl import BNSL
+
+
+class Growth(NamedTuple):
+    """Change of y each time x doubles, with its interval, in the unit of y."""
+
+    per_doubling: float
+    low: float
+    high: float
+
+
+def growth_per_doubling(x: ArrayLike, y: ArrayLike, interval: float = 0.9) -> Growth:
+    """Slope of least squares of y on log2 x; its interval is Student's t.
+
+    Args:
+      x: size of every measurement, > 0, [measurements]; y: its metric.
+      interval: probability of the interval.
+
+    Returns: `Growth`.
+    Raises: ValueError for fewer than 3 measurements or one size only.
+
+    >>> growth = growth_per_doubling([1, 2, 4, 8], [0.1, 0.2, 0.3, 0.4])
+    >>> round(growth.per_doubling, 6), round(growth.high - growth.low, 6)
+    (0.1, 0.0)
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    check_interval(interval, "growth_per_doubling: interval")
+    if len(x) < 3 or np.ptp(x) == 0:
+        raise ValueError(
+            "growth_per_doubling: needs 3 measurements or more of 2 sizes or more; got "
+            f"{len(x)} of {len(np.unique(x))}"
+        )
+    line = stats.linregress(np.log2(x), y)
+    half = stats.t(len(x) - 2).ppf((1 + interval) / 2) * line.stderr
+    return Growth(float(line.slope), float(line.slope - half), float(line.slope + half))
+
+
+def gap_closed(law: BNSL, x: float, factor: float = 2.0) -> float:
+    """Share of the distance to the asymptote at x that is gone at `factor` times x.
+
+    Of the law's most plausible single curve (`BNSL.curve`), which has an asymptote of its own.
+
+    >>> x = np.geomspace(1e3, 1e6, 9)
+    >>> round(gap_closed(BNSL().fit(x, 0.9 - x**-0.5), 1e6, factor=4.0), 3)
+    0.5
+    """
+    gap = law.asymptote_ - law.curve(np.array([x, factor * x]))
+    return float(1 - gap[1] / gap[0])

@@ -1,0 +1,212 @@
+"""BNSL and PowerLaw: fits, intervals, what they refuse, published numbers."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from lib.laws import BNSL, PowerLaw, Prior
+from lib.laws.bnsl import mixture_quantile
+from lib.laws.curve import bnsl
+from tests import DATA
+from tests.laws.points import ERRORS, FLOPS, R, X, Y
+
+SHARED = DATA / "scaling_curves"
+needs_curves = pytest.mark.skipif(not SHARED.is_dir(), reason=f"public curves not at {SHARED}")
+
+
+def test_mixture_quantile_of_one_normal():
+    centre, sd = np.array([[1.0, 2.0]]), np.array([[0.5, 2.0]])
+    found = mixture_quantile(0.95, centre, sd, np.ones(1))
+    np.testing.assert_allclose(found, norm.ppf(0.95, centre[0], sd[0]))
+
+
+def test_prediction_stays_near_the_truth():
+    law = BNSL().fit(X, Y)
+    ahead = np.array([2e7, 1e8])
+    mean, low, high = law.predict(ahead, interval=0.9)
+    np.testing.assert_allclose(mean, 0.3 + 5 * ahead**-0.3, rtol=0.05)
+    assert np.all((low < mean) & (mean < high)) and np.diff(high / low)[0] > 0
+    residuals = Y - law.predict(X)
+    assert law.r_squared_ == pytest.approx(1 - np.sum(residuals**2) / np.var(Y) / len(Y))
+    assert law.max_deviation_ == np.abs(residuals).max()
+
+
+@pytest.mark.slow
+def test_intervals_cover_new_measurements():
+    """90 % of a new measurement at twice the largest size, and no wider than they need be."""
+    inside, half_widths = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        floor, slope = rng.uniform(0.0, 0.5), rng.uniform(0.1, 0.6)
+        x = np.append(X, 2 * X[-1])
+        y = (floor + (x / 1e3) ** -slope) * np.exp(rng.normal(0, 0.01, 21))
+        _, low, high = BNSL().fit(X, y[:20]).predict(x[20], interval=0.9)
+        inside.append(low < y[20] < high)
+        half_widths.append(np.log(high / low) / 2)
+    assert 0.8 <= np.mean(inside) <= 1.0  # 40 curves: 0.9 give or take two standard errors
+    known_law = norm.ppf(0.95) * 0.01  # the noise alone
+    assert known_law < np.median(half_widths) < 2.5 * known_law
+
+
+@pytest.mark.parametrize("breaks", [1, 2, 3])
+def test_exact_curves_are_recovered(breaks):
+    law = {
+        "a": 0.12,
+        "b": 2.0,
+        "c0": 0.15,
+        "c": [0.25, -0.2, 0.3][:breaks],
+        "d": [3e3, 8e4, 1e6][:breaks],
+        "f": [0.4, 0.3, 0.5][:breaks],
+    }
+    x, ahead = np.geomspace(1e2, 1e7, 50), np.geomspace(1.1e7, 1e8, 10)
+    fitted = BNSL().fit(x, bnsl(x, **law))
+    error = np.log(fitted.predict(ahead) / bnsl(ahead, **law))
+    assert np.sqrt(np.mean(error**2)) < 1e-4
+    assert fitted.params_["a"] == pytest.approx(law["a"], rel=1e-3)
+    np.testing.assert_allclose(fitted.params_["d"], law["d"], rtol=1e-2)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_exact_power_laws_are_recovered(sign):
+    y = 2.0 + sign * 1.5 * (X / 1e3) ** -0.35
+    law = PowerLaw().fit(X, y)
+    assert law.params_["b"] == pytest.approx(0.35, rel=1e-6)
+    assert law.params_["c"] == pytest.approx(2.0, rel=1e-6)
+    np.testing.assert_allclose(law.curve(X), y, rtol=1e-9)
+    assert np.sign(law.params_["a"]) == sign
+
+
+def test_units_are_irrelevant():
+    law = BNSL().fit(X, Y)
+    scaled = BNSL().fit(1e6 * X, 100 * Y)
+    for ours, theirs in zip(law.predict(3 * X, 0.9), scaled.predict(3e6 * X, 0.9), strict=True):
+        np.testing.assert_allclose(100 * ours, theirs, rtol=1e-6)
+
+
+def test_order_is_irrelevant_and_fits_are_deterministic():
+    shuffled = np.random.default_rng(2).permutation(20)
+    first, second = BNSL().fit(X, Y), BNSL().fit(X[shuffled], Y[shuffled])
+    np.testing.assert_array_equal(first.predict(3 * X), BNSL().fit(X, Y).predict(3 * X))
+    np.testing.assert_allclose(first.predict(3 * X), second.predict(3 * X), rtol=1e-9)
+    np.testing.assert_array_equal(first.sample(X, 5, seed=3), first.sample(X, 5, seed=3))
+
+
+def test_repeats_tell_the_noise():
+    rng = np.random.default_rng(4)
+    x = np.repeat([1e5, 3e5, 1e6, 3e6, 1e7, 3e7], 3)
+    truth = 0.9 - 0.1 * (x / 1e5) ** -0.4
+    quiet = BNSL().fit(x, truth + rng.normal(0, 0.0005, x.size))
+    noisy = BNSL().fit(x, truth + rng.normal(0, 0.005, x.size))
+    assert 0.0003 < quiet.noise_ < 0.0015 and 0.003 < noisy.noise_ < 0.012
+    low, high = noisy.predict(1e8, interval=0.9)[1:]
+    assert low < 0.9 - 0.1 * 1000**-0.4 < high
+
+
+def test_named_groups_equal_groups_by_x():
+    x, y = np.repeat(X[::4], 2), np.repeat(Y[::4], 2) * np.tile([0.99, 1.01], 5)
+    named = BNSL().fit(x, y, groups=np.repeat(list("abcde"), 2))
+    np.testing.assert_array_equal(named.predict(1e8), BNSL().fit(x, y).predict(1e8))
+
+
+def test_monotone_laws_only_approach_their_asymptote():
+    rising = 0.9 - 0.1 * (X / 1e3) ** -0.4 + np.random.default_rng(5).normal(0, 0.004, 20)
+    law = BNSL(monotone=True).fit(X, rising)
+    assert np.all(np.diff(law.predict(np.geomspace(1e2, 1e10, 300))) > 0)
+    with pytest.raises(ValueError, match="y turns along x"):
+        BNSL(monotone=True, breaks=2).fit(X, 1 + np.abs(np.log(X) - 11))
+
+
+def test_a_bound_holds():
+    rising = 1 - 0.5 * (X / 1e3) ** -0.3
+    law = BNSL(bound=1.0).fit(X[:8], rising[:8] * np.exp(ERRORS[:8] / 10))
+    assert law.predict(1e30) <= 1.0
+    with pytest.raises(ValueError, match="bound must lie beyond every y"):
+        BNSL(bound=0.8).fit(X, rising)
+
+
+def test_samples_spread_as_the_interval_does():
+    law = BNSL().fit(X, Y)
+    _, low, high = law.predict(1e8, interval=0.9)
+    sampled = law.sample(1e8, draws=4000)
+    assert 0.4 < np.ptp(np.quantile(sampled, [0.05, 0.95])) / (high - low) < 1.0  # no noise
+    refits = law.bootstrap(1e8, refits=200)
+    assert refits.shape == (200,) and np.median(refits) == pytest.approx(law.curve(1e8), rel=0.1)
+
+
+def test_gain_between_two_sizes():
+    law = BNSL().fit(FLOPS, R)
+    mean, low, high = law.gain([1.26e7, 2.28e7], base=7.6e6)
+    np.testing.assert_allclose(mean, law.predict([1.26e7, 2.28e7]) - law.predict(7.6e6))
+    assert np.all((0 < low) & (low < mean) & (mean < high))
+    each = law.predict([7.6e6, 2.28e7], interval=0.9)
+    assert high[1] - low[1] < (each[2] - each[1]).sum()  # what moves both ends cancels
+    assert law.gain(7.6e6, 7.6e6) == (0.0, 0.0, 0.0)
+
+
+def test_a_saved_law_predicts_the_same():
+    for law in (BNSL(bound=1.0, prior=Prior(places=7)).fit(FLOPS, R), PowerLaw().fit(FLOPS, R)):
+        again = type(law).from_dict(json.loads(json.dumps(law.to_dict())))
+        assert again.predict(3e8) == law.predict(3e8)
+        assert again.to_dict() == json.loads(json.dumps(law.to_dict()))
+    with pytest.raises(ValueError, match="got a PowerLaw"):
+        BNSL.from_dict(law.to_dict())
+
+
+def test_settings_follow_scikit_learn():
+    base = pytest.importorskip("sklearn.base")
+    law = base.clone(BNSL(breaks=1, bound=1.0))
+    assert law.get_params()["breaks"] == 1 and law.set_params(breaks=2).breaks == 2
+    with pytest.raises(ValueError, match="unknown setting 'brakes'"):
+        law.set_params(brakes=1)
+
+
+def test_summary_says_what_matters():
+    text = BNSL().fit(FLOPS, R).summary()
+    assert "rises towards a" in text and "10 sizes" in text and "90 %" in text
+
+
+def test_bad_settings_are_named():
+    with pytest.raises(ValueError, match="breaks must be"):
+        BNSL(breaks=-1).fit(X, Y)
+    with pytest.raises(ValueError, match="direction must be"):
+        BNSL(direction="up").fit(X, Y)
+    with pytest.raises(ValueError, match="one x; a group holds both"):
+        BNSL().fit(X, Y, groups=np.zeros(20))
+    law = BNSL().fit(X, Y)
+    with pytest.raises(ValueError, match="interval must lie between"):
+        law.predict(1e8, interval=90)
+    with pytest.raises(ValueError, match="x must be finite"):
+        law.predict([1e8, -1.0])
+
+
+numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(numbers, numbers), max_size=12))
+def test_any_input_is_fitted_or_refused(rows):
+    x, y = np.array(rows, dtype=float).reshape(-1, 2).T
+    try:
+        law = BNSL().fit(x, y)
+    except ValueError:
+        return
+    found = np.array(law.predict(np.array([x.min(), x.max(), 2 * x.max()]), interval=0.9))
+    assert np.all(np.isfinite(found)) and np.all(found[1] <= found[2])
+
+
+@pytest.mark.slow
+@needs_curves
+def test_public_curves_extrapolate_at_least_as_well_as_m4():
+    """Five development curves, about one in twenty; `make bench-laws` runs them all."""
+    benchmark = pytest.importorskip("benchmarks.laws")
+    tasks = [task for task in benchmark.read_tasks() if task.even and task.domain == "IC"][::8]
+    errors = [
+        benchmark.rmsle(BNSL(direction="falling").fit(t.x, t.y).predict(t.x_new), t.y_new)
+        for t in tasks
+    ]
+    assert np.mean(errors) < 0.0415
