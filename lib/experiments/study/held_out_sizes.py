@@ -1,5 +1,7 @@
 """Revenue lifts of sizes that neither the law nor G has seen (section 4.2, last paragraph)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -9,10 +11,12 @@ from lib.infra.intervals import check_interval, interval_bounds
 from lib.laws.bnsl import BNSL
 from lib.validation.revenue_model import LinearRevenueModel
 
+LEAST_MODELS = 4  # sizes that a law, and models of other kinds that G, is fitted to
+
 
 def predict_lifts(
     trainings: pd.DataFrame,
-    held_out: list[str],
+    held_out: Sequence[str],
     *,
     metric: str = "r_over_r_star",
     interval: float = 0.9,
@@ -23,25 +27,31 @@ def predict_lifts(
 
     The law is fitted to the trainings of all other sizes (kinds "size" and "none"), G to the
     models that differ from the base in anything but size (kind not "size"), so that no test
-    of a size takes part in its prediction. A predicted interval holds what is not known of the law
-    and of G, how far single models lie off G's line, and the errors of the measurement that it is
-    held against: sampling of users, and seeds of training.
+    of a size takes part in its prediction. A predicted interval covers the uncertainty of the law
+    and of G, how far single models lie off G's line, and the errors of the measurement beside it:
+    sampling of users, and seeds of training.
 
     Args:
       trainings: a study's rows (`lib.experiments.study.run`), one a training; models of the set
         "held_out" count as measurements only, those of "primary" for the fits.
       held_out: names of models, none of which is fitted.
-      metric: column that the law predicts and G starts from; its `_se` stands beside it.
+      metric: column that the law predicts and G starts from, with its standard error in `_se`.
       interval: probability of the intervals; draws, seed: of laws and lines.
 
     Returns: DataFrame, one row a world and held-out model: world, model, flops, trainings,
       metric_predicted, metric_measured, predicted, low, high (lifts), measured, measured_low,
       measured_high, inside.
-    Raises: ValueError for an interval that is not between 0 and 1; where no world has trainings
-      of all the held-out models, naming those that there are; where a world has fewer than 4
-      sizes, or 4 models of other kinds, to fit.
+    Raises: ValueError for a metric that is not a column, where no world has trainings of all the
+      held-out models (naming the models of the table), or where a world has fewer than 4 sizes,
+      or 4 models of other kinds, to fit.
     """
-    check_interval(interval)
+    check_interval(interval, "predict_lifts: interval")
+    for column in (metric, f"{metric}_se"):
+        if column not in trainings:
+            raise ValueError(
+                f"predict_lifts: metric {metric!r} needs a column {column}; "
+                f"the table has {', '.join(map(str, trainings.columns))}"
+            )
     trainings = trainings[trainings.dial.fillna("") == ""] if "dial" in trainings else trainings
     tested = trainings[trainings.set.isin(["held_out", "primary"])].drop_duplicates(
         ["world", "model", "seed"]
@@ -56,47 +66,52 @@ def predict_lifts(
             f"predict_lifts: no world has trainings of all of {held_out}; the models "
             f"are {', '.join(map(str, tested.model.unique()))}"
         )
-    rows = []
+    predictions = []
     for world, part in worlds.items():
-        unseen = average(part[part.model.isin(held_out)].assign(set="held_out"))
-        fitted = part[(part.set == "primary") & ~part.model.isin(held_out)]
-        rows.append(_predict(world, fitted, unseen, metric, interval, draws, seed))
-    return pd.concat(rows, ignore_index=True)
+        is_held_out = part.model.isin(held_out)
+        measured = average(part[is_held_out].assign(set="held_out"))
+        fitted = part[(part.set == "primary") & ~is_held_out]
+        predictions.append(_predict(world, fitted, measured, metric, interval, draws, seed))
+    return pd.concat(predictions, ignore_index=True)
 
 
-def _predict(world, fitted, unseen, metric, interval, draws, seed):
+def _predict(world, fitted, held_out, metric, interval, draws, seed):
+    """Rows of `predict_lifts` of one world.
+
+    fitted: trainings that law and G are fitted to; held_out: a row a model that is predicted.
+    """
     sizes = fitted[fitted.kind.isin(["size", "none"])]
     others = average(fitted[fitted.kind != "size"])
     for count, what in ((sizes.flops.nunique(), "sizes"), (len(others), "models of other kinds")):
-        if count < 4:
+        if count < LEAST_MODELS:
             raise ValueError(
-                f"predict_lifts: {world} has {count} {what} to fit; expected 4 or more"
+                f"predict_lifts: {world} has {count} {what} to fit; expected {LEAST_MODELS} or more"
             )
     law = BNSL(direction="rising", bound=1.0).fit(sizes.flops, sizes[metric], groups=sizes.flops)
     g = LinearRevenueModel(draws, seed).fit(
         others[metric], others.revenue_lift, others[f"{metric}_se"], others.revenue_lift_se
     )
-    flops, rng = unseen.flops.to_numpy(float), np.random.default_rng(seed)
-    seed_error = unseen.revenue_lift_spread.fillna(0) / np.sqrt(unseen.trainings)
-    error = np.hypot(unseen.revenue_lift_se, seed_error).to_numpy()
-    noise = np.hypot(g.scatter_[:, None], error) * rng.normal(size=(draws, len(unseen)))
+    flops, rng = held_out.flops.to_numpy(float), np.random.default_rng(seed)
+    seed_error = held_out.revenue_lift_spread.fillna(0) / np.sqrt(held_out.trainings)
+    error = np.hypot(held_out.revenue_lift_se, seed_error).to_numpy()
+    noise = np.hypot(g.scatter_[:, None], error) * rng.normal(size=(draws, len(held_out)))
     low, high = interval_bounds(g.sample(law.sample(flops, draws, seed)) + noise, interval)
-    half_width = stats.norm.interval(interval)[1] * error
-    measured, metric_predicted = unseen.revenue_lift, law.predict(flops)
+    half = stats.norm.ppf((1 + interval) / 2) * error
+    measured, metric_predicted = held_out.revenue_lift, law.predict(flops)
     return pd.DataFrame(
         {
             "world": world,
-            "model": unseen.model,
-            "flops": unseen.flops,
-            "trainings": unseen.trainings,
+            "model": held_out.model,
+            "flops": held_out.flops,
+            "trainings": held_out.trainings,
             "metric_predicted": metric_predicted,
-            "metric_measured": unseen[metric],
+            "metric_measured": held_out[metric],
             "predicted": g.predict(metric_predicted),
             "low": low,
             "high": high,
             "measured": measured,
-            "measured_low": measured - half_width,
-            "measured_high": measured + half_width,
+            "measured_low": measured - half,
+            "measured_high": measured + half,
             "inside": (low <= measured) & (measured <= high),
         }
     )

@@ -22,8 +22,8 @@ def trainings(seed, worlds=1, size_bonus=0.0):
     def add(world, model, kind, flops, metric, seeds, group="primary"):
         bonus = size_bonus if kind == "size" else 0.0
         test = rng.normal(0, TEST_ERROR)  # the users are the same for all trainings
-        for one in range(seeds):
-            of_seed = rng.normal(0, SEED_ERROR)
+        for training_seed in range(seeds):
+            seed_effect = rng.normal(0, SEED_ERROR)
             rows.append(
                 {
                     "world": f"world {world}",
@@ -33,19 +33,19 @@ def trainings(seed, worlds=1, size_bonus=0.0):
                     "kind": kind,
                     "model": model,
                     "flops": flops,
-                    "seed": one,
-                    "r_over_r_star": metric + of_seed,
+                    "seed": training_seed,
+                    "r_over_r_star": metric + seed_effect,
                     "r_over_r_star_se": 0.001,
                     "revenue_lift_se": TEST_ERROR,
-                    "revenue_lift": SLOPE * (metric + of_seed - metric_at(32)) + test + bonus,
+                    "revenue_lift": SLOPE * (metric + seed_effect - metric_at(32)) + test + bonus,
                 }
             )
 
     for world in range(worlds):
         for flops, kind in SIZES.items():
             add(world, f"{flops} wide", kind, flops, metric_at(flops), 2)
-        for other in range(12):
-            add(world, f"other {other}", "data", 32, metric_at(32) + rng.uniform(-0.05, 0.02), 2)
+        for number in range(12):
+            add(world, f"other {number}", "data", 32, metric_at(32) + rng.uniform(-0.05, 0.02), 2)
         for flops, name in NEW.items():
             add(world, name, "size", flops, metric_at(flops), 5, "held_out")
     return pd.DataFrame(rows)
@@ -106,3 +106,10 @@ def test_too_little_to_fit(held_out, keep, message):
         rows = rows[(rows.kind != "data") | rows.model.str.contains(keep)]
     with pytest.raises(ValueError, match=message):
         study.predict_lifts(rows, held_out)
+
+
+def test_a_metric_without_its_column_is_named():
+    with pytest.raises(ValueError, match="metric 'ndcg' needs a column ndcg; the table has world"):
+        study.predict_lifts(trainings(3), ["48 wide"], metric="ndcg")
+    with pytest.raises(ValueError, match="metric 'r_over_r_star' needs a column r_over_r_star_se"):
+        study.predict_lifts(trainings(3).drop(columns="r_over_r_star_se"), ["48 wide"])
