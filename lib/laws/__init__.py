@@ -14,8 +14,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "basin_hopping": ["BasinHoppingBNSL"],
         "bayesian_average": ["Prior"],
         "bnsl": ["BNSL", "PowerLaw"],
-        "growth": ["Growth", "gap_closed", "growth_per_doubling"],
-        "held_out": ["HeldOutFit", "fit_without_largest"],
+        "growth": ["distance_to_asymptote", "gap_closed", "growth_per_doubling"],
+        "held_out": ["fit_without_largest"],
         "joint": ["JointPowerLaw"],
         "next_size": [
             "errors_by_law",

@@ -4,6 +4,7 @@ A law takes its direction as given: between sizes that differ by noise alone it 
 The question is put to a straight line in log x instead.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -59,3 +60,66 @@ def gap_closed(law: BNSL, x: float, factor: float = 2.0) -> float:
     """
     gap = law.asymptote_ - law.curve(np.array([x, factor * x]))
     return float(1 - gap[1] / gap[0])
+
+
+@dataclass(frozen=True)
+class AsymptoteDistance:
+    """Curve, interval and measurements of a law as distances to one asymptote.
+
+    Positive on the near side of the asymptote, whether the law falls or rises; unit of y.
+
+    Attributes:
+      asymptote: of the law's most plausible single curve.
+      x, curve, nearest, farthest: along the curve; `nearest` and `farthest` are the ends of the
+        interval of a new measurement, <= 0 where it holds the asymptote itself.
+      measured: of every measurement, in the order given; <= 0 beyond the asymptote.
+    """
+
+    asymptote: float
+    x: np.ndarray
+    curve: np.ndarray
+    nearest: np.ndarray
+    farthest: np.ndarray
+    measured: np.ndarray
+
+    @property
+    def reached_from(self) -> float | None:
+        """The first x at which the interval holds the asymptote; None if there is none."""
+        reached = self.nearest <= 0
+        return float(self.x[np.argmax(reached)]) if reached.any() else None
+
+    @property
+    def measured_beyond(self) -> int:
+        """Number of measurements at or beyond the asymptote."""
+        return int(np.count_nonzero(self.measured <= 0))
+
+
+def distance_to_asymptote(
+    law: BNSL, y: ArrayLike, grid: ArrayLike, interval: float = 0.9
+) -> AsymptoteDistance:
+    """How far curve, interval and measurements lie from the law's own asymptote.
+
+    Args:
+      law: fitted; its asymptote serves all distances.
+      y: measurements, [measurements].
+      grid: x along which curve and interval are given, [n].
+      interval: probability of the interval, which is for a new measurement.
+
+    >>> x = np.geomspace(1e3, 1e6, 9)
+    >>> law = BNSL().fit(x, 0.9 - x**-0.5)
+    >>> distance = distance_to_asymptote(law, 0.9 - x**-0.5, [1e4, 1e8])
+    >>> distance.curve.round(6).tolist(), distance.measured_beyond
+    ([0.01, 0.0001], 0)
+    """
+    y, grid = np.asarray(y, dtype=float), np.asarray(grid, dtype=float)
+    asymptote, side = law.asymptote_, law.points_.sign
+    _, low, high = law.predict(grid, interval=interval)
+    nearest, farthest = np.sort([side * (low - asymptote), side * (high - asymptote)], axis=0)
+    return AsymptoteDistance(
+        asymptote,
+        grid,
+        side * (law.curve(grid) - asymptote),
+        nearest,
+        farthest,
+        side * (y - asymptote),
+    )

@@ -1,10 +1,13 @@
 """Growth of a metric along the logarithm of size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from lib.laws import BNSL, PowerLaw, gap_closed, growth_per_doubling
+from lib.laws import BNSL, PowerLaw, distance_to_asymptote, gap_closed, growth_per_doubling
+from lib.laws.growth import AsymptoteDistance
 from tests.laws.points import FLOPS, R
 
 
@@ -59,3 +62,31 @@ def test_gap_closed_by_hand(sign):
         assert law.asymptote_ == pytest.approx(2.0, rel=1e-6)
         assert gap_closed(law, 1e6) == pytest.approx(1 - 2**-0.35, rel=1e-4)
         assert gap_closed(law, 1e4, factor=8.0) == pytest.approx(1 - 8**-0.35, rel=1e-4)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_distances_are_positive_on_the_near_side(sign):
+    """To one asymptote: the curve's gap is its power law, measurements keep their order."""
+    x = np.geomspace(1e3, 1e6, 12)
+    y = 2.0 + sign * 1.5 * (x / 1e3) ** -0.35
+    y[3] = 2.0 - sign * 0.001  # beyond the asymptote
+    law = PowerLaw().fit(np.delete(x, 3), np.delete(y, 3))
+    distance = distance_to_asymptote(law, y, [1e4, 1e5], interval=0.9)
+    assert distance.asymptote == pytest.approx(2.0, rel=1e-6)
+    np.testing.assert_allclose(distance.curve, 1.5 * np.array([10.0, 100.0]) ** -0.35, rtol=1e-4)
+    np.testing.assert_allclose(distance.measured, sign * (y - 2.0), atol=1e-5)
+    assert distance.measured_beyond == 1
+    assert (distance.nearest < distance.curve).all() and (distance.curve < distance.farthest).all()
+
+
+def test_where_the_interval_reaches_the_asymptote():
+    distance = AsymptoteDistance(
+        asymptote=0.9,
+        x=np.array([1.0, 2.0, 4.0]),
+        curve=np.full(3, 0.1),
+        nearest=np.array([0.05, 0.0, -0.01]),
+        farthest=np.full(3, 0.2),
+        measured=np.array([0.1, 0.0, -0.1]),
+    )
+    assert distance.reached_from == 2.0 and distance.measured_beyond == 2
+    assert replace(distance, nearest=np.full(3, 0.05)).reached_from is None

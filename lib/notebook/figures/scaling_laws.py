@@ -1,0 +1,278 @@
+"""The figures of notebook 02: laws beside their points, and what laws predict.
+
+Every function draws on the Axes that it is given and writes labels at what they name. Sizes are
+FLOPs per user-ad pair; `name` is the metric's, as readers know it.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+
+from lib.laws.growth import AsymptoteDistance
+from lib.laws.held_out import HeldOutFit
+from lib.laws.next_size import AVERAGE
+from lib.notebook import plots
+
+FLOPS_LABEL = "FLOPs per user-ad pair"
+MEASURED = plots.ORANGE  # of what a law had to predict; marked by diamonds
+BEYOND = 4.0  # curves end at so many times the largest size
+OUTLIER = 10.0  # times the median error: drawn at the panel's edge
+
+
+def curve_grid(flops: np.ndarray, points: int = 200) -> np.ndarray:
+    """FLOPs along which curves are drawn, even in the logarithm."""
+    return np.geomspace(np.min(flops), BEYOND * np.max(flops), points)
+
+
+def fitted_and_held_out(
+    ax: Axes,
+    fit: HeldOutFit,
+    rows: pd.DataFrame,
+    metric: str,
+    name: str,
+    colour: str,
+    interval: float,
+) -> None:
+    """The law and the power law of the smaller sizes, and the measurements of all.
+
+    Args:
+      fit: of `rows`.
+      rows: a training a row, with columns flops and `metric`.
+      metric, name: column, and how readers know it.
+      colour: of the law and of the sizes that it knows.
+      interval: probability of the band, which is for a new measurement.
+    """
+    grid = curve_grid(fit.table.x)
+    plots.band(ax, grid, *fit.law.predict(grid, interval=interval), colour)
+    ax.plot(grid, fit.power_law.predict(grid), "--", color=plots.GREY, lw=1)
+    is_held_out = rows.flops.isin(fit.table.x[fit.table.held_out])
+    for part, marker, part_colour, size in (
+        (rows[~is_held_out], "o", colour, 5),
+        (rows[is_held_out], "D", MEASURED, 6),
+    ):
+        ax.plot(part.flops, part[metric], marker, color=part_colour, ms=size)
+    ax.margins(y=0.12)
+    plots.log_axis(ax)
+    held_out = int(fit.table.held_out.sum())
+    left_out = f" without the largest {held_out if held_out > 1 else 'size'}" if held_out else ""
+    ax.set(xlabel=FLOPS_LABEL, ylabel=name, title=f"Fitted{left_out}, {interval:.0%} interval")
+    ends = [
+        (float(law.predict(grid[-1:])[0]), label, label_colour)
+        for law, label, label_colour in (
+            (fit.law, "average of laws", colour),
+            (fit.power_law, "power law", plots.GREY),
+        )
+    ]
+    plots.at_ends(ax, grid[-1], ends)
+    if held_out:
+        _label_unseen(ax, rows[rows.flops == rows.flops.max()][metric], fit.table.iloc[-1])
+
+
+def distance_to_asymptote(
+    ax: Axes, distance: AsymptoteDistance, flops: np.ndarray, name: str, colour: str
+) -> None:
+    """A law of all sizes as the distance to its own asymptote, on logarithmic axes.
+
+    Where the interval holds the asymptote, its band is cut at the lower edge of the panel and a
+    dotted line says from where on; measurements beyond the asymptote are triangles on that edge.
+
+    Args:
+      distance: of `lib.laws.distance_to_asymptote`.
+      flops: of its measurements; name: of the metric; colour: of the law.
+    """
+    near_side = distance.measured > 0
+    smallest = min(distance.curve.min(), distance.measured[near_side].min(initial=np.inf))
+    floor = 0.6 * min(smallest, distance.nearest[distance.nearest > 0].min(initial=np.inf))
+    if distance.reached_from is not None:
+        floor = 0.6 * smallest
+    band = np.maximum([distance.nearest, distance.farthest], floor)
+    ax.fill_between(distance.x, *band, color=colour, alpha=0.18, linewidth=0)
+    ax.plot(distance.x, distance.curve, color=colour)
+    ax.plot(flops[near_side], distance.measured[near_side], "o", color=colour, ms=5)
+    if distance.measured_beyond:
+        edge = np.full(distance.measured_beyond, floor)
+        ax.plot(flops[~near_side], edge, "v", color=colour, mfc="white", ms=7, clip_on=False)
+    headroom = 1.5 if distance.reached_from is None else 2.5  # for the words above the band
+    ax.set_ylim(floor, headroom * max(distance.farthest.max(), distance.measured.max()))
+    plots.log_axis(ax)
+    _plain_log_axis(ax)
+    ax.set(
+        xlabel=FLOPS_LABEL,
+        ylabel=f"distance of {name} to the asymptote",
+        title=f"Fitted to all sizes: {name} → {distance.asymptote:.3f}",
+    )
+    if distance.reached_from is not None:
+        ax.axvline(distance.reached_from, color=plots.GREY, lw=0.8, ls=":")
+        is_left = distance.reached_from < np.sqrt(distance.x[0] * distance.x[-1])
+        ax.annotate(
+            "from here on the interval\nholds the asymptote",
+            (distance.reached_from, 0.98),
+            (4 if is_left else -4, 0),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            color=plots.GREY,
+            fontsize="small",
+            va="top",
+            ha="left" if is_left else "right",
+        )
+
+
+def _plain_log_axis(ax):
+    """A logarithmic y axis with plain numbers, as 0.005 or 0.02."""
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    many_decades = np.log10(high / low) > 2.5
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1,) if many_decades else (1, 2, 5)))
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def errors_at_next_sizes(ax: Axes, table: pd.DataFrame, name: str) -> None:
+    """Errors of all laws at the sizes that each had to predict, a row a law.
+
+    Errors above ten times the median are arrows at the panel's edge, with their value: a single
+    wild extrapolation must not hide the others.
+
+    Args:
+      table: of `lib.laws.predict_next_size`.
+      name: of the metric.
+    """
+    laws = list(table.law.unique())
+    limit = OUTLIER * table.error.abs().median()
+    shown = table.assign(row=table.law.map(laws.index), is_largest=table.sizes == table.sizes.max())
+    is_wild = shown.error.abs() > limit
+    for chosen, marker, colour, size in (
+        (~shown.is_largest, "o", plots.GREY, 4),
+        (shown.is_largest, "D", MEASURED, 6),
+    ):
+        part = shown[chosen & ~is_wild]
+        ax.plot(part.error, part.row, marker, color=colour, ms=size, alpha=0.8)
+    ax.axvline(0, color=plots.GREY, lw=0.8)
+    if is_wild.any():
+        edge = 1.15 * shown.error[~is_wild].abs().max()
+        ax.set_xlim(-edge, edge)
+        for (_, sign), part in shown[is_wild].groupby(["row", np.sign(shown.error)]):
+            colour = MEASURED if part.is_largest.any() else plots.GREY
+            place = (sign * edge, part.row.iloc[0])
+            ax.plot(*place, ">" if sign > 0 else "<", color=colour, ms=7, clip_on=False)
+            values = ", ".join(f"{error:+.2g}" for error in part.error)
+            plots.at_end(
+                ax, *place, values, colour, dx=-7 * sign, ha="right" if sign > 0 else "left"
+            )
+    ax.set_yticks(range(len(laws)), laws)
+    ax.set_ylim(len(laws) - 0.5, -0.5)
+    ax.locator_params(axis="x", nbins=5)
+    ax.set(
+        xlabel=f"{name} predicted minus measured", title="Sizes not seen (diamonds: the largest)"
+    )
+
+
+def predicted_and_measured(
+    ax: Axes, table: pd.DataFrame, name: str, colour: str, interval: float
+) -> None:
+    """What the average of laws predicted for each next size, and what was measured.
+
+    Args:
+      table: of `lib.laws.predict_next_size`.
+      name: of the metric; colour: of the predictions; interval: their probability.
+    """
+    ours = table[table.law == AVERAGE]
+    _with_interval(ax, ours.x, ours.predicted, ours.low, ours.high, colour)
+    ax.plot(ours.x, ours.measured, "D", color=MEASURED)
+    ax.set_xlim(ours.x.min() / 1.6, 1.6 * ours.x.max())
+    plots.log_axis(ax)
+    ax.set(
+        xlabel=f"{FLOPS_LABEL} of the next size",
+        ylabel=name,
+        title=f"Average of laws, {interval:.0%} interval",
+    )
+    last = ours.iloc[-1]
+    labels = [(last.predicted, "predicted", colour), (last.measured, "measured", MEASURED)]
+    plots.at_ends(ax, last.x, labels)
+
+
+def lifts_of_sizes(
+    ax: Axes, tests: pd.DataFrame, colour: str, interval: float, *, exclude: tuple[str, ...] = ()
+) -> None:
+    """Revenue lifts of sizes: by the law, measured, and as published where the table says.
+
+    Args:
+      tests: of `lib.validation.revenue_model.lifts_by_reference`.
+      colour: of the law; interval: probability of its intervals.
+      exclude: models that are not drawn, such as the base and the reference.
+    """
+    rows = tests[~tests.model.isin(exclude)].reset_index(drop=True)
+    place = np.arange(len(rows))
+    _with_interval(ax, place - 0.12, rows.by_law, rows.low, rows.high, colour)
+    ax.plot(place, rows.revenue_lift, "D", color=MEASURED)
+    last = rows.iloc[-1]
+    end = place[-1]
+    ours = f"this law, {interval:.0%}"
+    plots.at_end(ax, end - 0.12, last.by_law, ours, colour, dx=-7, ha="right")
+    if np.isfinite(last.revenue_lift):
+        plots.at_end(ax, end, last.revenue_lift, "measured online", MEASURED, dx=7)
+    if "published_prediction" in rows:
+        ax.plot(place + 0.12, rows.published_prediction, "s", color=plots.GREY)
+        if np.isfinite(last.published_prediction):
+            published = last.published_prediction
+            plots.at_end(ax, end + 0.12, published, "published prediction", plots.GREY, dx=7)
+    ax.set_xticks(
+        place,
+        [f"{row.model}\n{row.flops / 1e6:.1f} MFLOPs" for row in rows.itertuples()],
+        parse_math=False,
+    )
+    ax.set(
+        xlim=(-0.5, len(rows) - 0.5),
+        ylabel="revenue lift over the base",
+        title="Lifts of sizes that the law has not seen",
+    )
+    plots.percent(ax)
+
+
+def lifts_held_out(ax: Axes, worth: pd.DataFrame, colour: str, interval: float) -> None:
+    """Lifts of held-out sizes in simulated worlds, predicted above measured, a row each.
+
+    Args:
+      worth: of `lib.experiments.study.predict_lifts`.
+      colour: of the predictions; interval: probability of all intervals.
+    """
+    row = np.arange(len(worth))
+    for marker, colour_of, shift, columns, label in (
+        ("o", colour, -0.14, ("predicted", "low", "high"), "predicted"),
+        ("D", MEASURED, 0.14, ("measured", "measured_low", "measured_high"), "measured"),
+    ):
+        value, low, high = (worth[column] for column in columns)
+        ax.errorbar(
+            value,
+            row + shift,
+            xerr=[value - low, high - value],
+            fmt=marker,
+            color=colour_of,
+            ms=4,
+            capsize=2,
+        )
+        plots.at_end(ax, high.iloc[0], shift, label, colour_of, dy=-22 * shift)
+    ax.axvline(0, color=plots.GREY, lw=0.8)
+    ax.set_yticks(
+        row, [f"{line.world}: {line.model}" for line in worth.itertuples()], parse_math=False
+    )
+    ax.set(
+        ylim=(len(worth) - 0.5, -0.5),
+        xlabel="revenue lift over the base",
+        title=f"Sizes that neither the law nor G has seen, {interval:.0%} intervals",
+    )
+    ax.locator_params(axis="x", nbins=6)
+    plots.percent(ax, "x")
+
+
+def _with_interval(ax, x, value, low, high, colour):
+    """Points with the interval around each."""
+    ax.errorbar(x, value, yerr=[value - low, high - value], fmt="o", color=colour, capsize=3)
+
+
+def _label_unseen(ax, measured, size):
+    """The name of the held-out points at the largest size, on the side away from the law."""
+    is_above = measured.max() >= size.predicted
+    y = measured.max() if is_above else measured.min()
+    plots.at_end(ax, size.x, y, "not seen", MEASURED, dx=0, dy=12 if is_above else -12, ha="center")
