@@ -115,7 +115,7 @@ def open_log(
       dataset: "", or a key of `DATASETS`; data: folder of its files; folder: where its log goes.
 
     Returns: `TrainingLog`.
-    Raises: ValueError (`lib.logs.features.LogError`) for what is wrong with the log.
+    Raises: ValueError (`lib.logs.errors.LogError`) for what is wrong with the log.
     """
     description = ""
     if dataset:

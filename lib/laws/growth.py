@@ -22,6 +22,14 @@ class Growth(NamedTuple):
     low: float
     high: float
 
+    def is_towards(self, direction: str) -> bool:
+        """Whether the whole interval lies on the side of `direction`, "rising" or "falling".
+
+        >>> Growth(0.01, 0.002, 0.018).is_towards("rising")
+        True
+        """
+        return self.low > 0 if direction == "rising" else self.high < 0
+
 
 def growth_per_doubling(x: ArrayLike, y: ArrayLike, interval: float = 0.9) -> Growth:
     """Slope of least squares of y on log2 x; its interval is Student's t.

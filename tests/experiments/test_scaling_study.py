@@ -6,7 +6,8 @@ import pytest
 from lib.experiments import scaling_study
 from lib.experiments.scaling_study import check_settings, open_log, train_sizes
 from lib.logs import reader
-from lib.logs.features import LogError, save_features
+from lib.logs.errors import LogError
+from lib.logs.features import save_features
 from tests.small_log import FEATURES
 
 SETTINGS = {

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from lib.laws import BNSL, PowerLaw, distance_to_asymptote, gap_closed, growth_per_doubling
-from lib.laws.growth import AsymptoteDistance
+from lib.laws.growth import AsymptoteDistance, Growth
 from tests.laws.points import FLOPS, R
 
 
@@ -20,6 +20,15 @@ def test_growth_is_the_textbook_line():
     half = stats.t.ppf(0.95, df=8) * error
     growth = growth_per_doubling(FLOPS, R, interval=0.9)
     assert growth == pytest.approx((slope, slope - half, slope + half))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "rises", "falls"),
+    [(0.1, 0.3, True, False), (-0.1, 0.3, False, False), (-0.3, -0.1, False, True)],
+)
+def test_growth_has_a_direction_where_its_interval_excludes_0(low, high, rises, falls):
+    growth = Growth((low + high) / 2, low, high)
+    assert (growth.is_towards("rising"), growth.is_towards("falling")) == (rises, falls)
 
 
 @pytest.mark.slow

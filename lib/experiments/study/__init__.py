@@ -11,7 +11,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "held_out_sizes": ["predict_lifts"],
+        "held_out_sizes": ["predict_lifts", "worlds_inside"],
         "plan": ["Variant", "expand_dials", "expand_worlds", "plain_values", "training_fields"],
         "table": ["average", "read", "run"],
         "tasks": ["offline", "train"],

@@ -75,6 +75,19 @@ def predict_lifts(
     return pd.concat(predictions, ignore_index=True)
 
 
+def worlds_inside(lifts: pd.DataFrame) -> tuple[int, int]:
+    """In how many worlds all measured lifts lie in their predicted intervals, and of how many.
+
+    Args:
+      lifts: of `predict_lifts`.
+
+    >>> worlds_inside(pd.DataFrame({"world": ["A", "A", "B"], "inside": [True, False, True]}))
+    (1, 2)
+    """
+    all_inside = lifts.groupby("world").inside.all()
+    return int(all_inside.sum()), len(all_inside)
+
+
 def _predict(world, fitted, held_out, metric, interval, draws, seed):
     """Rows of `predict_lifts` of one world.
 
