@@ -68,6 +68,7 @@ def fit_without_largest(
     """
     if held_out < 0:
         raise ValueError(f"fit_without_largest: held_out must be >= 0; got {held_out}")
+    given_type = np.asarray(x).dtype  # whole FLOPs stay whole in the table
     x, y, _ = check_points(x, y, name="fit_without_largest", least=1)
     sizes = np.unique(x)
     if len(sizes) < LEAST_SIZES + held_out:
@@ -82,7 +83,8 @@ def fit_without_largest(
     full_law = BNSL(breaks=breaks, **shape).fit(x, y, groups=x)
     table = pd.DataFrame({"x": x, "y": y}).groupby("x").y.agg(["mean", "std", "count"])
     predicted, low, high = law.predict(sizes, interval=interval)
-    table = table.reset_index().assign(
+    table = table.reset_index().astype({"x": given_type})
+    table = table.assign(
         predicted=predicted,
         low=low,
         high=high,

@@ -30,6 +30,11 @@ def test_held_out_sizes_do_not_touch_the_fit():
     assert fits[0].full_law.predict(1e9) != fits[1].full_law.predict(1e9)
 
 
+def test_whole_sizes_stay_whole_in_the_table():
+    fit = fit_without_largest([1, 2, 4, 8, 16], R[:5], 1, **SHAPE)
+    assert fit.table.x.tolist() == [1, 2, 4, 8, 16] and fit.table.x.dtype.kind == "i"
+
+
 def test_nothing_held_out_is_the_law_of_all_sizes():
     fit = fit_without_largest(FLOPS, R, 0, **SHAPE)
     assert not fit.table.held_out.any()
