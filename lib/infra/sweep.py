@@ -42,10 +42,10 @@ def run(
         leave files of its own that begin with `path`, see `result_path`.
       tasks: list of dicts of plain values (what JSON can hold).
       folder: where results are kept, one JSON file each.
-      n_jobs: tasks at a time; default one a core. Each gets one thread, so that the
-        numbers do not depend on how many run side by side. 1: in this process, which a task
-        that crashes takes with it; otherwise in workers, which a crash or the system's
-        out-of-memory killer may end.
+      n_jobs: tasks at a time; default one a core. More than 1: in workers of one thread each, so
+        that the numbers do not depend on how many run side by side; a crash or the system's
+        out-of-memory killer may end a worker. 1: in this process with its threads, and a task
+        that crashes takes the process with it.
       backend: of joblib: "loky" (this machine), "dask" or "ray" (many machines; the
         folder must be shared by them).
 

@@ -1,5 +1,7 @@
 """The simulated system with its trained base, on a tiny world."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -68,10 +70,10 @@ def test_a_built_system_is_not_built_again(system, monkeypatch):
     monkeypatch.setattr(converged_system, "closed_loop", forbid)
     again = converged_system.build(system.folder, **TINY)
     loaded = converged_system.load(system.folder)
-    for other in (again, loaded):
-        assert (other.folder, other.parameters) == (system.folder, system.parameters)
-        assert other.world.parameters == system.world.parameters
-        np.testing.assert_array_equal(other.base()([3], [[1, 2]]), system.base()([3], [[1, 2]]))
+    for restored in (again, loaded):
+        assert (restored.folder, restored.parameters) == (system.folder, system.parameters)
+        assert restored.world.parameters == system.world.parameters
+        np.testing.assert_array_equal(restored.base()([3], [[1, 2]]), system.base()([3], [[1, 2]]))
     for change in ({"seed": 1}, {"hidden": [4, 1]}, {"world_changes": {"users": 200}}):
         with pytest.raises(RuntimeError, match="being rebuilt"):
             converged_system.build(system.folder.parent / "other", **{**TINY, **change})
@@ -102,7 +104,31 @@ def test_an_empty_folder_is_refused(tmp_path):
         converged_system.load(tmp_path)
 
 
-def test_a_log_that_cannot_train_the_base_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must not exceed log_impressions = 600; got 601"):
-        converged_system.build(tmp_path, **{**TINY, "train_impressions": 601})
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"train_impressions": 601}, "must not exceed log_impressions = 600; got 601"),
+        ({"round": 2}, "round\n  Extra inputs are not permitted"),
+        ({"hidden": [8, 0]}, "hidden.1\n  Input should be greater than 0"),
+        ({"learning_rate": 0.0}, "learning_rate\n  Input should be greater than 0"),
+        ({"world": "Z"}, "preset must be in .*; got 'Z'"),
+        ({"world_changes": {"user": 200}}, "\nuser\n  Extra inputs are not permitted"),
+    ],
+)
+def test_what_is_no_system_is_refused_before_anything_is_written(tmp_path, change, match):
+    with pytest.raises(ValueError, match=match):
+        converged_system.build(tmp_path, **{**TINY, **change})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_parameters_of_another_version_are_refused(system, tmp_path):
+    values = json.loads((system.folder / "parameters.json").read_text())
+    (tmp_path / "parameters.json").write_text(json.dumps(values | {"pathways": 3}))
+    with pytest.raises(ValueError, match=f"{tmp_path}/parameters.json: .* this version.*\n*pathw"):
+        converged_system.load(tmp_path)
+
+
+def test_the_parameters_file_says_what_the_system_was_built_from(system):
+    values = json.loads((system.folder / "parameters.json").read_text())
+    assert {name: values[name] for name in TINY} == TINY
+    assert values.keys() - TINY.keys() == {"m", "k", "code", "logs_sha256"}
