@@ -123,10 +123,10 @@ def scipy_curve_fit(task):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OptimizeWarning)  # on its covariance, not used
-            found, _ = curve_fit(curve, log_x, np.log(task.y), start, maxfev=5000)
+            optimum, _ = curve_fit(curve, log_x, np.log(task.y), start, maxfev=5000)
     except RuntimeError:  # no convergence: the method has no prediction for this task
         return np.nan
-    return rmsle(np.exp(curve(np.log(task.x_new / task.x[-1]), *found)), task.y_new)
+    return rmsle(np.exp(curve(np.log(task.x_new / task.x[-1]), *optimum)), task.y_new)
 
 
 def basin_hopping(task):
@@ -158,9 +158,9 @@ def measure(tasks):
 
 def noiseless(breaks, curves=20, seed=0):
     """Errors 10 x beyond exact curves whose last break lies inside the data, [curves]."""
-    rng, found = np.random.default_rng([seed, breaks]), []
+    rng, errors = np.random.default_rng([seed, breaks]), []
     log_x = np.linspace(0.0, np.log(1e4), 50)
-    while len(found) < curves:
+    while len(errors) < curves:
         place = np.sort(rng.uniform(0.2, 0.85, breaks)) * log_x[-1]
         law = {
             "a": rng.uniform(0.05, 0.3),
@@ -173,8 +173,8 @@ def noiseless(breaks, curves=20, seed=0):
         if law["c0"] + law["c"].sum() < 0.1 or np.any(np.diff(place) < 1.0):
             continue  # falls at the end, and breaks apart enough to be told apart
         x, beyond = np.exp(log_x), np.exp(log_x[-1] + np.linspace(0.1, np.log(10.0), 10))
-        found.append(rmsle(BNSL().fit(x, bnsl(x, **law)).predict(beyond), bnsl(beyond, **law)))
-    return np.array(found)
+        errors.append(rmsle(BNSL().fit(x, bnsl(x, **law)).predict(beyond), bnsl(beyond, **law)))
+    return np.array(errors)
 
 
 def figure_7(seeds=5):
@@ -188,7 +188,7 @@ def figure_7(seeds=5):
     x, y = points.flops.to_numpy(float), points.r_over_r_star.to_numpy()
     shape = {"direction": "rising", "bound": 1.0}
     fits = [BasinHoppingBNSL(6, seed=seed).fit(x, y).r_squared_ for seed in range(seeds)]
-    held = (
+    held_out_error = (
         pd.concat(
             [
                 predict_next_size(x, y, least=len(x) - 1, breaks=range(7), seed=seed, **shape)
@@ -200,9 +200,9 @@ def figure_7(seeds=5):
     )
     print(
         "Largest size of Figure 7 held out, error of R/R* (median, least, most of "
-        f"{seeds} seeds):\n{held.agg(['median', 'min', 'max']).round(4).to_string()}\n"
+        f"{seeds} seeds):\n{held_out_error.agg(['median', 'min', 'max']).round(4).to_string()}\n"
     )
-    error = held.median().abs()
+    error = held_out_error.median().abs()
     paper = error["basin-hopping, t = 6"]
     rows = [
         row(
@@ -227,18 +227,18 @@ def figure_7(seeds=5):
         ),
     ]
     lifts = lifts_by_reference(BNSL(**shape).fit(x, y), tests, "base", "input 16128")
-    for one in lifts[lifts.published_prediction > 0].itertuples():
+    for size in lifts[lifts.published_prediction > 0].itertuples():
         print(
-            f"lift of {one.model}: {one.by_law:.2%} (90 % of laws: {one.low:.2%} to "
-            f"{one.high:.2%}), published {one.published_prediction:.2%}, measured "
-            f"{one.revenue_lift:.2%}"
+            f"lift of {size.model}: {size.by_law:.2%} (90 % of laws: {size.low:.2%} to "
+            f"{size.high:.2%}), published {size.published_prediction:.2%}, measured "
+            f"{size.revenue_lift:.2%}"
         )
-        published = 100 * abs(one.published_prediction - one.revenue_lift)
+        published = 100 * abs(size.published_prediction - size.revenue_lift)
         rows.append(
             row(
-                f"lift of {one.model}: distance from measured",
+                f"lift of {size.model}: distance from measured",
                 "% points",
-                100 * abs(one.by_law - one.revenue_lift),
+                100 * abs(size.by_law - size.revenue_lift),
                 published,
                 "lower",
                 baseline=published,
