@@ -3,7 +3,7 @@
 Where nothing can be tested online, a metric cannot be held against revenue lift. What lists with
 money still tell: of a population of models, which earns more on sessions that the metric has not
 seen. Every resample draws sessions with replacement and deals the distinct ones into two halves,
-one for the metric and one for the money, so that no session's luck is in both.
+one for the metric and one for the money, so that no session's chance events are in both.
 """
 
 import numpy as np
@@ -13,7 +13,9 @@ from lib import metrics
 from lib.experiments import study
 from lib.infra import sweep
 from lib.infra.files import fingerprint
+from lib.infra.intervals import interval_bounds
 from lib.models.flop_count import flops
+from lib.validation.rank_correlation import kendall_tau
 
 
 def measure_on_log(logs, features, variants, *, base, folder, seeds, cuts, m=2, k=2, n_jobs=None):
@@ -41,11 +43,11 @@ def measure_on_log(logs, features, variants, *, base, folder, seeds, cuts, m=2, 
         for seed in seeds
     ]
     rows = pd.DataFrame(sweep.run(log_variant_task, tasks, folder, n_jobs=n_jobs))
-    kept = []
+    per_task = []
     for task in tasks:
         with np.load(f"{sweep.result_path(log_variant_task, task, folder)}.npz") as file:
-            kept.append(dict(file))
-    values = {name: np.stack([one[name] for one in kept]) for name in kept[0]}
+            per_task.append(dict(file))
+    values = {name: np.stack([arrays[name] for arrays in per_task]) for name in per_task[0]}
     return rows[:: len(seeds)].reset_index(drop=True), {
         name: value.reshape(len(variants), len(seeds), -1).mean(axis=1)
         for name, value in values.items()
@@ -77,18 +79,18 @@ def split_half_tables(rows, values, seed=0):
     """
     money = values["money"]
     seen = np.random.default_rng(seed).permutation(money.shape[1]) < money.shape[1] // 2
-    out = rows.copy()
+    table = rows.copy()
     for name, value in values.items():
-        out[name] = [metrics.mean(one).value for one in value[:, seen]]
-        out[f"{name}_se"] = [
-            metrics.mean(one).standard_error for one in value[:, seen] - value[:1, seen]
+        table[name] = [metrics.mean(per_list).value for per_list in value[:, seen]]
+        table[f"{name}_se"] = [
+            metrics.mean(gain).standard_error for gain in value[:, seen] - value[:1, seen]
         ]
     earned = money[:, ~seen]
     ratio = earned.sum(axis=1) / earned[0].sum()
-    off = np.square(earned - ratio[:, None] * earned[0]).sum(axis=1)
-    return out.assign(
+    squares = np.square(earned - ratio[:, None] * earned[0]).sum(axis=1)
+    return table.assign(
         revenue_lift=ratio - 1,
-        revenue_lift_se=np.sqrt(off) / earned[0].sum(),
+        revenue_lift_se=np.sqrt(squares) / earned[0].sum(),
         impressions=earned.shape[1],
     )
 
@@ -98,7 +100,7 @@ def rank_agreement(values, money, *, draws=1000, interval=0.9, seed=0):
 
     Args:
       values: metric name -> [models, sessions], NaN where undefined.
-      money: [models, sessions], what a model's top m hold (`lib.metrics.captured_ecpm_ecpm`).
+      money: [models, sessions], what a model's top m hold (`lib.metrics.captured_ecpm`).
       draws, seed: of the resampled and dealt sessions; interval: probability of low and high.
 
     Returns: DataFrame, a row a metric: `kendall` (tau-b of the models' order), `low`, `high`, and
@@ -106,8 +108,8 @@ def rank_agreement(values, money, *, draws=1000, interval=0.9, seed=0):
       taking the model that the metric prefers.
     Raises: ValueError for shapes that differ, fewer than 3 models or money below 0.
 
-    >>> sure = np.array([[0.0], [1.0], [2.0]]) + np.zeros(50)
-    >>> rank_agreement({"metric": sure}, sure, draws=20)[["kendall", "regret"]].values.tolist()
+    >>> known = np.array([[0.0], [1.0], [2.0]]) + np.zeros(50)
+    >>> rank_agreement({"metric": known}, known, draws=20)[["kendall", "regret"]].values.tolist()
     [[1.0, 0.0]]
     """
     money = np.asarray(money, float)
@@ -131,22 +133,12 @@ def rank_agreement(values, money, *, draws=1000, interval=0.9, seed=0):
         taken = np.take_along_axis(earned, score.argmax(axis=1)[:, None], axis=1)[:, 0]
         rows.append(
             {"metric": name}
-            | _summary("kendall", _kendall(score, earned), interval)
+            | _summary("kendall", kendall_tau(score, earned), interval)
             | _summary("regret", 1 - taken / earned.max(axis=1), interval)
         )
     return pd.DataFrame(rows).rename(columns={"kendall_low": "low", "kendall_high": "high"})
 
 
-def _kendall(a, b):
-    """Kendall's tau-b of each row, [draws, models] twice -> [draws]."""
-    first, second = (np.sign(z[:, :, None] - z[:, None, :]) for z in (a, b))
-    with np.errstate(invalid="ignore"):
-        return (first * second).sum(axis=(1, 2)) / np.sqrt(
-            (first**2).sum(axis=(1, 2)) * (second**2).sum(axis=(1, 2))
-        )
-
-
 def _summary(name, drawn, interval):
-    tail = (1 - interval) / 2
-    low, high = np.nanquantile(drawn, [tail, 1 - tail])
+    low, high = interval_bounds(drawn, interval)
     return {name: float(np.nanmean(drawn)), f"{name}_low": float(low), f"{name}_high": float(high)}

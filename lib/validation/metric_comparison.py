@@ -1,4 +1,4 @@
-"""How well offline metrics agree with revenue: over models, worlds and dials.
+"""How well offline metrics agree with revenue: over models, worlds and sensitivity parameters.
 
 Figures 3 to 6 of the paper show one system: R² and deviations of a line through its models.
 Here every world has a line of its own (0.01 of R/R* is worth more in one world than in another)
@@ -6,12 +6,19 @@ and a statistic is the mean over worlds. Intervals are the bootstrap's over worl
 the models of a resample are the same in all its worlds, since what is peculiar to a variant
 shows in every world (Owen 2007, arXiv:0712.1111, "the pigeonhole bootstrap"). All metrics share
 the resamples, so that their differences are paired.
+
+A sensitivity parameter ("dial") is one assumption of the simulated system that is varied while all
+else stays; its name and value stand in the columns `dial` and `value`.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+
+from lib.infra.intervals import interval_bounds
+from lib.validation.rank_correlation import kendall_tau
 
 STATISTICS = (
     "r_squared",
@@ -27,82 +34,103 @@ STATISTICS = (
 
 @dataclasses.dataclass(frozen=True)
 class MetricComparison:
-    """What `compare_metrics` found.
+    """What `compare_metrics` returns.
 
     Attributes:
       metrics, worlds: names.
-      models: of each world, how many.
+      models: number of models in each world.
       values: statistic -> [metrics, worlds]. `lift_of_selected` is the lift of the
-        model that the metric puts first, `regret` what a world's best model earns more: the cost
-        of choosing by the metric. The others are those of a line, lift on metric, or of ranks.
+        model that the metric puts first, `regret` how much more the best model of the world would
+        have earned: the cost of choosing by the metric. The others are those of a line, lift on
+        metric, or of ranks.
       draws: statistic -> [draws, metrics], means over resampled worlds.
       ceiling: of each world, the share of the lifts' variance that is not noise of the tests: no
         metric's R² can be expected beyond it. NaN where the tests' errors are not known.
     """
 
-    metrics: tuple
-    worlds: tuple
+    metrics: tuple[str, ...]
+    worlds: tuple[str, ...]
     models: np.ndarray
-    values: dict
-    draws: dict
+    values: dict[str, np.ndarray]
+    draws: dict[str, np.ndarray]
     ceiling: np.ndarray
 
-    def value(self, metric, statistic="r_squared"):
-        """Mean over worlds."""
-        return float(np.nanmean(self.values[statistic][self.metrics.index(metric)]))
+    def value(self, metric: str, statistic: str = "r_squared") -> float:
+        """Mean over worlds.
 
-    def interval(self, metric, statistic="r_squared", interval=0.9):
+        Raises: ValueError, here and in the other methods, for a metric that was not compared, a
+          statistic that is none of STATISTICS, or an interval that is not between 0 and 1.
+        """
+        return float(np.nanmean(self.values_by_world(metric, statistic)))
+
+    def values_by_world(self, metric: str, statistic: str = "r_squared") -> np.ndarray:
+        """One value a world, in the order of `worlds`."""
+        return _named(self.values, statistic, "statistic")[self._column(metric)]
+
+    def interval(
+        self, metric: str, statistic: str = "r_squared", interval: float = 0.9
+    ) -> tuple[float, float]:
         """(low, high) over resampled worlds and models."""
-        return _bounds(self.draws[statistic][:, self.metrics.index(metric)], interval)
+        return _bounds(self._draws(metric, statistic), interval)
 
-    def difference(self, first, second, statistic="r_squared", interval=0.9):
+    def difference(
+        self, first: str, second: str, statistic: str = "r_squared", interval: float = 0.9
+    ) -> tuple[float, float, float]:
         """(value, low, high) of one metric's statistic less another's, on the same resamples."""
-        one, other = self.metrics.index(first), self.metrics.index(second)
-        drawn = self.draws[statistic]
         return (
             self.value(first, statistic) - self.value(second, statistic),
-            *_bounds(drawn[:, one] - drawn[:, other], interval),
+            *_bounds(self._draws(first, statistic) - self._draws(second, statistic), interval),
         )
 
-    def table(self, interval=0.9):
+    def table(self, interval: float = 0.9) -> pd.DataFrame:
         """One row a metric: each statistic with NAME_low and NAME_high."""
-        return pd.DataFrame(
-            [
-                {"metric": metric}
-                | {
-                    name: number
-                    for statistic in STATISTICS
-                    for name, number in zip(
-                        (statistic, f"{statistic}_low", f"{statistic}_high"),
-                        (
-                            self.value(metric, statistic),
-                            *self.interval(metric, statistic, interval),
-                        ),
-                    )
+        rows = []
+        for metric in self.metrics:
+            row = {"metric": metric}
+            for statistic in STATISTICS:
+                low, high = self.interval(metric, statistic, interval)
+                row |= {
+                    statistic: self.value(metric, statistic),
+                    f"{statistic}_low": low,
+                    f"{statistic}_high": high,
                 }
-                for metric in self.metrics
-            ]
-        )
+            rows.append(row)
+        return pd.DataFrame(rows)
 
-    def wins(self, statistic="r_squared"):
+    def wins(self, statistic: str = "r_squared") -> pd.DataFrame:
         """One row a metric: in how many worlds it is best, and in what share of the draws.
 
         `probability_best` is the share of resamples whose mean over worlds is the highest of all.
         """
-        best = np.argmax(self.values[statistic], axis=0)
-        leads = np.argmax(self.draws[statistic], axis=1)
-        count = [np.bincount(x, minlength=len(self.metrics)) for x in (best, leads)]
+        best = np.argmax(_named(self.values, statistic, "statistic"), axis=0)
+        best_of_draws = np.argmax(_named(self.draws, statistic, "statistic"), axis=1)
+        worlds_won, draws_won = (
+            np.bincount(winners, minlength=len(self.metrics)) for winners in (best, best_of_draws)
+        )
         return pd.DataFrame(
             {
                 "metric": self.metrics,
-                "worlds_won": count[0],
+                "worlds_won": worlds_won,
                 "worlds": len(self.worlds),
-                "probability_best": count[1] / len(leads),
+                "probability_best": draws_won / len(best_of_draws),
             }
         )
 
+    def _column(self, metric):
+        return _named({name: column for column, name in enumerate(self.metrics)}, metric, "metric")
 
-def compare_metrics(table, metrics, *, lift="revenue_lift", draws=2000, seed=0):
+    def _draws(self, metric, statistic):
+        return _named(self.draws, statistic, "statistic")[:, self._column(metric)]
+
+
+def compare_metrics(
+    table: pd.DataFrame,
+    metrics: Sequence[str],
+    *,
+    lift: str = "revenue_lift",
+    draws: int = 2000,
+    seed: int = 0,
+) -> MetricComparison:
     """Agreement of metrics with lifts over models, and over worlds where there are several.
 
     Args:
@@ -112,7 +140,6 @@ def compare_metrics(table, metrics, *, lift="revenue_lift", draws=2000, seed=0):
       lift: column of lifts (fractions).
       draws, seed: of the bootstrap.
 
-    Returns: MetricComparison.
     Raises: ValueError for a missing column, a model that a world has twice, numbers that are
       not finite, fewer than 3 models in a world, or a column that is constant in one.
 
@@ -125,7 +152,7 @@ def compare_metrics(table, metrics, *, lift="revenue_lift", draws=2000, seed=0):
     _check(table, metrics, lift)
     worlds, models = (pd.unique(table[name]) for name in ("world", "model"))
 
-    def wide(name):
+    def by_world_and_model(name):
         """[worlds, models], NaN where a world lacks a model."""
         return (
             table.pivot(index="world", columns="model", values=name)
@@ -133,25 +160,31 @@ def compare_metrics(table, metrics, *, lift="revenue_lift", draws=2000, seed=0):
             .to_numpy(float)
         )
 
-    y = wide(lift)
-    x = np.stack([wide(metric) for metric in metrics])
-    ones = np.ones((1, len(models)))
-    values = _by_world(x, y, ones)
+    lifts = by_world_and_model(lift)
+    scores = np.stack([by_world_and_model(metric) for metric in metrics])
+    error = f"{lift}_se"
+    values = _by_world(scores, lifts, np.ones((1, len(models))))
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(models), np.full(len(models), 1 / len(models)), draws)
-    picked = rng.multinomial(len(worlds), np.full(len(worlds), 1 / len(worlds)), draws)
-    drawn = _by_world(x, y, weights.astype(float))
+    world_weights = rng.multinomial(len(worlds), np.full(len(worlds), 1 / len(worlds)), draws)
+    drawn = _by_world(scores, lifts, weights.astype(float))
     return MetricComparison(
-        tuple(metrics),
-        tuple(worlds),
-        np.isfinite(y).sum(axis=1),
-        {name: value[0] for name, value in values.items()},
-        {name: _mean_over_worlds(value, picked) for name, value in drawn.items()},
-        _ceiling(y, wide(f"{lift}_se")) if f"{lift}_se" in table else np.full(len(worlds), np.nan),
+        metrics=tuple(metrics),
+        worlds=tuple(worlds),
+        models=np.isfinite(lifts).sum(axis=1),
+        values={name: value[0] for name, value in values.items()},
+        draws={name: _mean_over_worlds(value, world_weights) for name, value in drawn.items()},
+        ceiling=(
+            _ceiling(lifts, by_world_and_model(error))
+            if error in table
+            else np.full(len(worlds), np.nan)
+        ),
     )
 
 
-def standardised_residuals(models, metric, lift="revenue_lift"):
+def standardised_residuals(
+    models: pd.DataFrame, metric: str, lift: str = "revenue_lift"
+) -> pd.Series:
     """How far each model lies from the line of its world, in standard deviations of its lifts.
 
     Args:
@@ -166,13 +199,21 @@ def standardised_residuals(models, metric, lift="revenue_lift"):
     worlds = models.groupby("world", sort=False)
     x = models[metric] - worlds[metric].transform("mean")
     y = models[lift] - worlds[lift].transform("mean")
-    in_world = models["world"]
-    slope = (x * y).groupby(in_world).sum() / (x * x).groupby(in_world).sum()
-    return (y - in_world.map(slope) * x) / worlds[lift].transform("std")
+    world = models["world"]
+    slope = (x * y).groupby(world).sum() / (x * x).groupby(world).sum()
+    return (y - world.map(slope) * x) / worlds[lift].transform("std")
 
 
-def sensitivity(table, metrics, *, lift="revenue_lift", interval=0.9, draws=1000, seed=0):
-    """R² of each metric at each point of each dial: dial, value, metric, worlds, r_squared, ...
+def sensitivity(
+    table: pd.DataFrame,
+    metrics: Sequence[str],
+    *,
+    lift: str = "revenue_lift",
+    interval: float = 0.9,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """R² of each metric at each value of each sensitivity parameter.
 
     Args:
       table: as for `compare_metrics`, with `dial` and `value`; rows whose dial is "" are left out.
@@ -182,89 +223,98 @@ def sensitivity(table, metrics, *, lift="revenue_lift", interval=0.9, draws=1000
       ceiling, lift_spread (standard deviation of the lifts between models).
     """
     rows = []
-    for (dial, value), at in table[table.dial != ""].groupby(["dial", "value"], sort=False):
-        found = compare_metrics(at, metrics, lift=lift, draws=draws, seed=seed)
-        spread = at.groupby("world")[lift].std().mean()
-        rows += [
-            {
-                "dial": dial,
-                "value": value,
-                "metric": metric,
-                "worlds": len(found.worlds),
-                "r_squared": found.value(metric),
-                **dict(zip(("low", "high"), found.interval(metric, interval=interval))),
-                "ceiling": float(np.mean(found.ceiling)),
-                "lift_spread": spread,
-            }
-            for metric in metrics
-        ]
+    for (dial, value), models in table[table.dial != ""].groupby(["dial", "value"], sort=False):
+        comparison = compare_metrics(models, metrics, lift=lift, draws=draws, seed=seed)
+        spread = models.groupby("world")[lift].std().mean()
+        for metric in metrics:
+            low, high = comparison.interval(metric, interval=interval)
+            rows.append(
+                {
+                    "dial": dial,
+                    "value": value,
+                    "metric": metric,
+                    "worlds": len(comparison.worlds),
+                    "r_squared": comparison.value(metric),
+                    "low": low,
+                    "high": high,
+                    "ceiling": float(np.mean(comparison.ceiling)),
+                    "lift_spread": spread,
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def paired_changes(
-    table, dial, metric, reference=None, *, lift="revenue_lift", interval=0.9, draws=1000, seed=0
-):
-    """How R² changes where a dial leaves a reference: value, change, low, high.
+    table: pd.DataFrame,
+    dial: str,
+    metric: str,
+    reference: float | None = None,
+    *,
+    lift: str = "revenue_lift",
+    interval: float = 0.9,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How R² changes where a sensitivity parameter leaves its reference: value, change, low, high.
 
-    The same models and seeds stand at all values, and all resample them alike: changes are paired.
+    The same models and seeds are tested at all values, and all resample them alike: changes are
+    paired.
 
     Args:
-      reference: value of the dial, by default its first.
+      reference: value of the parameter, by default its first.
       table, metric, lift, interval, draws, seed: as for `sensitivity`.
 
     Returns: DataFrame, one row a value other than the reference, ascending.
-    Raises: ValueError where the dial never stands at the reference.
+    Raises: ValueError where the parameter never stands at the reference.
     """
-    of_dial = table[table.dial == dial].sort_values("value", kind="stable")
-    found = {
-        value: compare_metrics(at, [metric], lift=lift, draws=draws, seed=seed)
-        for value, at in of_dial.groupby("value")
+    rows_of_dial = table[table.dial == dial].sort_values("value", kind="stable")
+    comparisons = {
+        value: compare_metrics(models, [metric], lift=lift, draws=draws, seed=seed)
+        for value, models in rows_of_dial.groupby("value")
     }
-    reference = next(iter(found), None) if reference is None else reference
-    if reference not in found:
+    reference = next(iter(comparisons), None) if reference is None else reference
+    if reference not in comparisons:
         raise ValueError(
-            f"paired_changes: {dial!r} must stand at its reference {reference} among {list(found)}"
+            f"paired_changes: {dial!r} must stand at its reference {reference} among "
+            f"{list(comparisons)}"
         )
-    plain = found.pop(reference)
+    plain = comparisons.pop(reference)
     rows = []
-    for value, at in found.items():
-        drawn = (at.draws["r_squared"] - plain.draws["r_squared"])[:, 0]
-        rows.append(
-            {
-                "value": value,
-                "change": at.value(metric) - plain.value(metric),
-                **dict(zip(("low", "high"), _bounds(drawn, interval))),
-            }
-        )
+    for value, comparison in comparisons.items():
+        drawn = (comparison.draws["r_squared"] - plain.draws["r_squared"])[:, 0]
+        low, high = _bounds(drawn, interval)
+        change = comparison.value(metric) - plain.value(metric)
+        rows.append({"value": value, "change": change, "low": low, "high": high})
     return pd.DataFrame(rows, columns=["value", "change", "low", "high"])
 
 
 # ---- statistics under weights ------------------------------------------------------------
 
 
-def _by_world(x, y, weights):
-    """STATISTICS of x [metrics, worlds, models] and y [worlds, models], [draws, metrics, worlds].
+def _by_world(scores, lifts, weights):
+    """STATISTICS, each [draws, metrics, worlds].
 
-    weights: [draws, models], how often a resample holds each model.
+    scores: [metrics, worlds, models]; lifts: [worlds, models]; weights: [draws, models], how often
+    a resample holds each model.
     """
-    out = {name: np.full((len(weights), *x.shape[:2]), np.nan) for name in STATISTICS}
-    for world, lifts in enumerate(y):
-        there = np.isfinite(lifts)
-        w, b = weights[:, there], lifts[there]
+    statistics = {name: np.full((len(weights), *scores.shape[:2]), np.nan) for name in STATISTICS}
+    for world, lifts_of_world in enumerate(lifts):
+        tested = np.isfinite(lifts_of_world)
+        w, b = weights[:, tested], lifts_of_world[tested]
         rank_b = w @ _lower(b).T
-        for metric in range(len(x)):
-            a = x[metric, world, there]
-            found = (
+        for metric in range(len(scores)):
+            a = scores[metric, world, tested]
+            drawn = (
                 _line(a, b, w)
                 | _choice(a, b, w)
                 | {
                     "spearman": _correlation(w @ _lower(a).T, rank_b, w),
-                    "kendall": _kendall(a, b, w),
+                    "kendall": kendall_tau(a, b, w),
                 }
             )
-            for name, value in found.items():
-                out[name][:, metric, world] = value
-    return out
+            for name, value in drawn.items():
+                statistics[name][:, metric, world] = value
+    return statistics
 
 
 def _line(a, b, w):
@@ -301,41 +351,39 @@ def _lower(a):
     return (a[None, :] < a[:, None]) + 0.5 * (a[None, :] == a[:, None])
 
 
-def _kendall(a, b, w):
-    """Kendall's tau-b of each resample."""
-    sign_a, sign_b = (np.sign(z[:, None] - z[None, :]) for z in (a, b))
-
-    def pairs(signs):
-        return np.einsum("dj,dj->d", w @ signs, w)
-
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return pairs(sign_a * sign_b) / np.sqrt(pairs(sign_a**2) * pairs(sign_b**2))
-
-
 def _choice(a, b, w):
     """b of the highest a, the lowest of equal ones, and how far it is below the highest b."""
-    there = w > 0
-    first = there & (a == np.where(there, a, -np.inf).max(axis=1, keepdims=True))
-    chosen = np.where(first, b, np.inf).min(axis=1)
-    return {"lift_of_selected": chosen, "regret": np.where(there, b, -np.inf).max(axis=1) - chosen}
+    drawn = w > 0
+    first = drawn & (a == np.where(drawn, a, -np.inf).max(axis=1, keepdims=True))
+    selected = np.where(first, b, np.inf).min(axis=1)
+    best = np.where(drawn, b, -np.inf).max(axis=1)
+    return {"lift_of_selected": selected, "regret": best - selected}
 
 
-def _mean_over_worlds(values, picked):
-    """[draws, metrics, worlds] -> [draws, metrics], worlds weighted by `picked` [draws, worlds]."""
-    counted = np.where(np.isnan(values), 0.0, picked[:, None, :])
+def _mean_over_worlds(values, weights):
+    """[draws, metrics, worlds] -> [draws, metrics]; weights of worlds: [draws, worlds]."""
+    counted = np.where(np.isnan(values), 0.0, weights[:, None, :])
     total = counted.sum(axis=-1)
     summed = (counted * np.nan_to_num(values)).sum(axis=-1)
     return np.divide(summed, total, out=np.full_like(summed, np.nan), where=total > 0)
 
 
-def _ceiling(y, error):
-    variance = np.nanvar(y, axis=1, ddof=1)
+def _ceiling(lifts, error):
+    variance = np.nanvar(lifts, axis=1, ddof=1)
     return np.clip(1 - np.nanmean(np.square(error), axis=1) / variance, 0, 1)
 
 
 def _bounds(draws, interval):
-    tail = (1 - interval) / 2
-    return tuple(float(x) for x in np.nanquantile(draws, [tail, 1 - tail]))
+    low, high = interval_bounds(draws, interval)
+    return float(low), float(high)
+
+
+def _named(mapping, name, what):
+    if name not in mapping:
+        raise ValueError(
+            f"MetricComparison: {what} {name!r} is not known; expected one of {', '.join(mapping)}"
+        )
+    return mapping[name]
 
 
 def _check(table, metrics, lift):

@@ -2,11 +2,14 @@
 
 import numpy as np
 from scipy import stats
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
+from lib.infra.intervals import interval_bounds
 from lib.validation.errors_in_variables import posterior
 
 
-class LinearRevenueModel:
+class LinearRevenueModel(BaseEstimator):
     """Revenue lift as a linear function of an offline metric.
 
     lift = slope x metric + intercept, least squares over models that were tested
@@ -22,14 +25,22 @@ class LinearRevenueModel:
     would be without errors of either.
 
     Args:
-      draws: of the line, and bootstrap refits; seed: of both.
+      draws: number of lines drawn, and of bootstrap refits; seed: of both.
+
+    Attributes, after `fit` (before it, `predict` and the others raise
+    `sklearn.exceptions.NotFittedError`):
+      slope_, intercept_: of the line, lift (fraction) per unit of the metric.
+      lines_: [draws, 2], slopes and intercepts.
+      r_squared_, mean_deviation_, max_deviation_, spearman_: of the models about the line.
+      r_squared_draws_: of bootstrap refits.
+      scatter_, r_squared_true_: [draws], with standard errors only.
 
     >>> g = LinearRevenueModel().fit([0.80, 0.82, 0.84, 0.86], [0.0, 0.01, 0.02, 0.03])
     >>> round(float(g.predict(0.85)), 4), round(g.r_squared_, 3)
     (0.025, 1.0)
     """
 
-    def __init__(self, draws=1000, seed=0):
+    def __init__(self, draws: int = 1000, seed: int = 0):
         self.draws, self.seed = draws, seed
 
     def fit(self, metric, lift, metric_error=None, lift_error=None):
@@ -39,6 +50,10 @@ class LinearRevenueModel:
           metric_error, lift_error: their standard errors, [models], both or none; with them 4
             or more models. Of metrics measured on the same impressions only what differs
             between models counts: give the errors of the differences to the base.
+
+        Returns: self.
+        Raises: ValueError for shapes that differ, too few models, numbers that are not finite,
+          or models that are all alike.
         """
         metric, lift = np.asarray(metric, float), np.asarray(lift, float)
         _check(metric, lift)
@@ -80,14 +95,14 @@ class LinearRevenueModel:
         with np.errstate(invalid="ignore", divide="ignore"):
             return 1 - np.square(residual).sum(axis=1) / total
 
-    def predict(self, metric, interval=None):
-        """Lift at a metric; with `interval` (such as 0.9) a tuple (mean, low, high)."""
+    def predict(self, metric, interval: float | None = None):
+        """Lift (fraction) at a metric of any shape; with `interval` a tuple (mean, low, high)."""
+        check_is_fitted(self, "slope_")
         mean = self.slope_ * np.asarray(metric, float) + self.intercept_
         if interval is None:
             return mean
-        tail = (1 - interval) / 2
-        bounds = np.quantile(self.sample(np.ravel(metric)), [tail, 1 - tail], axis=0)
-        return mean, *bounds.reshape(2, *mean.shape)
+        low, high = interval_bounds(self.sample(np.ravel(metric)), interval)
+        return mean, low.reshape(mean.shape), high.reshape(mean.shape)
 
     def sample(self, metric):
         """Lift by every line drawn: a metric [...] of at most one axis -> [draws, ...].
@@ -95,6 +110,7 @@ class LinearRevenueModel:
         A metric [n, ...] of more axes holds n draws of an uncertain metric: each goes
         through a line of its own, -> [n, ...].
         """
+        check_is_fitted(self, "lines_")
         metric, lines, axes = np.asarray(metric, float), self.lines_, np.ndim(metric)
         if axes > 1:
             lines, axes = lines[np.arange(len(metric)) % len(lines)], axes - 1
@@ -113,6 +129,7 @@ class LinearRevenueModel:
 
         Returns: lifts [sizes] and draws of them [draws, sizes].
         """
+        check_is_fitted(self, "lines_")
         x = np.asarray(x, float)
         drawn = law.sample(np.append(x, base), draws, seed)
         slopes = np.resize(self.lines_[:, 0], draws)
@@ -121,15 +138,15 @@ class LinearRevenueModel:
             slopes[:, None] * (drawn[:, :-1] - drawn[:, -1:]),
         )
 
-    def slope_interval(self, interval=0.9):
+    def slope_interval(self, interval: float = 0.9):
         """(low, high) of the slope over the lines drawn."""
-        tail = (1 - interval) / 2
-        return tuple(np.quantile(self.lines_[:, 0], [tail, 1 - tail]))
+        check_is_fitted(self, "lines_")
+        return interval_bounds(self.lines_[:, 0], interval)
 
-    def r_squared_interval(self, interval=0.9):
+    def r_squared_interval(self, interval: float = 0.9):
         """(low, high) of R² over bootstrap refits."""
-        tail = (1 - interval) / 2
-        return tuple(np.nanquantile(self.r_squared_draws_, [tail, 1 - tail]))
+        check_is_fitted(self, "r_squared_draws_")
+        return interval_bounds(self.r_squared_draws_, interval)
 
 
 def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000, seed=0):
@@ -165,16 +182,16 @@ def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000,
             f"lifts_by_reference: column {missing[0]} is missing; "
             f"got {', '.join(map(str, tests.columns))}"
         )
-    at = {}
+    row_of = {}
     for role, model in (("base", base), ("reference", reference)):
-        found = np.flatnonzero(tests.model == model)
-        if len(found) != 1:
+        rows = np.flatnonzero(tests.model == model)
+        if len(rows) != 1:
             raise ValueError(
                 f"lifts_by_reference: {role} {model!r} must be one of the models "
-                f"{', '.join(map(str, tests.model))}; found {len(found)}"
+                f"{', '.join(map(str, tests.model))}; found {len(rows)}"
             )
-        at[role] = found[0]
-    lift = float(tests.revenue_lift.iloc[at["reference"]])
+        row_of[role] = rows[0]
+    lift = float(tests.revenue_lift.iloc[row_of["reference"]])
     if not np.isfinite(lift) or lift == 0:
         raise ValueError(
             f"lifts_by_reference: the reference {reference!r} needs a measured "
@@ -182,15 +199,14 @@ def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000,
         )
 
     def lifts(metric):
-        gain = metric - metric[..., at["base"], None]
-        return lift * gain / gain[..., at["reference"], None]
+        gain = metric - metric[..., row_of["base"], None]
+        return lift * gain / gain[..., row_of["reference"], None]
 
     flops = tests.flops.to_numpy(float)
     metric = law.predict(flops)
-    tail = (1 - interval) / 2
-    low, high = np.quantile(lifts(law.sample(flops, draws, seed)), [tail, 1 - tail], axis=0)
+    low, high = interval_bounds(lifts(law.sample(flops, draws, seed)), interval)
     return tests.assign(
-        metric_gain=metric - metric[at["base"]], by_law=lifts(metric), low=low, high=high
+        metric_gain=metric - metric[row_of["base"]], by_law=lifts(metric), low=low, high=high
     )
 
 

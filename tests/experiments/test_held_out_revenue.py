@@ -3,14 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
-from lib.experiments.held_out_revenue import (
-    _kendall,
-    measure_on_log,
-    rank_agreement,
-    split_half_tables,
-)
+from lib.experiments.held_out_revenue import measure_on_log, rank_agreement, split_half_tables
 from lib.logs.features import save_features
 from tests.small_log import FEATURES
 
@@ -26,24 +20,19 @@ def sessions(seed, count=400, noise=1.0):
     }, money
 
 
-def test_kendall_is_scipys_with_ties():
-    a, b = np.random.default_rng(0).integers(0, 4, (2, 5, 7))
-    want = [stats.kendalltau(x, y).statistic for x, y in zip(a, b, strict=True)]
-    np.testing.assert_allclose(_kendall(a, b), want)
-
-
 def test_a_metric_that_sees_quality_ranks_by_money_and_a_blind_one_does_not():
     found = rank_agreement(*sessions(0), draws=300).set_index("metric")
     assert found.low["good"] > 0.4 and found.kendall["good"] > 0.7
-    assert found.low["blind"] < 0 < found.high["blind"] or abs(found.kendall["blind"]) < 0.5
+    assert found.low["blind"] < 0 < found.high["blind"]
+    assert abs(found.kendall["blind"]) < 0.5
     assert found.regret["good"] < found.regret["blind"]
     assert (found.low <= found.kendall).all() and (found.kendall <= found.high).all()
 
 
-def test_luck_that_metric_and_money_share_does_not_count():
-    """A metric that is the session's own money: pure luck where all models are alike."""
+def test_chance_that_metric_and_money_share_does_not_count():
+    """A metric that is the session's own money: pure chance where all models are alike."""
     money = np.random.default_rng(1).lognormal(size=(6, 300))
-    found = rank_agreement({"luck": money}, money, draws=300)
+    found = rank_agreement({"own money": money}, money, draws=300)
     assert abs(found.kendall[0]) < 0.45  # on the same sessions it would be 1
 
 
@@ -55,8 +44,8 @@ def test_undefined_sessions_are_left_out():
 
 def test_the_seed_decides():
     values, money = sessions(3)
-    one, again, other = (rank_agreement(values, money, draws=50, seed=s) for s in (0, 0, 1))
-    assert one.equals(again) and not one.equals(other)
+    first, again, reseeded = (rank_agreement(values, money, draws=50, seed=s) for s in (0, 0, 1))
+    assert first.equals(again) and not first.equals(reseeded)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +75,7 @@ def test_halves_by_hand():
     assert table.impressions.tolist() == [2, 2]
 
 
+@pytest.mark.slow
 def test_a_log_without_a_system(tmp_path, log):
     base = {
         "hidden": [4, 1],

@@ -88,12 +88,12 @@ def test_a_noisy_test_counts_less():
 
 def test_unit_and_order_are_irrelevant():
     x, y, *errors = models(5)
-    one = LinearRevenueModel(seed=1).fit(x, y, *errors)
-    other = LinearRevenueModel(seed=1).fit(100 * x, 1000 * y, 100 * errors[0], 1000 * errors[1])
-    assert other.slope_ == pytest.approx(10 * one.slope_)
-    assert other.predict(85) == pytest.approx(1000 * one.predict(0.85))
+    fit = LinearRevenueModel(seed=1).fit(x, y, *errors)
+    scaled = LinearRevenueModel(seed=1).fit(100 * x, 1000 * y, 100 * errors[0], 1000 * errors[1])
+    assert scaled.slope_ == pytest.approx(10 * fit.slope_)
+    assert scaled.predict(85) == pytest.approx(1000 * fit.predict(0.85))
     back = LinearRevenueModel(seed=1).fit(x[::-1], y[::-1], *(e[::-1] for e in errors))
-    assert back.slope_ == pytest.approx(one.slope_, rel=1e-6)
+    assert back.slope_ == pytest.approx(fit.slope_, rel=1e-6)
 
 
 def test_the_same_methods_serve_both():

@@ -153,6 +153,7 @@ def test_regret_of_equal_scores_is_that_of_the_worst_choice():
     assert (found.draws["regret"] >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worlds", [1, 6])
 def test_how_often_a_90_percent_interval_holds_r_squared(worlds):
     """Over samples of the same kind of worlds; 0.9 would be right, more is cautious."""
@@ -217,3 +218,25 @@ def test_changes_start_where_the_reference_says():
 def test_what_cannot_be_compared_is_refused(table, change, message):
     with pytest.raises(ValueError, match=message):
         compare_metrics(change(table), ["a"])
+
+
+def test_values_of_the_worlds(found):
+    np.testing.assert_array_equal(found.values_by_world("b"), found.values["r_squared"][1])
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda c: c.value("typo"), "metric 'typo' is not known; expected one of a, b"),
+        (lambda c: c.value("a", "chosen"), "statistic 'chosen' is not known; .*lift_of_selected"),
+        (lambda c: c.interval("typo"), "metric 'typo' is not known"),
+        (lambda c: c.interval("a", "typo"), "statistic 'typo' is not known"),
+        (lambda c: c.difference("a", "typo"), "metric 'typo' is not known"),
+        (lambda c: c.wins("typo"), "statistic 'typo' is not known"),
+        (lambda c: c.interval("a", interval=90), "interval must lie between 0 and 1; got 90"),
+        (lambda c: c.table(interval=1.0), "interval must lie between 0 and 1; got 1.0"),
+    ],
+)
+def test_what_was_not_compared_is_named(found, ask, message):
+    with pytest.raises(ValueError, match=message):
+        ask(found)

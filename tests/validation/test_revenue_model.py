@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from lib.laws import BNSL
 from lib.validation.revenue_model import LinearRevenueModel, lifts_by_reference
@@ -69,8 +71,8 @@ def test_predictions_have_the_shape_of_the_metric(fit, metric):
         assert np.shape(values) == np.shape(metric)
     assert (low < mean).all() and (mean < high).all()
     np.testing.assert_allclose(mean, fit.slope_ * np.asarray(metric) + fit.intercept_)
-    one = np.ravel(metric)[-1]
-    assert np.ravel(high)[-1] == pytest.approx(np.quantile(fit.lines_ @ [one, 1], 0.9))
+    last = np.ravel(metric)[-1]
+    assert np.ravel(high)[-1] == pytest.approx(np.quantile(fit.lines_ @ [last, 1], 0.9))
 
 
 def test_draws_of_an_uncertain_metric_go_through_refits_of_their_own(fit):
@@ -125,6 +127,38 @@ def test_lifts_over_the_base_share_what_law_and_line_have_in_common(fit):
     np.testing.assert_allclose(draws[:, 1], slow)
 
 
+def test_it_is_an_estimator_like_others(fit):
+    model = LinearRevenueModel(draws=50, seed=3)
+    assert repr(model) == "LinearRevenueModel(draws=50, seed=3)"
+    copy = clone(model.fit(METRIC, LIFT))
+    assert copy.get_params() == {"draws": 50, "seed": 3} and not hasattr(copy, "slope_")
+    copy.fit(METRIC, LIFT)
+    np.testing.assert_array_equal(copy.lines_, model.lines_)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda g: g.predict(0.85),
+        lambda g: g.predict(0.85, interval=0.9),
+        lambda g: g.sample(0.85),
+        lambda g: g.over_base(None, [1.0], 1.0, 10),
+        lambda g: g.slope_interval(),
+        lambda g: g.r_squared_interval(),
+    ],
+)
+def test_before_fit_it_says_so(ask):
+    with pytest.raises(NotFittedError, match="LinearRevenueModel instance is not fitted yet"):
+        ask(LinearRevenueModel())
+
+
+@pytest.mark.parametrize("method", ["predict", "slope_interval", "r_squared_interval"])
+def test_an_interval_is_a_probability(fit, method):
+    given = {"metric": 0.85} if method == "predict" else {}
+    with pytest.raises(ValueError, match="interval must lie between 0 and 1; got 90"):
+        getattr(fit, method)(**given, interval=90)
+
+
 # G identified by one test
 
 FLOPS = np.array(
@@ -161,10 +195,11 @@ def test_lifts_by_reference_of_a_law_by_hand():
     tests = pd.DataFrame(
         {"model": list("abc"), "flops": [1.0, 2.0, 3.0], "revenue_lift": [0.0, np.nan, 0.04]}
     )
-    lifts = lifts_by_reference(Line(), tests, "a", "c", interval=1.0)
+    lifts = lifts_by_reference(Line(), tests, "a", "c", interval=0.9)
     np.testing.assert_allclose(lifts.by_law, [0, 0.04 * 1 / 2, 0.04])
-    np.testing.assert_allclose(lifts.low, [0, 0.04 * 3 / 8, 0.04])
-    np.testing.assert_allclose(lifts.high, lifts.by_law)
+    # Two draws, 3 / 8 and 1 / 2 of the reference's lift: quantiles lie between them.
+    np.testing.assert_allclose(lifts.low, [0, 0.04 * (0.375 + 0.05 * 0.125), 0.04])
+    np.testing.assert_allclose(lifts.high, [0, 0.04 * (0.5 - 0.05 * 0.125), 0.04])
 
 
 @pytest.mark.parametrize(
