@@ -400,8 +400,13 @@ def _check(table, metrics, lift):
             "average its trainings first"
         )
     for name in (lift, *metrics):
-        if not np.isfinite(table[name]).all():
-            raise ValueError(f"compare_metrics: {name} must be finite; got {table[name].min()}")
+        infinite = ~np.isfinite(table[name])
+        if infinite.any():
+            row = table[infinite].iloc[0]
+            raise ValueError(
+                f"compare_metrics: {name} must be finite; got {row[name]} for model "
+                f"{row.model!r} in world {row.world!r}"
+            )
         for world, values in table.groupby("world")[name]:
             if len(values) < 3 or np.ptp(values) == 0:
                 raise ValueError(

@@ -149,6 +149,21 @@ class LinearRevenueModel(BaseEstimator):
         return interval_bounds(self.r_squared_draws_, interval)
 
 
+def fit_to_models(models, metric, lift="revenue_lift", *, draws=1000, seed=0):
+    """G of one system's models, with the errors of metric and lift where both are known.
+
+    Args:
+      models: DataFrame, one row a model, with `metric`, `lift`, and optionally both with `_se`.
+      draws, seed: as for `LinearRevenueModel`.
+
+    Returns: a fitted `LinearRevenueModel`.
+    """
+    names = [f"{metric}_se", f"{lift}_se"]
+    known = all(name in models and models[name].notna().all() for name in names)
+    errors = [models[name] for name in names] if known else []
+    return LinearRevenueModel(draws, seed).fit(models[metric], models[lift], *errors)
+
+
 def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000, seed=0):
     """Revenue lifts of sizes by G(law(FLOPs)), where one test identifies G.
 

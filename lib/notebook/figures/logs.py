@@ -1,6 +1,7 @@
 """Figures of notebook 00: what a log holds, and whether the simulated base has converged."""
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from lib.logs.description import ecpm_concentration, top_share
@@ -26,13 +27,15 @@ def concentration(ax: Axes, ecpm) -> None:
     tenth = top_share(ecpm, 0.1)
     ax.plot(ads[1:], money[1:], color=plots.RED)
     ax.plot([0.1], [tenth], "o", color=plots.RED)
-    plots.at_end(ax, 0.1, tenth, f"the top tenth holds {tenth:.0%}", plots.RED, 14, -10)
+    plots.at_end(ax, 0.1, tenth, f"the top tenth holds {tenth:.0%}", plots.RED, -10, ha="right")
     ax.set(
         xscale="log",
         xlabel="share of ranked ads, highest eCPM first",
         ylabel="share of all eCPM",
         title="Few ads hold most of the money",
     )
+    ax.xaxis.set_major_locator(ticker.LogLocator(numticks=4))
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
     plots.percent(ax, "x")
     plots.percent(ax)
 
@@ -50,12 +53,12 @@ def closed_loop(ax: Axes, rounds) -> None:
     ax.axhline(0, color=plots.GREY, lw=1)
     plots.at_end(ax, number.iloc[0], 0, "oracle Pre-ranking", plots.GREY, dx=0, dy=-9)
     for place, revenue in zip(number, gap, strict=True):
-        plots.at_end(ax, place, revenue, f"{revenue:.1%}", plots.BLUE, dx=0, dy=-13, ha="center")
+        plots.at_end(ax, place, revenue, f"{revenue:.1%}", plots.BLUE, dx=7, dy=-8)
     ax.set(
         xlabel="round of the closed loop: serve, log, train, deploy",
         ylabel="revenue less the oracle's",
         xticks=number,
         title="Revenue of the base against the oracle (± one standard error)",
     )
-    ax.margins(y=0.12)
+    ax.margins(x=0.09, y=0.12)
     plots.percent(ax)
