@@ -1,0 +1,245 @@
+"""Answers and claims of notebooks 01 and 01b: which offline metric predicts what models earn."""
+
+import pandas as pd
+
+from lib.notebook.figures.metric_validation import sensitivity_name
+from lib.notebook.plots import NAMES
+from lib.notebook.report import Report
+from lib.validation.metric_comparison import MetricComparison
+from lib.validation.population import FULL_METRICS, PAPER_METRICS
+from lib.validation.published import FIGURES_3_TO_6
+
+R = "r_over_r_star"
+STATISTIC_NAMES = {"r_squared": "R²", "spearman": "Spearman's correlation"}
+CONVERGED = 0.01  # a closed loop whose last round changed revenue by less
+ASSUMPTIONS = "towards the assumptions"  # sensitivity parameter of the study
+
+
+def decided(low: float, high: float) -> bool | None:
+    """Whether a difference is above 0; None where its interval holds 0."""
+    return True if low > 0 else False if high < 0 else None
+
+
+def place_of(comparison: MetricComparison, *, simulated: bool) -> str:
+    """Where the models were tested, in words."""
+    count = len(comparison.worlds)
+    if simulated:
+        return f"{count} simulated worlds" if count > 1 else "one simulated world"
+    return f"{count} worlds" if count > 1 else comparison.worlds[0]
+
+
+# ---- the answer --------------------------------------------------------------------------
+
+
+def answer(
+    comparison: MetricComparison,
+    log_comparison: MetricComparison,
+    fit,
+    *,
+    place: str,
+    slope_place: str = "",
+    lift: str = "revenue lift",
+    earned: str = "revenue",
+    interval: float = 0.9,
+    changes: pd.DataFrame | None = None,
+) -> str:
+    """The answer in sentences.
+
+    Args:
+      comparison: of all metrics; log_comparison: of those that a log suffices for.
+      fit: `LinearRevenueModel` of R/R* in the first world.
+      place, slope_place: where the models, and those of the line, were tested.
+      lift, earned: what the tests measured.
+      interval: probability of all intervals.
+      changes: of R² where sensitivity parameters leave their plain value, if any do.
+    """
+    low, high = comparison.interval(R, interval=interval)
+    slope = fit.slope_interval(interval)
+    others = [name for name in PAPER_METRICS[1:] if name in comparison.metrics]
+    full = [name for name in FULL_METRICS if name in comparison.metrics]
+    sentences = [
+        f"Over {int(comparison.models.max())} models in {place} the R² with {lift} is "
+        f"{comparison.value(R):.2f} ({low:.2f} to {high:.2f}) for R/R*"
+        + "".join(f", {comparison.value(name):.2f} for {NAMES[name]}" for name in others),
+        _best_of_the_log(log_comparison),
+        f"0.01 of R/R* is worth {0.01 * fit.slope_:+.2%} of {earned} "
+        f"({0.01 * slope[0]:+.2%} to {0.01 * slope[1]:+.2%}{slope_place}); the model that it puts "
+        f"first earns {comparison.value(R, 'lift_of_selected'):+.2%}, the best one would have "
+        f"earned {comparison.value(R, 'regret'):.2%} more",
+        *(f"{NAMES[name]} has {comparison.value(name):.2f}" for name in full),
+    ]
+    if changes is not None and len(changes):
+        sentences.append(_where_it_falls(changes, interval))
+    return ". ".join(sentence for sentence in sentences if sentence) + "."
+
+
+def _best_of_the_log(comparison):
+    if len(comparison.metrics) < 2:
+        return ""
+    best = max(comparison.metrics, key=comparison.value)
+    wins = comparison.wins().set_index("metric").loc[best]
+    return (
+        f"Highest of the log's metrics is {NAMES[best]}, {comparison.value(best):.2f}: best in "
+        f"{wins.worlds_won:.0f} of {len(comparison.worlds)} and in {wins.probability_best:.0%} of "
+        "resamples"
+    )
+
+
+def _where_it_falls(changes, interval):
+    falls = [
+        f"{sensitivity_name(row.dial)}: {row.value:g} ({row.change:+.2f})"
+        for row in changes.itertuples()
+        if row.high < 0
+    ]
+    return f"Of the sensitivity parameters R² falls, with {interval:.0%} confidence, at " + (
+        "; ".join(falls) or "none"
+    )
+
+
+# ---- claims ------------------------------------------------------------------------------
+
+
+def add_published(
+    report: Report, comparison: MetricComparison, place: str, interval: float = 0.9
+) -> None:
+    """R² of each metric of the paper, held against Figures 3 to 6."""
+    for name in comparison.metrics:
+        if name in FIGURES_3_TO_6:
+            report.claim(
+                f"R² of {NAMES[name]} with revenue lift",
+                comparison.value(name),
+                interval=comparison.interval(name, interval=interval),
+                published=FIGURES_3_TO_6[name].r_squared,
+                source=f"paper, Figures 3 to 6; here {place}",
+            )
+
+
+def add_differences(
+    report: Report,
+    comparison: MetricComparison,
+    place: str,
+    *,
+    lift: str = "revenue lift",
+    interval: float = 0.9,
+) -> None:
+    """R/R* against the paper's other metrics, and what may be better than R/R* against it.
+
+    The resampled models and worlds are the same for both: their difference is better known than
+    either.
+    """
+    pairs = [(R, name, statistic) for statistic in STATISTIC_NAMES for name in PAPER_METRICS[1:]]
+    pairs += [(name, R, "r_squared") for name in ("revenue_weighted_r_over_r_star", *FULL_METRICS)]
+    for first, second, statistic in pairs:
+        if first not in comparison.metrics or second not in comparison.metrics:
+            continue
+        value, low, high = comparison.difference(first, second, statistic, interval)
+        report.claim(
+            f"{NAMES[first]} predicts {lift} better than {NAMES[second]} "
+            f"(difference of {STATISTIC_NAMES[statistic]})",
+            value,
+            interval=(low, high),
+            holds=decided(low, high),
+            source=f"paper, section 4.1; resampled models, {place}",
+        )
+
+
+def add_wins(report: Report, paper_comparison: MetricComparison) -> None:
+    """Whether R/R* is the best of the paper's metrics in most worlds; None below three worlds."""
+    if len(paper_comparison.metrics) < 2:
+        return
+    wins = paper_comparison.wins().set_index("metric").loc[R]
+    worlds = len(paper_comparison.worlds)
+    report.claim(
+        "R/R* is the best of the paper's four in most worlds (share of worlds)",
+        wins.worlds_won / worlds,
+        holds=None if worlds < 3 else bool(wins.worlds_won > worlds / 2),
+        source=f"best in {wins.probability_best:.0%} of resamples",
+    )
+
+
+def add_selection(
+    report: Report, comparison: MetricComparison, place: str, interval: float = 0.9
+) -> None:
+    """Whether choosing by R/R* earns more than the base."""
+    low, high = comparison.interval(R, "lift_of_selected", interval)
+    lifts = comparison.values_by_world(R, "lift_of_selected")
+    report.claim(
+        "the model that R/R* puts first earns more than the base (lift)",
+        comparison.value(R, "lift_of_selected"),
+        interval=(low, high),
+        holds=decided(low, high),
+        source=f"it does in {(lifts > 0).sum()} of {len(lifts)}: {place}",
+    )
+
+
+def add_loops(report: Report, worlds: pd.DataFrame) -> None:
+    """Whether the closed loops of the study's worlds had converged before anything was tested."""
+    for label, loops in (
+        ("worlds'", worlds[worlds.dial == ""]),
+        ("dials'", worlds[worlds.dial != ""]),
+    ):
+        loops = loops.drop_duplicates(["world", "oracle_gap"])  # plain points share a loop
+        if len(loops):
+            largest = loops.change.abs().max()
+            report.claim(
+                f"the {label} closed loops had converged: last round within 1 %",
+                largest,
+                holds=bool(largest <= CONVERGED),
+                source=f"the largest change of {len(loops)} loops",
+            )
+
+
+def add_assumptions(report: Report, along: pd.DataFrame, changes: pd.DataFrame) -> None:
+    """Whether R² of R/R* rises to its ceiling where the paper's assumptions hold.
+
+    Args:
+      along: of `lib.validation.metric_comparison.sensitivity`, for lifts as billed.
+      changes: rows dial, value, change, low, high.
+    """
+    name = "R² of R/R* rises as the dials turn towards the paper's assumptions"
+    turned = along[(along.dial == ASSUMPTIONS) & (along.metric == R)].sort_values("value")
+    if turned.empty:
+        report.claim(name, source=f"needs the dial {ASSUMPTIONS!r}: the full profile")
+        return
+    change = changes[changes.dial == ASSUMPTIONS].sort_values("value").iloc[-1]
+    reaches = turned.high.iloc[-1] >= turned.ceiling.iloc[-1]
+    report.claim(
+        f"{name}, to the ceiling",
+        change.change,
+        interval=(change.low, change.high),
+        holds=decided(change.low, change.high) if reaches else False,
+        source="the second version's claim; change of R² over the dial, paired",
+    )
+
+
+def add_slope(report: Report, fit, *, lift: str = "revenue lift", interval: float = 0.9) -> None:
+    """Whether the lift grows with R/R*, by the line of the first world."""
+    low, high = fit.slope_interval(interval)
+    with_errors = hasattr(fit, "scatter_")
+    report.claim(
+        f"{lift} grows with R/R*",
+        fit.slope_,
+        interval=(low, high),
+        holds=decided(low, high),
+        source=(
+            "errors of metric and test, and scatter of models, in the interval"
+            if with_errors
+            else "scatter of models in the interval"
+        ),
+    )
+
+
+def add_rank_agreement(report: Report, agreement: pd.DataFrame) -> None:
+    """Whether R/R* orders models as the money of other lists does.
+
+    Args:
+      agreement: of `lib.experiments.held_out_revenue.rank_agreement`.
+    """
+    row = agreement.set_index("metric").loc[R]
+    report.claim(
+        "R/R* orders models as the money of other lists does (Kendall's τ)",
+        row.kendall,
+        interval=(row.low, row.high),
+        holds=decided(row.low, row.high),
+        source="lists drawn again and dealt into halves, one for the metric, one for the money",
+    )
