@@ -3,5 +3,6 @@
 train_and_evaluate  one trained model as a row of the measurements table
 converged_system    the simulated system with its trained base, kept in a folder
 held_out_revenue    lists without tests: models ranked by the money of other sessions
+own_tables          a reader's own models and tests, joined
 study/              many models in many worlds
 """

@@ -288,6 +288,55 @@ def paired_changes(
     return pd.DataFrame(rows, columns=["value", "change", "low", "high"])
 
 
+def changes_of_all(
+    table: pd.DataFrame,
+    metric: str,
+    references: dict[str, float],
+    *,
+    interval: float = 0.9,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`paired_changes` of every sensitivity parameter in the table, largest fall first.
+
+    Args:
+      references: parameter -> its reference; one that is missing starts from its first value.
+
+    Returns: DataFrame with the columns value, change, low, high, dial.
+    """
+    parts = [
+        paired_changes(
+            table, dial, metric, references.get(dial), interval=interval, draws=draws, seed=seed
+        ).assign(dial=dial)
+        for dial in table.dial[table.dial != ""].unique()
+    ]
+    return pd.concat(parts).sort_values("change", ignore_index=True)
+
+
+def sensitivity_by_lift(
+    table: pd.DataFrame,
+    metrics: Sequence[str],
+    lifts: dict[str, str],
+    *,
+    interval: float = 0.9,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`sensitivity` for each kind of lift that the table has, its label in the column `revenue`.
+
+    Args:
+      lifts: column of lifts -> label.
+    """
+    parts = [
+        sensitivity(table, metrics, lift=lift, interval=interval, draws=draws, seed=seed).assign(
+            revenue=label
+        )
+        for lift, label in lifts.items()
+        if lift in table
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 # ---- statistics under weights ------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from scipy import stats
 
 WORLD = ["world", "dial", "value"]
 
@@ -69,3 +70,19 @@ def gain_of_shared_start(
         return pd.DataFrame(columns=["world", "gain", "gain_se", "models"])
     gain = (pairs[True] - pairs[False]).groupby("world", sort=False)
     return gain.agg(gain="mean", gain_se="sem", models="size").reset_index()
+
+
+def gap_correlation(by_world: pd.DataFrame, metric: str = "r_over_r_star") -> tuple[float, int]:
+    """Whether a metric predicts better where the base is worse.
+
+    Args:
+      by_world: of `add_r_squared`; worlds of one closed loop (the plain points of sensitivity
+        parameters) count once.
+
+    Returns: (Spearman's correlation of the base's gap to the oracle with R², number of worlds);
+      NaN for fewer than 3 worlds.
+    """
+    loops = by_world.drop_duplicates(["world", "oracle_gap"])
+    if len(loops) < 3:
+        return float("nan"), len(loops)
+    return float(stats.spearmanr(loops.oracle_gap, loops[metric]).statistic), len(loops)

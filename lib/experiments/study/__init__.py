@@ -2,8 +2,8 @@
 
 Worlds, variants and dials (sensitivity parameters) are tables, fixed before anything is run
 (plan.py); two tasks of `lib.infra.sweep` carry them out (tasks.py); their results are one table
-(table.py). What the sizes among them are worth is also predicted without having seen them
-(held_out_sizes.py).
+(table.py); assembly.py puts the parts of notebook 01's study together. What the sizes among them
+are worth is also predicted without having seen them (held_out_sizes.py).
 """
 
 import lazy_loader
@@ -11,6 +11,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "assembly": ["StudyPlan", "first_tables", "population_of"],
         "held_out_sizes": ["predict_lifts", "worlds_inside"],
         "plan": ["Variant", "expand_dials", "expand_worlds", "plain_values", "training_fields"],
         "table": ["average", "read", "run"],

@@ -96,6 +96,24 @@ def _where_it_falls(changes, interval):
     )
 
 
+def shared_start(gains: pd.DataFrame, others: MetricComparison, interval: float = 0.9) -> str:
+    """What starting from the weights of the log's own model is worth, in sentences.
+
+    Args:
+      gains: of `lib.validation.worlds.gain_of_shared_start`; others: comparison without the
+        trainings that share the start.
+    """
+    low, high = others.interval(R, interval=interval)
+    listed = ", ".join(
+        f"{row.world} {row.gain:+.2%} ± {row.gain_se:.2%}" for row in gains.itertuples()
+    )
+    return (
+        "One training per world starts from the same random weights as the model that wrote the "
+        f"log, and may profit from that. Its lift less that of other trainings: {listed}. Without "
+        f"such trainings R² of R/R* is {others.value(R):.2f} ({low:.2f} to {high:.2f})."
+    )
+
+
 # ---- claims ------------------------------------------------------------------------------
 
 
