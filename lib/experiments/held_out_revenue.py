@@ -6,6 +6,9 @@ seen. Every resample draws sessions with replacement and deals the distinct ones
 one for the metric and one for the money, so that no session's chance events are in both.
 """
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -14,11 +17,44 @@ from lib.experiments import study
 from lib.infra import sweep
 from lib.infra.files import fingerprint
 from lib.infra.intervals import interval_bounds
+from lib.logs import public_datasets
 from lib.models.flop_count import flops
 from lib.validation.rank_correlation import kendall_tau
 
+LISTS_WITH_MONEY = {"trivago": public_datasets.trivago}
 
-def measure_on_log(logs, features, variants, *, base, folder, seeds, cuts, m=2, k=2, n_jobs=None):
+
+def write_lists(dataset: str, data, folder) -> tuple[Path, Path]:
+    """A public data set as a log.
+
+    Args:
+      dataset: one of LISTS_WITH_MONEY; data: folder of its files; folder: of the log.
+
+    Returns: paths of the log and of its features file.
+    Raises: ValueError for a data set that is not known or has no folder; what
+      `lib.logs.public_datasets` raises for its files.
+    """
+    if dataset not in LISTS_WITH_MONEY:
+        raise ValueError(f"dataset: got {dataset!r}; expected one of {', '.join(LISTS_WITH_MONEY)}")
+    if not data:
+        raise ValueError(f"data: got ''; expected the folder with the files of {dataset}")
+    LISTS_WITH_MONEY[dataset](data, folder)
+    return Path(folder, "logs.parquet"), Path(folder, "features.yaml")
+
+
+def measure_on_log(
+    logs,
+    features,
+    variants: Sequence[dict],
+    *,
+    base: dict,
+    folder,
+    seeds: Sequence[int],
+    cuts: Sequence[int],
+    m: int = 2,
+    k: int = 2,
+    n_jobs: int | None = None,
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Train variants on a log's first impressions, measure each of its others.
 
     Args:
@@ -68,7 +104,9 @@ def log_variant_task(task, path):
     }
 
 
-def split_half_tables(rows, values, seed=0):
+def split_half_tables(
+    rows: pd.DataFrame, values: Mapping[str, np.ndarray], seed: int = 0
+) -> pd.DataFrame:
     """The tables of models and tests, with money of held-out sessions in the place of a test.
 
     Half of the impressions give the metrics, the other half the money; all errors are those of
@@ -95,7 +133,14 @@ def split_half_tables(rows, values, seed=0):
     )
 
 
-def rank_agreement(values, money, *, draws=1000, interval=0.9, seed=0):
+def rank_agreement(
+    values: Mapping[str, np.ndarray],
+    money,
+    *,
+    draws: int = 1000,
+    interval: float = 0.9,
+    seed: int = 0,
+) -> pd.DataFrame:
     """How each metric, on half of the sessions, ranks models by the money of the other half.
 
     Args:

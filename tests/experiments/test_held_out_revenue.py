@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.experiments.held_out_revenue import measure_on_log, rank_agreement, split_half_tables
+from lib.experiments.held_out_revenue import (
+    measure_on_log,
+    rank_agreement,
+    split_half_tables,
+    write_lists,
+)
 from lib.logs.features import save_features
 from tests.small_log import FEATURES
 
@@ -96,3 +101,15 @@ def test_a_log_without_a_system(tmp_path, log):
 def features_file(folder):
     save_features(folder / "features.yaml", FEATURES)
     return folder / "features.yaml"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "data", "message"),
+    [
+        ("movielens", "folder", "dataset: got 'movielens'; expected one of trivago"),
+        ("trivago", "", "data: got ''; expected the folder with the files of trivago"),
+    ],
+)
+def test_lists_that_there_are_not_are_named(tmp_path, dataset, data, message):
+    with pytest.raises(ValueError, match=message):
+        write_lists(dataset, data, tmp_path)

@@ -8,9 +8,11 @@ from scipy import stats
 from lib.validation.metric_comparison import (
     STATISTICS,
     _by_world,
+    changes_of_all,
     compare_metrics,
     paired_changes,
     sensitivity,
+    sensitivity_by_lift,
 )
 
 
@@ -240,3 +242,30 @@ def test_values_of_the_worlds(found):
 def test_what_was_not_compared_is_named(found, ask, message):
     with pytest.raises(ValueError, match=message):
         ask(found)
+
+
+def test_changes_of_all_parameters_from_their_plain_values():
+    dials = pd.concat(
+        [
+            population(3, scatter=scatter).assign(dial=dial, value=value)
+            for dial, value, scatter in (
+                ("drift", 0.0, 0.1),
+                ("drift", 1.0, 5.0),
+                ("width", 1.0, 1.0),
+                ("width", 2.0, 0.1),
+            )
+        ]
+    )
+    table = changes_of_all(dials, "a", {"width": 2.0}, draws=50)
+    assert table[["dial", "value"]].values.tolist() == [["drift", 1.0], ["width", 1.0]]
+    (drift,) = paired_changes(dials, "drift", "a", draws=50).change
+    assert table.change[0] == drift < table.change[1] < 0
+
+
+def test_sensitivity_of_each_lift_that_there_is(table):
+    dials = table.assign(dial="drift", value=1.0, revenue_lift_true=table.a)
+    lifts = {"revenue_lift": "billed", "revenue_lift_true": "true", "revenue_lift_gsp": "gsp"}
+    along = sensitivity_by_lift(dials, ["a"], lifts, draws=20)
+    assert along.revenue.tolist() == ["billed", "true"]
+    assert along.r_squared[1] == pytest.approx(1)
+    assert along.r_squared[0] < 0.99

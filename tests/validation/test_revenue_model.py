@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from lib.laws import BNSL
-from lib.validation.revenue_model import LinearRevenueModel, lifts_by_reference
+from lib.validation.revenue_model import LinearRevenueModel, fit_to_models, lifts_by_reference
 
 METRIC = np.array([0.80, 0.81, 0.83, 0.84, 0.86, 0.90])
 LIFT = np.array([-0.010, 0.000, 0.004, 0.012, 0.015, 0.033])
@@ -216,3 +216,15 @@ def test_lifts_by_reference_names_what_is_wrong(change, base, reference, message
         lifts_by_reference(law, TESTS.assign(**change), base, reference)
     with pytest.raises(ValueError, match="column flops is missing"):
         lifts_by_reference(law, TESTS.drop(columns="flops"), "base", "16128")
+
+
+def test_errors_are_used_where_both_are_known():
+    models = pd.DataFrame(
+        {"ndcg": METRIC, "revenue_lift": LIFT, "ndcg_se": 0.001, "revenue_lift_se": 0.002}
+    )
+    with_errors = LinearRevenueModel(200, 1).fit(METRIC, LIFT, np.full(6, 0.001), np.full(6, 0.002))
+    plain = LinearRevenueModel(200, 1).fit(METRIC, LIFT)
+    drawn = {"draws": 200, "seed": 1}
+    np.testing.assert_array_equal(fit_to_models(models, "ndcg", **drawn).lines_, with_errors.lines_)
+    for bare in (models.drop(columns="ndcg_se"), models.assign(revenue_lift_se=np.nan)):
+        np.testing.assert_array_equal(fit_to_models(bare, "ndcg", **drawn).lines_, plain.lines_)

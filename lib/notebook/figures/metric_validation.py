@@ -18,7 +18,7 @@ SENSITIVITY_NAMES = {
     "ranking_slope": "slope of predicted over true log eCPM",
     "ranking_bias_sd": "Ranking's bias of single ads (sd, log eCPM)",
     "ranking_error_sd": "Ranking's error over users and ads (sd, log eCPM)",
-    "logged_losers": "of ten logged ads, losers of Pre-ranking",
+    "logged_losers": "losers of Pre-ranking among ten logged ads",
     "exposures": "ads shown in a visit",
     "organic_share": "slots that organic content wins",
     "drift": "turn of the truth between log and test (radians)",
@@ -78,7 +78,8 @@ def metric_and_lift(
         Label(row.model, plots.GREY, [(row[metric], row.revenue_lift)])
         for _, row in models[models.model.isin(named)].iterrows()
     ]
-    labels.append(Label("the base", plots.GREY, [(end, 0.0) for end in ax.get_xlim()]))
+    if not (again["revenue_lift"] == 0).any():  # else the base is one of the models
+        labels.append(Label("the base", plots.GREY, [(end, 0.0) for end in ax.get_xlim()]))
     place_labels(ax, labels, *_obstacles(x, y, errors, grid, mean))
 
 
@@ -205,7 +206,13 @@ def changes(ax: Axes, table: pd.DataFrame, *, metric: str = "r_over_r_star") -> 
     """
     labels = [f"{sensitivity_name(row.dial)}: {row.value:g}" for row in table.itertuples()]
     plots.forest(ax, table.change, table.low, table.high, labels, plots.BLUE)
-    ax.set(xlabel=f"change of {plots.NAMES[metric]}'s R² against the plain world")
+    low, high = min(0, table.low.min()), max(0, table.high.max())
+    room = 0.05 * (high - low)
+    ax.set(
+        xlim=(low - room, high + room),
+        xlabel=f"change of {plots.NAMES[metric]}'s R² against the plain world",
+    )
+    ax.locator_params(axis="x", nbins=6)
 
 
 def rank_agreement(ax: Axes, table: pd.DataFrame) -> None:

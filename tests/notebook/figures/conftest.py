@@ -10,10 +10,14 @@ import pytest
 from lib.notebook import plots
 
 
-@pytest.fixture
-def ax():
+@pytest.fixture(autouse=True)
+def style():
     with plt.rc_context():
         plots.use_style()
-        figure, axes = plt.subplots()
-        yield axes
-        plt.close(figure)
+        yield
+        plt.close("all")
+
+
+@pytest.fixture
+def ax():
+    return plt.subplots()[1]
