@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 
+import nbformat
 import numpy as np
 import pandas as pd
+import pytest
 
 from lib.logs import reader
 from lib.logs.features import save_features
@@ -16,67 +18,120 @@ from tests.small_log import FEATURES, make_log
 QUICK = ROOT / "outputs" / "quick"
 
 
-def run(root, notebook, **parameters):
-    """Run a notebook of the quick profile in `root`; returns its summary."""
+pytestmark = pytest.mark.slow  # each starts a kernel
+STEM = "01_metric_validation"
+
+
+def start(root, notebook, **parameters):
+    """Run a notebook of the quick profile in `root`; returns the finished process."""
     given = [text for name, value in parameters.items() for text in ("-p", name, str(value))]
-    subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "lib", "run", notebook, *given],
-        check=True,
+        check=False,
         env={**os.environ, "RETRIEVAL_SCALING_ROOT": str(root)},
         capture_output=True,
+        text=True,
     )
+
+
+def run(root, notebook, **parameters):
+    """Run a notebook of the quick profile in `root`; returns its summary."""
+    done = start(root, notebook, **parameters)
+    assert done.returncode == 0, done.stderr
     return json.loads((root / "outputs/quick" / notebook / "summary.json").read_text())
 
 
+def figures(root):
+    """Names of the figures that notebook 01 left in `root`."""
+    return {file.stem for file in (root / "outputs/quick" / STEM).glob("*.png")}
+
+
+def text_of(root):
+    """All Markdown of notebook 01 as executed in `root`: cells and outputs."""
+    notebook = nbformat.read(root / f"outputs/quick/{STEM}.ipynb", as_version=4)
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            texts.append(output.get("data", {}).get("text/markdown", ""))
+    return "\n".join(texts)
+
+
 def test_ab_tests_and_measurements_of_ones_own(tmp_path):
-    folder = QUICK / "01_metric_validation"
+    folder = QUICK / STEM
     summary = run(
-        tmp_path,
-        "01_metric_validation",
-        measurements=folder / "measurements.csv",
-        ab_tests=folder / "ab_tests.csv",
+        tmp_path, STEM, measurements=folder / "measurements.csv", ab_tests=folder / "ab_tests.csv"
     )
     committed = json.loads((folder / "summary.json").read_text())
     assert summary["values"] == committed["values"]
-    mine = tmp_path / "outputs/quick/01_metric_validation"
+    mine = tmp_path / "outputs/quick" / STEM
     # Processors differ in the last digits of sums.
     pd.testing.assert_frame_equal(
-        pd.read_csv(mine / "agreement.csv"), pd.read_csv(folder / "agreement.csv"), rtol=1e-8
+        pd.read_csv(mine / "metric_comparison.csv"),
+        pd.read_csv(folder / "metric_comparison.csv"),
+        rtol=1e-8,
     )
-    assert {file.stem for file in mine.glob("*.png")} == {
-        "metrics_and_revenue",
-        "agreement",
-        "missed",
-        "kinds",
-    }
+    assert figures(tmp_path) == {"metrics_and_revenue", "metric_comparison", "missed", "kinds"}
     assert not (mine / "cache").exists()  # nothing was simulated
     assert "14 models in your system" in summary["answer"]
+    assert "sensitivity parameters\n" not in text_of(tmp_path)  # nor said of what is not there
+    assert "World by world" not in text_of(tmp_path)
+
+
+def test_r_over_r_star_and_lift_are_enough(tmp_path):
+    """A table without any other metric, error, kind or cut: what they would show is left out."""
+    folder = QUICK / STEM
+    pd.read_csv(folder / "measurements.csv")[["model", "r_over_r_star"]].to_csv(
+        tmp_path / "measurements.csv", index=False
+    )
+    pd.read_csv(folder / "ab_tests.csv")[["model", "revenue_lift"]].to_csv(
+        tmp_path / "ab_tests.csv", index=False
+    )
+    summary = run(tmp_path, STEM, measurements="measurements.csv", ab_tests="ab_tests.csv")
+    assert figures(tmp_path) == {"metrics_and_revenue", "metric_comparison", "missed"}
+    assert [claim["name"] for claim in summary["claims"]] == [
+        "R² of R/R* with revenue lift",
+        "the model that R/R* puts first earns more than the base (lift)",
+        "revenue lift grows with R/R*",
+    ]
+    committed = json.loads((folder / "summary.json").read_text())
+    assert summary["claims"][0]["value"] == committed["claims"][0]["value"]
+    assert "Which differences between models" not in text_of(tmp_path)
+
+
+def test_one_table_without_the_other_is_refused(tmp_path):
+    done = start(tmp_path, STEM, measurements=QUICK / STEM / "measurements.csv")
+    assert done.returncode != 0
+    assert "ab_tests: '' is no table; give its path, needed with measurements" in done.stderr
 
 
 def test_a_study_of_an_earlier_run(tmp_path):
     """The committed study of the quick profile: the same claims, and nothing is trained."""
-    folder = QUICK / "01_metric_validation"
-    summary = run(tmp_path, "01_metric_validation", trainings=folder / "study.csv")
+    folder = QUICK / STEM
+    summary = run(tmp_path, STEM, trainings=folder / "study.csv")
     committed = json.loads((folder / "summary.json").read_text())
     assert summary["claims"] == committed["claims"]
-    mine = tmp_path / "outputs/quick/01_metric_validation"
+    mine = tmp_path / "outputs/quick" / STEM
     assert (mine / "study.csv").read_text() == (folder / "study.csv").read_text()
     assert not (mine / "cache").exists()
 
 
 def test_tests_of_ones_own_at_a_dial(tmp_path):
-    """Tests repeated where an assumption holds less and less: a map of R² along it."""
-    folder = QUICK / "01_metric_validation"
+    """Tests repeated where an assumption holds less and less: how R² changes along it."""
+    folder = QUICK / STEM
     plain = pd.read_csv(folder / "measurements.csv").merge(pd.read_csv(folder / "ab_tests.csv"))
     rng = np.random.default_rng(0)
     rows = pd.concat(
         [plain]
         + [
             plain.assign(
-                dial="late tests",
+                dial="late_tests",
                 value=value,
-                revenue_lift=plain.revenue_lift
-                + value * plain.revenue_lift.std() * rng.normal(size=len(plain)),
+                revenue_lift=np.clip(
+                    plain.revenue_lift
+                    + value * plain.revenue_lift.std() * rng.normal(size=len(plain)),
+                    -1,
+                    1,
+                ),
             )
             for value in (0.0, 9.0)
         ]
@@ -85,16 +140,16 @@ def test_tests_of_ones_own_at_a_dial(tmp_path):
     keys = ["model", "dial", "value"]
     rows.drop(columns=lifts).to_csv(tmp_path / "measurements.csv", index=False)
     rows[keys + lifts].to_csv(tmp_path / "ab_tests.csv", index=False)
-    run(tmp_path, "01_metric_validation", measurements="measurements.csv", ab_tests="ab_tests.csv")
-    mine = tmp_path / "outputs/quick/01_metric_validation"
-    assert (mine / "dials.png").is_file()
-    dials = pd.read_csv(mine / "dials.csv")
-    along = (
-        dials[(dials.metric == "r_over_r_star") & (dials.revenue == "as billed")]
-        .set_index("value")
-        .r_squared
-    )
-    assert along[0.0] > along[9.0] + 0.3
+    run(tmp_path, STEM, measurements="measurements.csv", ab_tests="ab_tests.csv")
+    assert "changes" in figures(tmp_path)
+    assert "Where it stops: sensitivity parameters" in text_of(tmp_path)
+    mine = tmp_path / "outputs/quick" / STEM
+    along = pd.read_csv(mine / "sensitivity.csv")
+    along = along[(along.metric == "r_over_r_star") & (along.revenue == "as billed")]
+    r_squared = along.set_index("value").r_squared
+    assert r_squared[0.0] > r_squared[9.0] + 0.3
+    (change,) = pd.read_csv(mine / "changes.csv").change
+    assert change == pytest.approx(r_squared[9.0] - r_squared[0.0])
 
 
 def test_costs_of_ones_own(tmp_path):
