@@ -25,7 +25,7 @@ def place_of(comparison: MetricComparison, *, simulated: bool) -> str:
     count = len(comparison.worlds)
     if simulated:
         return f"{count} simulated worlds" if count > 1 else "one simulated world"
-    return f"{count} worlds" if count > 1 else comparison.worlds[0]
+    return f"{count} worlds" if count > 1 else "your system"
 
 
 # ---- the answer --------------------------------------------------------------------------

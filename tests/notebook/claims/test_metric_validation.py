@@ -73,7 +73,7 @@ def test_r_over_r_star_alone_has_an_answer(models):
     [
         (("notebook 00",), True, "one simulated world"),
         (("A", "B"), True, "2 simulated worlds"),
-        (("your system",), False, "your system"),
+        (("notebook 00",), False, "your system"),
         (("A", "B"), False, "2 worlds"),
     ],
 )
