@@ -1,6 +1,6 @@
 """Serving: a model as an ONNX graph, the engines that run it, the load test.
 
-graphs/                a request's graph: forms, batches, half precision
+graphs/                a request's graph: forms, batches, free axes, half precision
 engines/               what runs a graph
 load/                  Algorithm 1's measurement
 queueing               between a request's time and the load at a latency limit

@@ -53,19 +53,20 @@ def random_batched_graph(form, size_parameters, seed, user_width=None):
     return batched(form, random_weights(size_parameters, seed), user_width)
 
 
-def stacked(requests):
+def merge_requests(requests):
     """Requests of a batched graph, each of one user, as one.
 
-    >>> one, two = ({"user": np.full((1, 2), i), "ad_vectors": np.ones((3, 2))} for i in (1, 2))
-    >>> stacked([one, two])["user"].tolist()
+    >>> corpus = np.ones((3, 2))
+    >>> first, second = ({"user": np.full((1, 2), i), "ad_vectors": corpus} for i in (1, 2))
+    >>> merge_requests([first, second])["user"].tolist()
     [[1, 1], [2, 2]]
-    >>> stacked([one, two])["ad_vectors"] is one["ad_vectors"]
+    >>> merge_requests([first, second])["ad_vectors"] is first["ad_vectors"]
     True
     """
     if len(requests) == 1:
         return requests[0]
     return {
-        name: value if name == CORPUS else np.concatenate([r[name] for r in requests])
+        name: value if name == CORPUS else np.concatenate([request[name] for request in requests])
         for name, value in requests[0].items()
     }
 

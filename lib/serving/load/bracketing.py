@@ -3,7 +3,7 @@
 Whether a load passes is chance as well as load: one interruption of the machine makes a run
 fail. So the search does not end at the first pair of loads of which one passed and the next
 failed. It is a staircase: up a step after a load that passed, down after one that failed,
-each time the outcome changes by a smaller step, and then to and fro about the load that it
+each time the outcome changes by a smaller step, and then back and forth about the load that it
 looks for. Each change of outcome is a bracket; the median of those found with the smallest
 step is the result, and it is a load that passed.
 
@@ -24,10 +24,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from lib.infra.intervals import check_interval
 from lib.serving.load.loadgen import ServerRun
 
 _STEP = 1.25  # the first; its root after each change of outcome, down to `resolution`
-_OF_A_SEARCH = 0.7  # scatter of a search's result beside the width (simulated: 0.64 to 0.84)
+_SEARCH_SCATTER = 0.7  # scatter of a search's result beside the width (simulated: 0.64 to 0.84)
 _DRIFT = 0.05  # of log speed from search to search; a shared virtual machine shows 0.02 to 0.08
 
 
@@ -85,37 +86,46 @@ def staircase(loads, offline_qps, search, end):
 
 def best(brackets, search):
     """The run that passed at the median load of the narrow brackets, or of the narrowest."""
-    narrow = [x for x in brackets if _narrow(x, search)] or [
+    narrow = [bracket for bracket in brackets if _narrow(bracket, search)] or [
         min(brackets, key=lambda bracket: bracket.width)
     ]
     ordered = sorted((bracket.passed for bracket in narrow), key=lambda run: run.qps)
     return ordered[(len(ordered) - 1) // 2]  # one that was run, not a mean of two
 
 
-def interval(runs, resolution, coverage=0.9):
-    """(low, high) that the result of a further search lies in with a probability of `coverage`.
+def qps_interval(
+    points: list[tuple[float, bool]], resolution: float, interval: float = 0.9
+) -> tuple[float, float]:
+    """(low, high) that the result of a further search lies in with a probability of `interval`.
 
     Args:
-      runs: list of (qps, passed), at least one that passed and one that failed.
-      resolution: of the search.
+      points: (qps, passed) of each run, at least one that passed and one that failed.
+      resolution: of the search, a ratio of loads > 1.
+      interval: probability, between 0 and 1.
 
-    >>> runs = [(80.0, True), (100.0, True), (110.0, False), (100.0, True), (110.0, False)]
-    >>> [round(x, 1) for x in interval(runs, resolution=1.1)]
+    Returns: (low, high) in QPS.
+    Raises: ValueError for an interval that is not between 0 and 1.
+
+    >>> points = [(80.0, True), (100.0, True), (110.0, False), (100.0, True), (110.0, False)]
+    >>> [round(qps, 1) for qps in qps_interval(points, resolution=1.1)]
     [78.4, 140.4]
     """
-    load, passed = np.log([qps for qps, _ in runs]), np.array([passed for _, passed in runs])
-    half = np.linspace(load.min() - 0.7, load.max() + 0.7, 81)  # log load that passes half the time
+    check_interval(interval)
+    load, passed = np.log([qps for qps, _ in points]), np.array([passed for _, passed in points])
+    threshold = np.linspace(load.min() - 0.7, load.max() + 0.7, 81)  # log load of 1 : 1 odds
     width = np.geomspace(0.01, 0.6, 16)
-    z = (half[:, None, None] - load) / width[:, None]
+    z = (threshold[:, None, None] - load) / width[:, None]
     log_weight = special.log_ndtr(np.where(passed, z, -z)).sum(axis=-1)
     weight = np.exp(log_weight - log_weight.max())
-    scatter = np.hypot(_OF_A_SEARCH * width, _DRIFT)
+    scatter = np.hypot(_SEARCH_SCATTER * width, _DRIFT)
     # A search ends at a load that passed: up to a step below.
     below = math.log(resolution) * (np.arange(4) + 0.5) / 4
-    found = np.linspace(half[0] - 1.0, half[-1] + 1.0, 301)
-    at = (found[:, None, None, None] + below - half[:, None, None]) / scatter[:, None]
-    chance = np.einsum("fhwb,hw->f", special.ndtr(at), weight / weight.sum() / len(below))
-    low, high = np.interp([(1 - coverage) / 2, (1 + coverage) / 2], chance, found)
+    result = np.linspace(threshold[0] - 1.0, threshold[-1] + 1.0, 301)
+    deviation = (result[:, None, None, None] + below - threshold[:, None, None]) / scatter[:, None]
+    probability = np.einsum(
+        "rtwb,tw->r", special.ndtr(deviation), weight / weight.sum() / len(below)
+    )
+    low, high = np.interp([(1 - interval) / 2, (1 + interval) / 2], probability, result)
     return math.exp(low), math.exp(high)
 
 
@@ -129,7 +139,7 @@ def _next(runs, step):
         return last.qps * step
     if any(run.passed for run in runs):
         return last.qps / step
-    # An engine out of breath shows what it can do at most.
+    # An overloaded engine completes what it can at most.
     return min(last.qps / step, last.completed_qps)
 
 

@@ -5,7 +5,6 @@ peak        the highest QPS at the latency limit, in a process of its own
 bracketing  the search for it, and its interval
 loadgen     MLPerf LoadGen's scenarios around an engine
 batching    graphs that take several waiting requests
-work        FLOPs that a graph really does
 """
 
 import math
@@ -20,16 +19,20 @@ from lib.models.size_parameters import check_size_parameters
 from lib.serving import engines
 from lib.serving.graphs.batching import CORPUS, random_batched_graph
 from lib.serving.graphs.export import FORMS, random_graph
+from lib.serving.graphs.free_axes import check_candidates_axis, fix_axes
+from lib.serving.load.loadgen import mlperf_loadgen
 from lib.serving.load.peak import PeakQps, check_search, peak_qps
-from lib.serving.load.random_inputs import random_inputs
+from lib.serving.load.random_inputs import check_candidates, random_inputs
 
 __all__ = [
     "PeakQps",
     "empty_row",
     "load_test_task",
+    "load_test_tasks",
     "measure_model",
     "measure_size",
     "peak_qps",
+    "prepare_model",
     "random_inputs",
     "size_columns",
 ]
@@ -48,6 +51,7 @@ def measure_model(
     batch_requests=1,
     arrivals=0,
     ids=None,
+    axis_lengths=None,
     columns=None,
     **search,
 ):
@@ -55,8 +59,8 @@ def measure_model(
 
     Args:
       model: onnx.ModelProto, or the path of a file that `lib.serving.model_files` loads.
-        A request is one run of it, each axis with a name having `candidates` places.
-      candidates: ads in a request.
+        A request is one run of it, whose free axis has `candidates` places.
+      candidates: ads in a request, >= 1.
       seed: of the random inputs.
       engine, precision: names of `lib.serving.engines`; `threads` share one run.
       workers, batch_requests: requests served at a time, and in one run; see `peak_qps`.
@@ -64,6 +68,7 @@ def measure_model(
         corpus "ad_vectors".
       arrivals: seed of the arrival times, the same for all that is to be compared.
       ids: whole inputs are drawn from 0 .. ids - 1.
+      axis_lengths: dict of the lengths of further free axes by name, such as a history's.
       columns: dict of columns that only the caller knows, such as family, size_parameters.
       search: min_queries, resolution, repeats, max_seconds of `peak_qps`.
 
@@ -79,13 +84,19 @@ def measure_model(
         offline_share_of_peak, of a large float32 matrix product on as many cores (NaN where
         the engine does not run on the CPU);
         failure: "", for a model that could be measured, see `load_test_task`.
+    Raises: what `prepare_model` and `peak_qps` raise.
     """
     check_search([{}], latency_limit_ms, workers, batch_requests, search)
-    model = model if isinstance(model, onnx.ModelProto) else _load(model)
-    running = engines.build(engine, model, threads=threads, precision=precision)
-    _check_batches(running.input_shapes, batch_requests)
-    inputs = random_inputs(
-        running.input_shapes, candidates, seed, ids=ids, input_types=running.input_types
+    model, running, inputs = prepare_model(
+        model,
+        candidates=candidates,
+        seed=seed,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        batch_requests=batch_requests,
+        ids=ids,
+        axis_lengths=axis_lengths,
     )
     peak = peak_qps(
         running,
@@ -117,6 +128,62 @@ def measure_model(
     }
 
 
+def prepare_model(
+    model,
+    *,
+    candidates,
+    seed,
+    engine="onnxruntime",
+    precision="fp32",
+    threads=1,
+    batch_requests=1,
+    ids=None,
+    axis_lengths=None,
+):
+    """What a load test of a model begins with: the file read, the engine built, inputs drawn.
+
+    Called before long work it says what is wrong with a model file while nothing is lost.
+
+    Args: as of `measure_model`.
+    Returns: (onnx.ModelProto, engine, list of requests).
+    Raises: FileNotFoundError, or ValueError naming the file: a format that is not read, a model
+      exported for a fixed batch or with several free axes, inputs that cannot be drawn;
+      `EngineUnavailable`; TypeError for what is no model.
+    """
+    check_candidates(candidates)
+    if not isinstance(model, str | Path):
+        return _prepared(
+            model, candidates, seed, engine, precision, threads, batch_requests, ids, axis_lengths
+        )
+    from lib.serving import model_files  # brings TensorFlow for some kinds of file
+
+    graph = model_files.load(model)
+    try:
+        return _prepared(
+            graph, candidates, seed, engine, precision, threads, batch_requests, ids, axis_lengths
+        )
+    except ValueError as error:
+        raise ValueError(f"{model}: {error}") from error
+
+
+def _prepared(
+    model, candidates, seed, engine, precision, threads, batch_requests, ids, axis_lengths
+):
+    if not isinstance(model, onnx.ModelProto):
+        raise TypeError(
+            "measure_model: model must be an onnx.ModelProto or the path of a model "
+            f"file; got {type(model).__name__}"
+        )
+    model = fix_axes(model, axis_lengths)
+    check_candidates_axis(model)
+    running = engines.build(engine, model, threads=threads, precision=precision)
+    _check_batches(running.input_shapes, batch_requests)
+    inputs = random_inputs(
+        running.input_shapes, candidates, seed, ids=ids, input_types=running.input_types
+    )
+    return model, running, inputs
+
+
 def measure_size(
     size_parameters,
     *,
@@ -145,6 +212,25 @@ def measure_size(
     )
 
 
+def load_test_tasks(tested, **settings):
+    """Tasks of `load_test_task`, a list of dicts.
+
+    Args:
+      tested: form -> (candidates, list of size parameters).
+      settings: what all of them have in common; the machine is added as `on`, so that rows of
+        two machines are never mixed.
+
+    >>> tasks = load_test_tasks({"naive": (10, [[8, 4, 1], [8, 2, 1]])}, seed=0)
+    >>> [(task["form"], task["size_parameters"], task["candidates"]) for task in tasks]
+    [('naive', [8, 4, 1], 10), ('naive', [8, 2, 1], 10)]
+    """
+    return [
+        {"size_parameters": size, "form": form, "candidates": candidates, **settings, "on": facts()}
+        for form, (candidates, sizes) in tested.items()
+        for size in sizes
+    ]
+
+
 def load_test_task(task, path):
     """`measure_size` as a task of `lib.infra.sweep`.
 
@@ -159,15 +245,11 @@ def load_test_task(task, path):
     """
     task = {name: value for name, value in task.items() if name != "on"}
     columns = size_columns(
-        *(
-            task.get(name, default)
-            for name, default in (
-                ("size_parameters", ()),
-                ("form", "first_layer_optimised"),
-                ("user_width", None),
-            )
-        )
+        task.get("size_parameters", ()),
+        task.get("form", "first_layer_optimised"),
+        task.get("user_width"),
     )
+    mlperf_loadgen()
     tried = _tried_engine(task)
     try:
         return measure_size(**task)
@@ -212,11 +294,11 @@ _RESULTS = (
 
 def empty_row(settings, device):
     """A row before anything is measured."""
-    machine, known = facts(), {name: settings.get(name, _SETTINGS[name]) for name in _SETTINGS}
-    place = f"{machine['cpu']}, {machine['cores']} cores"
+    machine = facts()
+    host = f"{machine['cpu']}, {machine['cores']} cores"
     return {
-        **known,
-        "machine": place if device == "CPU" else f"{device}, {place}",
+        **{name: settings.get(name, default) for name, default in _SETTINGS.items()},
+        "machine": host if device == "CPU" else f"{device}, {host}",
         "cpu": machine["cpu"],
         "cores": machine["cores"],
         **dict.fromkeys(_RESULTS, math.nan),
@@ -224,7 +306,14 @@ def empty_row(settings, device):
     }
 
 
-def size_columns(size_parameters, form, user_width):
+def size_columns(size_parameters, form, user_width=None):
+    """What a row says of its size: family, size_parameters, form, user_width, flops of a pair.
+
+    Raises: ValueError for an unknown form, or size parameters that describe no model.
+
+    >>> size_columns([8, 4, 1], "naive")["flops"]
+    72
+    """
     if form not in FORMS:
         raise ValueError(f"measure_size: form must be one of {', '.join(FORMS)}; got {form!r}")
     family = FORMS[form]
@@ -239,8 +328,8 @@ def size_columns(size_parameters, form, user_width):
 
 
 def _results(peak, flops_per_request, device):
-    done, offline_done = (flops_per_request * qps for qps in (peak.qps, peak.offline.qps))
-    most = peak.peak_flops if device == "CPU" else math.nan
+    at_peak, offline = (flops_per_request * qps for qps in (peak.qps, peak.offline.qps))
+    machine_peak = peak.peak_flops if device == "CPU" else math.nan
     return {
         "qps": peak.qps,
         "qps_low": peak.qps_low,
@@ -255,21 +344,10 @@ def _results(peak, flops_per_request, device):
         "offline_qps": peak.offline.qps,
         "repeats": len(peak.brackets),
         "memory_mb": peak.memory_mb,
-        "flops_per_second": done,
-        "share_of_peak": done / most,
-        "offline_share_of_peak": offline_done / most,
+        "flops_per_second": at_peak,
+        "share_of_peak": at_peak / machine_peak,
+        "offline_share_of_peak": offline / machine_peak,
     }
-
-
-def _load(path):
-    if not isinstance(path, (str, Path)):
-        raise TypeError(
-            "measure_model: model must be an onnx.ModelProto or the path of a model "
-            f"file; got {type(path).__name__}"
-        )
-    from lib.serving import model_files  # brings TensorFlow for some kinds of file
-
-    return model_files.load(path)
 
 
 def _check_batches(shapes, batch_requests):
@@ -290,7 +368,8 @@ def _tried_engine(task):
     """The task's engine with a model too small to fail by itself; else raises why."""
     missing = [name for name in ("candidates", "latency_limit_ms", "seed") if name not in task]
     if missing:
-        raise ValueError(f"measured: the task must give {missing[0]}; got {', '.join(task)}")
+        raise ValueError(f"load_test_task: the task must give {missing[0]}; got {', '.join(task)}")
+    check_candidates(task["candidates"])
     settings = {name: task.get(name, default) for name, default in _SETTINGS.items()}
     search = {
         name: value

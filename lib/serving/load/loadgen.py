@@ -2,7 +2,7 @@
 
     single_stream   a request at a time: the latency of an idle machine
     offline         all requests at once: the throughput of a busy one
-    server          Poisson arrivals; latency counts from the time a request was due
+    server          Poisson arrivals; latency counts from the scheduled arrival
 
 A server run passes where LoadGen can say with 99 % confidence that 99 % of requests stay
 within the limit (its early stopping): of 459 requests none may be late, of 662 one, of
@@ -10,6 +10,8 @@ within the limit (its early stopping): of 459 requests none may be late, of 662 
 """
 
 import collections
+import functools
+import importlib
 import json
 import math
 import time
@@ -20,18 +22,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.serving.graphs.batching import stacked
-
-try:
-    import mlperf_loadgen as loadgen
-except ModuleNotFoundError:
-    raise ModuleNotFoundError(
-        "lib.serving.load.loadgen needs MLPerf LoadGen (mlcommons-loadgen), "
-        "which is packaged for Linux only"
-    ) from None
+from lib.serving.graphs.batching import merge_requests
 
 PERCENTILE = 0.99
 LEAST_QUERIES = 459  # 0.99 ** 459 < 1 - 0.99: the fewest that can show 99 % with 99 %
+
+
+@functools.cache
+def mlperf_loadgen():
+    """The library, imported where a load test starts: it is packaged for Linux only.
+
+    Raises: ModuleNotFoundError elsewhere.
+    """
+    try:
+        return importlib.import_module("mlperf_loadgen")
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "a load test needs MLPerf LoadGen (mlcommons-loadgen), which is packaged for Linux "
+            "only; elsewhere give notebook 03 costs that were measured on Linux (-p costs FILE)"
+        ) from None
 
 
 class ServerRun(NamedTuple):
@@ -42,7 +51,7 @@ class ServerRun(NamedTuple):
     passed: bool
     queries: int
     late: int  # requests over the limit
-    p50_ms: float  # latency from the due time
+    p50_ms: float  # latency from the scheduled arrival
     p95_ms: float
     p99_ms: float
 
@@ -70,7 +79,7 @@ class RequestServer:
       inputs: list of requests, sent in random order.
       workers: threads that take requests from the queue.
       batch_requests: most waiting requests that a worker runs as one
-        (`lib.serving.graphs.batching.stacked`).
+        (`lib.serving.graphs.batching.merge_requests`).
     """
 
     def __init__(self, engine, inputs, *, workers=1, batch_requests=1):
@@ -83,7 +92,7 @@ class RequestServer:
         """Runs batches of every size, and every request once a worker, all workers busy."""
         batches = [self.inputs[:size] for size in range(1, self.batch_requests + 1)]
         batches += [[request] for request in self.inputs] * self.workers
-        list(self._pool.map(lambda batch: self.engine.run(stacked(batch)), batches))
+        list(self._pool.map(lambda batch: self.engine.run(merge_requests(batch)), batches))
 
     def single_stream(self, queries, seed=0):
         """Latency of `queries` requests, each sent when the one before it is done."""
@@ -120,19 +129,19 @@ class RequestServer:
 
     def _run(self, settings):
         """(LoadGen's results, seconds that each run of the engine took)."""
-        waiting, seconds = collections.deque(), []
+        loadgen, waiting, seconds = mlperf_loadgen(), collections.deque(), []
 
         def serve():
-            taken = _take(waiting, self.batch_requests)
-            if not taken:  # another worker has taken this request into its batch
+            batch = _take(waiting, self.batch_requests)
+            if not batch:  # another worker has taken this request into its batch
                 return
             start = time.perf_counter()
             try:
-                self.engine.run(stacked([self.inputs[sample.index] for sample in taken]))
-            finally:  # else LoadGen would wait for ever
+                self.engine.run(merge_requests([self.inputs[sample.index] for sample in batch]))
+            finally:  # else LoadGen would wait forever
                 seconds.append(time.perf_counter() - start)
                 loadgen.QuerySamplesComplete(
-                    [loadgen.QuerySampleResponse(sample.id, 0, 0) for sample in taken]
+                    [loadgen.QuerySampleResponse(sample.id, 0, 0) for sample in batch]
                 )
 
         def issue(samples):
@@ -150,16 +159,17 @@ class RequestServer:
 
 def _take(waiting, most):
     """Up to `most` requests off the queue; several threads do this at a time."""
-    taken = []
-    while len(taken) < most:
+    batch = []
+    while len(batch) < most:
         try:
-            taken.append(waiting.popleft())
+            batch.append(waiting.popleft())
         except IndexError:
             break
-    return taken
+    return batch
 
 
 def _settings(scenario, seed):
+    loadgen = mlperf_loadgen()
     settings = loadgen.TestSettings()
     settings.scenario = getattr(loadgen.TestScenario, scenario)
     settings.mode = loadgen.TestMode.PerformanceOnly
@@ -173,6 +183,7 @@ def _settings(scenario, seed):
 
 def _start(issue, samples, settings, folder):
     """Runs the test; LoadGen writes its logs into `folder`."""
+    loadgen = mlperf_loadgen()
     logs = loadgen.LogSettings()
     logs.log_output.outdir = folder
     logs.log_output.copy_summary_to_stdout = False

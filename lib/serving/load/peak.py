@@ -1,4 +1,4 @@
-"""The highest load (QPS) whose p99 latency stays within a limit, and how sure it is."""
+"""The highest load (QPS) whose p99 latency stays within a limit, and its interval."""
 
 import functools
 import math
@@ -7,13 +7,20 @@ from typing import NamedTuple
 
 from lib.infra import machine
 from lib.infra.child_process import in_child
-from lib.serving.load.bracketing import Bracket, Search, best, interval, staircase
-from lib.serving.load.loadgen import LEAST_QUERIES, Offline, RequestServer, ServerRun, SingleStream
+from lib.serving.load.bracketing import Bracket, Search, best, qps_interval, staircase
+from lib.serving.load.loadgen import (
+    LEAST_QUERIES,
+    Offline,
+    RequestServer,
+    ServerRun,
+    SingleStream,
+    mlperf_loadgen,
+)
 from lib.serving.queueing import load_at_limit
 
 
 class PeakQps(NamedTuple):
-    """The highest load that passed, how sure it is, and what else the machine did."""
+    """The highest load that passed, its interval, and what else was measured."""
 
     qps: float  # a load that passed, median of the search's brackets; 0: none can
     qps_low: float  # the interval, see `lib.serving.load.bracketing`
@@ -35,10 +42,10 @@ def peak_qps(
     """Highest QPS of `engine` whose p99 latency is at most latency_limit_ms.
 
     The search (`lib.serving.load.bracketing`) starts at the load that queueing theory gives for the
-    offline throughput (`lib.cost.load_at_limit`). All runs are in a child process.
+    offline throughput (`lib.serving.queueing.load_at_limit`). All runs are in a child process.
 
-    All runs meet the same arrivals, only faster or slower, as MLPerf's rules fix their seeds
-    for everybody, so that a size measured again differs by the machine's noise alone. How
+    All runs meet the same arrivals, only faster or slower (common random numbers, as MLPerf's
+    rules fix the seeds), so that a size measured again differs by the machine's noise alone. How
     closely the requests of the worst moment follow each other decides what passes: with other
     arrivals, 459 queries move the result by an eighth to a quarter (standard deviation in a
     simulated queue), and not by the same factor for a size of another service time. To compare
@@ -63,6 +70,7 @@ def peak_qps(
       the child process ended; whatever the engine raises.
     """
     search = check_search(inputs, latency_limit_ms, workers, batch_requests, search)
+    mlperf_loadgen()  # its absence is said here, not in a child process
     server = functools.partial(
         RequestServer, engine, inputs, workers=workers, batch_requests=batch_requests
     )
@@ -127,15 +135,15 @@ def _load_test(server, latency_limit_ms, arrivals, search):
         return PeakQps(0.0, 0.0, offline.qps, *3 * [math.nan], *known, [], [])
     loads = _Loads(server, latency_limit_ms, arrivals, search)
     brackets, runs = staircase(loads, offline.qps, search, end)
-    found = best(brackets, search)
-    low, high = interval([(run.qps, run.passed) for run in runs], search.resolution)
+    peak = best(brackets, search)
+    low, high = qps_interval([(run.qps, run.passed) for run in runs], search.resolution)
     return PeakQps(
-        found.qps,
-        min(low, found.qps),
-        max(high, found.qps),
-        found.p50_ms,
-        found.p95_ms,
-        found.p99_ms,
+        peak.qps,
+        min(low, peak.qps),
+        max(high, peak.qps),
+        peak.p50_ms,
+        peak.p95_ms,
+        peak.p99_ms,
         *known,
         brackets,
         runs,
@@ -149,7 +157,7 @@ class _Loads:
         self.server, self.latency_limit_ms, self.arrivals = server, latency_limit_ms, arrivals
         self.min_queries, self.workers = search.min_queries, server.workers
         # In a run so long, a load `resolution` above what the engine can do builds up a queue
-        # of twice the limit. A shorter one could end before anybody is late, at whatever load.
+        # of twice the limit. A shorter one could end before any request is late, at any load.
         self.min_seconds = 2e-3 * latency_limit_ms / (search.resolution - 1)
 
     def run(self, qps):

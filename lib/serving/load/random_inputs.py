@@ -1,5 +1,7 @@
 """Algorithm 1's "randomly initialized, fixed-length tensors" for any graph."""
 
+import numbers
+
 import numpy as np
 
 from lib.serving.graphs.batching import CORPUS
@@ -16,23 +18,28 @@ def random_inputs(input_shapes, candidates, seed, requests=8, *, input_types=Non
     Args:
       input_shapes: input -> shape; an axis with a name has `candidates` places, but for
         the axis "requests" of a batched graph, which has one.
-      candidates: ads in a request.
+      candidates: ads in a request, >= 1.
       input_types: input -> dtype; float32 by default. Floats are normal, truth values True.
       ids: whole numbers are drawn from 0 .. ids - 1; must be given where an input is whole.
 
     Returns: list of `requests` dicts of arrays.
-    Raises: ValueError for a whole input without ids, or a type that cannot be drawn.
+    Raises: ValueError for no candidates, a whole input without ids, or a type that cannot be
+      drawn.
 
     >>> inputs = random_inputs({"user": (1, 3), "ads": ("candidates", 2)}, 5, seed=0)
     >>> len(inputs), inputs[0]["ads"].shape
     (8, (5, 2))
     """
+    check_candidates(candidates)
     rng, axes = np.random.default_rng(seed), {_REQUESTS: 1}
     types = {name: np.dtype((input_types or {}).get(name, np.float32)) for name in input_shapes}
     _check(types, ids)
 
     def draw(name):
-        shape = [axes.get(n, candidates) if isinstance(n, str) else n for n in input_shapes[name]]
+        shape = [
+            axes.get(length, candidates) if isinstance(length, str) else length
+            for length in input_shapes[name]
+        ]
         if types[name].kind == "b":
             return np.ones(shape, bool)
         if types[name].kind in "iu":
@@ -44,6 +51,13 @@ def random_inputs(input_shapes, candidates, seed, requests=8, *, input_types=Non
         {name: corpus[name] if name in corpus else draw(name) for name in input_shapes}
         for _ in range(requests)
     ]
+
+
+def check_candidates(candidates: int) -> int:
+    """The ads in a request; ValueError unless a whole number >= 1."""
+    if not isinstance(candidates, numbers.Integral) or candidates < 1:
+        raise ValueError(f"candidates must be a whole number >= 1; got {candidates!r}")
+    return candidates
 
 
 def _check(types, ids):

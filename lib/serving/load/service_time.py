@@ -1,7 +1,7 @@
 """How long a request takes with all workers busy: what a load test needs a minute to bound.
 
-Steadier than a load, and `lib.cost.load_at_limit` makes of it the load that a latency limit
-allows; `ServiceTimeModel.load_ratio_` says what load tests make of that formula.
+Steadier than a load; `lib.serving.queueing.load_at_limit` makes of it the load that a latency
+limit allows, and `ServiceTimeModel.load_ratio_` says what load tests make of that formula.
 """
 
 import time
@@ -10,8 +10,8 @@ from lib.infra.child_process import reason
 from lib.serving import engines
 from lib.serving.graphs.export import random_graph
 from lib.serving.load.load_tests import empty_row, size_columns
-from lib.serving.load.loadgen import RequestServer
-from lib.serving.load.random_inputs import random_inputs
+from lib.serving.load.loadgen import RequestServer, mlperf_loadgen
+from lib.serving.load.random_inputs import check_candidates, random_inputs
 
 
 def service_time_task(task, path):
@@ -32,6 +32,8 @@ def service_time_task(task, path):
     >>> row["service_ms"] > 0, row["failure"]
     (True, '')
     """
+    mlperf_loadgen()
+    check_candidates(task["candidates"])
     columns = size_columns(task["size_parameters"], task["form"], task.get("user_width"))
     row = {**columns, **empty_row(task, "CPU"), "repeat": task.get("repeat", 0)}
     try:
@@ -46,8 +48,8 @@ def service_time_task(task, path):
         server.warm_up()
         begin = time.perf_counter()
         running.run(inputs[0])
-        each = int(task.get("seconds", 1.0) / (time.perf_counter() - begin))
-        offline = server.offline(task["workers"] * max(5, each))
+        runs = int(task.get("seconds", 1.0) / (time.perf_counter() - begin))
+        offline = server.offline(task["workers"] * max(5, runs))
     except engines.EngineUnavailable:
         raise
     except Exception as error:

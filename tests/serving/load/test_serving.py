@@ -2,6 +2,8 @@ import itertools
 import math
 import os
 import pickle
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -20,7 +22,7 @@ from lib.logs.tables import load_costs
 from lib.models.flop_count import graph_flops, matrix_flops
 from lib.serving import engines
 from lib.serving.engines import OnnxRuntime
-from lib.serving.graphs.batching import random_batched_graph, stacked
+from lib.serving.graphs.batching import merge_requests, random_batched_graph
 from lib.serving.graphs.export import (
     FORMS,
     Layer,
@@ -32,19 +34,22 @@ from lib.serving.graphs.export import (
     random_weights,
     twin_tower,
 )
+from lib.serving.graphs.free_axes import fix_axes
 from lib.serving.load import bracketing
-from lib.serving.load.bracketing import Search, best, interval, staircase
+from lib.serving.load.bracketing import Search, best, qps_interval, staircase
 from lib.serving.load.load_tests import (
     load_test_task,
     measure_model,
     measure_size,
     peak_qps,
+    prepare_model,
     random_inputs,
 )
-from lib.serving.load.loadgen import LEAST_QUERIES, RequestServer, ServerRun
+from lib.serving.load.loadgen import LEAST_QUERIES, RequestServer, ServerRun, mlperf_loadgen
 from lib.serving.load.peak import _Loads
 from lib.serving.load.service_time import service_time_task
 from lib.serving.queueing import load_at_limit
+from tests import ROOT
 
 SIZE, USER_WIDTH, CANDIDATES = [24, 16, 8, 8, 8, 1], 10, 7
 rng = np.random.default_rng(0)
@@ -186,7 +191,7 @@ def test_early_stopping_as_documented(late, queries):
 def test_interval_of_a_machine_with_a_sharp_limit():
     """Only drift and the last step are left: 5 % of speed, and up to 2 % below the limit of 100."""
     runs = [(100 * 1.02**i, i < 0) for i in range(-3, 4)] * 6
-    low, high = interval(runs, resolution=1.02)
+    low, high = qps_interval(runs, resolution=1.02)
     middle = (math.log(low) + math.log(high)) / 2
     assert middle == pytest.approx(math.log(100) - math.log(1.02), abs=0.003)
     assert math.log(high / low) == pytest.approx(2 * 1.645 * 0.05, rel=0.1)
@@ -198,10 +203,11 @@ def test_interval_of_a_machine_with_a_sharp_limit():
     ),
     st.floats(1e-3, 1e5),
 )
+@settings(deadline=None)
 def test_interval_does_not_know_units(runs, unit):
-    low, high = interval(runs, 1.1)
+    low, high = qps_interval(runs, 1.1)
     assert 0 < low < high
-    assert interval([(unit * qps, passed) for qps, passed in runs], 1.1) == pytest.approx(
+    assert qps_interval([(unit * qps, passed) for qps, passed in runs], 1.1) == pytest.approx(
         (unit * low, unit * high), rel=1e-6
     )
 
@@ -222,7 +228,7 @@ def test_interval_covers_another_search(width):
     rng = np.random.default_rng(0)
     found = [search(Chance(rng), resolution=1.1, repeats=5) for _ in range(60)]
     bounds = np.array(
-        [interval([(run.qps, run.passed) for run in runs], 1.1) for _, _, runs in found]
+        [qps_interval([(run.qps, run.passed) for run in runs], 1.1) for _, _, runs in found]
     )
     qps = np.array([one[0] for one in found])
     held = (bounds[:, :1] <= qps) & (qps <= bounds[:, 1:])
@@ -270,7 +276,7 @@ def test_search_survives_a_run_that_fails_by_accident():
     """One run in five slips; the median is still a load near the peak."""
     qps, _, runs = search(FakeLoads(70.0, hiccup=5), repeats=7)
     assert 70 / 1.1**2 < qps <= 70
-    low, high = interval([(run.qps, run.passed) for run in runs], 1.1)
+    low, high = qps_interval([(run.qps, run.passed) for run in runs], 1.1)
     assert low <= 70 <= high
 
 
@@ -401,9 +407,11 @@ def test_a_batch_scores_as_its_requests(form):
         for request in requests
     ]
     np.testing.assert_allclose(
-        many.run(stacked(requests)), np.concatenate(expected), rtol=1e-5, atol=1e-5
+        many.run(merge_requests(requests)), np.concatenate(expected), rtol=1e-5, atol=1e-5
     )
-    np.testing.assert_allclose(many.run(stacked(requests[:1])), expected[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        many.run(merge_requests(requests[:1])), expected[0], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_batched_graph_refuses_an_unknown_form():
@@ -499,6 +507,48 @@ def with_ids():
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
+def with_history():
+    """A mean over a list of whole numbers: two axes have no length."""
+    weights = [
+        numpy_helper.from_array(np.eye(5, 3, dtype="f"), "table"),
+        numpy_helper.from_array(np.ones((3, 1), "f"), "weights"),
+    ]
+    nodes = [
+        helper.make_node("Gather", ["table", "history"], ["rows"]),
+        helper.make_node("ReduceMean", ["rows"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "own",
+        [helper.make_tensor_value_info("history", TensorProto.INT64, ["batch", "length"])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 1])],
+        weights,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_lengths_of_further_axes_are_given(tmp_path):
+    onnx.save(with_history(), tmp_path / "own.onnx")
+    row = measure_model(tmp_path / "own.onnx", ids=5, axis_lengths={"length": 7}, **SHORT)
+    assert row["qps"] > 0
+    _, engine, (request, *_) = prepare_model(
+        with_history(), candidates=20, seed=0, ids=5, axis_lengths={"length": 7}
+    )
+    assert request["history"].shape == (20, 7)
+    assert engine.run(request).shape == (20, 1)
+
+
+def test_a_model_file_is_named_where_it_cannot_be_measured(tmp_path):
+    onnx.save(with_history(), tmp_path / "own.onnx")
+    with pytest.raises(ValueError, match=r"own\.onnx: the model has several free axes"):
+        prepare_model(tmp_path / "own.onnx", candidates=20, seed=0, ids=5)
+    with pytest.raises(ValueError, match=r"own\.onnx: .*input 'history' holds int64: give ids"):
+        prepare_model(tmp_path / "own.onnx", candidates=20, seed=0, axis_lengths={"length": 7})
+    with pytest.raises(FileNotFoundError, match=r"typo\.onnx: there is no such model file"):
+        prepare_model(tmp_path / "typo.onnx", candidates=20, seed=0)
+
+
 def test_any_model_is_measured(tmp_path):
     onnx.save(with_ids(), tmp_path / "own.onnx")
     row = measure_model(
@@ -526,6 +576,26 @@ def test_any_model_is_measured(tmp_path):
             {"model": random_graph("naive", SIZE, 0), "latency_limit_ms": -1},
             ValueError,
             "latency_limit_ms must be > 0; got -1",
+        ),
+        (
+            {"model": random_graph("naive", SIZE, 0), "candidates": 0},
+            ValueError,
+            "candidates must be a whole number >= 1; got 0",
+        ),
+        (
+            {"model": random_graph("naive", SIZE, 0), "candidates": 2.5},
+            ValueError,
+            "candidates must be a whole number >= 1; got 2.5",
+        ),
+        (
+            {"model": fix_axes(random_graph("naive", SIZE, 0), {"candidates": 32})},
+            ValueError,
+            "exported for a fixed batch: input 'user' has the shape",
+        ),
+        (
+            {"model": with_history(), "ids": 5},
+            ValueError,
+            "'batch' of input 'history'; 'length' of input 'history'",
         ),
         (
             {"model": random_graph("naive", SIZE, 0), "engine": "abacus"},
@@ -613,6 +683,7 @@ def test_a_keyboard_interrupt_stops(monkeypatch):
         ({"form": "fast"}, "form must be one of naive"),
         ({"size_parameters": [4]}, "size parameters of a mlp must be two or more"),
         ({"repeats": 0}, "repeats must be >= 1"),
+        ({"candidates": 0}, "candidates must be a whole number >= 1; got 0"),
     ],
 )
 def test_what_would_fail_for_every_size_raises(change, message):
@@ -668,6 +739,53 @@ def test_a_size_that_fails_when_timed_gives_the_reason(monkeypatch):
     assert np.isnan(row["service_ms"]) and row["failure"] == "MemoryError: no room"
 
 
-def test_timing_refuses_an_unknown_form():
-    with pytest.raises(ValueError, match="form must be one of naive"):
-        service_time_task({**TIMED, "form": "other"}, None)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"form": "other"}, "form must be one of naive"),
+        ({"candidates": 0}, "candidates must be a whole number >= 1; got 0"),
+    ],
+)
+def test_timing_refuses(change, message):
+    with pytest.raises(ValueError, match=message):
+        service_time_task({**TIMED, **change}, None)
+
+
+# ---- without LoadGen ------------------------------------------------------
+
+
+@pytest.fixture
+def no_loadgen(monkeypatch):
+    """A system that LoadGen is not packaged for."""
+    mlperf_loadgen.cache_clear()
+    monkeypatch.setitem(sys.modules, "mlperf_loadgen", None)
+    yield
+    mlperf_loadgen.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "load_test",
+    [
+        lambda: measure_size([64, 16, 8, 1], **SHORT),
+        lambda: load_test_task({**SHORT, "size_parameters": [64, 16, 8, 1]}, None),
+        lambda: service_time_task(TIMED, None),
+        lambda: RequestServer(Sleeper(1.0), [{}]).offline(3),
+    ],
+)
+def test_a_load_test_says_that_loadgen_is_missing(no_loadgen, load_test):
+    """Not as a size that fails: it would be missing for every size."""
+    with pytest.raises(ModuleNotFoundError, match=r"needs MLPerf LoadGen .* packaged for Linux"):
+        load_test()
+
+
+def test_all_of_lib_imports_without_loadgen():
+    code = (
+        "import importlib, pkgutil, sys; sys.modules['mlperf_loadgen'] = None\n"
+        "import lib.serving, lib.cost, lib.design\n"
+        "for package in (lib.serving, lib.cost, lib.design):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "print(lib.serving.load.loadgen.LEAST_QUERIES)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["459"], done.stderr
