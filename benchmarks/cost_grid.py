@@ -162,8 +162,8 @@ def replay(table, seed, *, roi_min=1.0, share=0.05, **options):
 
     Returns: dict of chosen and optimum (size parameters), measurements, share measured,
       regret (of the goal's value, relative to the optimum's), revenue_gap (relative; of
-      incremental revenue), meets_roi and roi (incremental, by the whole table), confidence,
-      enough.
+      incremental revenue), meets_roi and roi (incremental, by the whole table),
+      probability_best, enough.
     """
     known = Measured(table)
     goal, rng = known.goal(roi_min), np.random.default_rng(seed)
@@ -190,7 +190,7 @@ def replay(table, seed, *, roi_min=1.0, share=0.05, **options):
         "revenue_gap": float(1 - goal.revenue[best] / goal.revenue[optimum]),
         "meets_roi": bool(roi_min is None or np.isfinite(value[best])),
         "roi": float(goal.revenue[best] / cost[best]) if cost[best] > 0 else np.inf,
-        "confidence": found.confidence,
+        "probability_best": found.probability_best,
         "enough": found.enough,
     }
 

@@ -66,7 +66,7 @@ def cost_per_hour(machines, price_per_hour):
 
 
 # Where rows differ in one of these, the ratio of their QPS is not one of sizes.
-_SAME = (
+_CIRCUMSTANCES = (
     "machine",
     "engine",
     "library",
@@ -134,7 +134,7 @@ def priced(rows, base, machines_base, price_per_hour, *, whole=False, rate="qps"
 
 
 def _check_circumstances(table, mixed):
-    for name in _SAME:
+    for name in _CIRCUMSTANCES:
         if name not in table or name in mixed:
             continue
         values = table[name].drop_duplicates().tolist()

@@ -87,8 +87,7 @@ def _last_cache_bytes():
 
 
 def read_bandwidth(size_bytes, repeats=5):
-    """Bytes per second at which one thread reads an array again and again, the best of
-    `repeats` times."""
+    """Bytes per second at which one thread reads an array repeatedly, the best of `repeats`."""
     values = np.ones(size_bytes // 4, np.float32)
     reads = max(1, 2**26 // size_bytes)
     best = np.inf

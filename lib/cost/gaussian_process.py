@@ -13,9 +13,9 @@ _FORMS = ("naive", "first_layer_optimised", "twin_tower")
 class Residual:
     """A Gaussian process over the logarithms (base 2) of sizes and candidates.
 
-    A level and a slope for each logarithm, as wide as 6 % and 2 % a doubling; a smooth
+    A level and a slope for each logarithm, of standard deviations 6 % and 2 % a doubling; a smooth
     function of at least 4 % (no roofline is trusted further) and a measurement's noise, whose
-    sizes are chosen by likelihood.
+    scales are chosen by likelihood.
     """
 
     def __init__(self, kernel, centre):
@@ -34,15 +34,15 @@ class Residual:
         with warnings.catch_warnings():
             # A size at its bound is a result like any other.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            process.fit(features - centre, _tamed(errors))
+            process.fit(features - centre, winsorised(errors))
         return cls(process.kernel_, centre)
 
     def fit(self, features, errors):
         """The same process given rows."""
-        given = Residual(self._kernel, self._centre)
-        given._process = GaussianProcessRegressor(self._kernel, alpha=1e-10, optimizer=None)
-        given._process.fit(features - self._centre, _tamed(errors))
-        return given
+        conditioned = Residual(self._kernel, self._centre)
+        conditioned._process = GaussianProcessRegressor(self._kernel, alpha=1e-10, optimizer=None)
+        conditioned._process.fit(features - self._centre, winsorised(errors))
+        return conditioned
 
     def predict(self, features):
         """Mean and deviation of a further measurement, both [sizes]."""
@@ -55,22 +55,24 @@ class Residual:
         return mean, covariance - noise * np.eye(len(mean))
 
 
-def _tamed(errors):
-    """Errors, outliers drawn in to three deviations (or 10 %) from the median.
+def winsorised(errors):
+    """Errors with outliers moved to three deviations (or 10 %) from the median.
 
     A machine that was busy with something else makes a time too long, never too short.
     """
-    middle = np.median(errors)
-    reach = max(3 * 1.4826 * np.median(np.abs(errors - middle)), 0.1)
-    return np.clip(errors, middle - reach, middle + reach)
+    median = np.median(errors)
+    # 1.4826 median absolute deviations are one standard deviation of a normal distribution.
+    limit = max(3 * 1.4826 * np.median(np.abs(errors - median)), 0.1)
+    return np.clip(errors, median - limit, median + limit)
 
 
 def features_of(size_parameters, form, candidates):
     """What the residual depends on, [..., features]: logarithms, base 2, and the form."""
-    a = np.asarray(size_parameters, float)
-    above = (a[..., 1:-1] * a[..., 2:]).sum(axis=-1)
-    columns = [a[..., 0], a[..., 1], np.maximum(above, 1.0), a[..., -2], candidates]
-    logs = [np.log2(np.broadcast_to(np.asarray(x, float), a.shape[:-1])) for x in columns]
+    widths = np.asarray(size_parameters, float)
+    sizes = widths.shape[:-1]
+    upper = (widths[..., 1:-1] * widths[..., 2:]).sum(axis=-1)  # weights above the first layer
+    columns = [widths[..., 0], widths[..., 1], np.maximum(upper, 1.0), widths[..., -2], candidates]
+    logs = [np.log2(np.broadcast_to(np.asarray(column, float), sizes)) for column in columns]
     # Two forms are as far apart as sizes of four times the width.
-    forms = [np.full(a.shape[:-1], 2.0 * (form == name)) for name in _FORMS]
+    forms = [np.full(sizes, 2.0 * (form == name)) for name in _FORMS]
     return np.stack(logs + forms, axis=-1)

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from lib.cost.device import T4, T4_INT8
-from lib.cost.roofline import Operators, Roofline, nominal, stacked
+from lib.cost.roofline import Operators, Roofline, nominal, stack_nominal
 
 T4_FP32 = dataclasses.replace(T4, name="T4, FP32", flops=8.1e12, bytes_per_value=4)
 DEVICES = {"fp16": T4, "fp32": T4_FP32, "int8": T4_INT8}
@@ -154,7 +154,7 @@ def published_t4():
         ]
     )
     table = pd.concat([table, mlperf], ignore_index=True)
-    work = stacked(
+    work = stack_nominal(
         [
             nominal(
                 model_operators(
@@ -169,7 +169,7 @@ def published_t4():
     fitted = Roofline(T4).fit_to(
         type(work)(*(x[known] for x in work)), table["published_ms"].to_numpy()[known]
     )
-    table["predicted_ms"] = fitted.of_nominal(work)
+    table["predicted_ms"] = fitted.predict_nominal(work)
     table["error"] = table["predicted_ms"] / table["published_ms"] - 1
     table.attrs["factors"] = fitted.factors
     return table[

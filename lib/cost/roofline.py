@@ -64,10 +64,10 @@ def request_operators(
     rows = requests * np.asarray(candidates, float)
     # Mul by the slope and Max with it: read x, write, read both, write.
     passes = 0 if fused else 5
-    found = []
+    operators = []
 
     def product(name, count, inputs, units, hidden=True):
-        found.append(
+        operators.append(
             (
                 name,
                 2 * count * inputs * units,
@@ -78,13 +78,13 @@ def request_operators(
 
     if form == "naive":
         # Tile writes the user's vector for each ad, Concat reads both and writes.
-        found.append(("concat", 0.0, 0.0, rows * (user + 2 * a[0])))
+        operators.append(("concat", 0.0, 0.0, rows * (user + 2 * a[0])))
         for i in range(1, len(a)):
             product(f"layer {i}", rows, a[i - 1], a[i], hidden=i < len(a) - 1)
         transfer = requests * user + rows * (a[0] - user)
     elif form == "first_layer_optimised":
         product("user part", requests, user, a[1], hidden=False)
-        found.append(("sum of parts", 0.0, 0.0, rows * (2 + passes) * a[1]))
+        operators.append(("sum of parts", 0.0, 0.0, rows * (2 + passes) * a[1]))
         for i in range(2, len(a)):
             product(f"layer {i}", rows, a[i - 1], a[i], hidden=i < len(a) - 1)
         transfer = requests * user + rows * a[1]
@@ -93,14 +93,14 @@ def request_operators(
             product(
                 f"layer {i}", requests, user if i == 1 else a[i - 1], a[i], hidden=i < len(a) - 1
             )
-        found.append(("inner products", 2 * rows * a[-1], 0.0, rows + candidates * a[-1]))
+        operators.append(("inner products", 2 * rows * a[-1], 0.0, rows + candidates * a[-1]))
         transfer = requests * user
     else:
         raise ValueError(
             "request_operators: form must be 'naive', 'first_layer_optimised' or "
             f"'twin_tower'; got {form!r}"
         )
-    names, *work = zip(*found, strict=True)
+    names, *work = zip(*operators, strict=True)
     shape = np.broadcast_shapes(a[0].shape, rows.shape, np.shape(user))
     flops, weights, activations = (
         np.stack([np.broadcast_to(x, shape) for x in column], axis=-1) for column in work
@@ -144,7 +144,7 @@ class Roofline:
         """Service time in ms of sizes [..., layers + 1] -> [...]; of `requests` run as one,
         each one's share."""
         work = self._work(size_parameters, form, candidates, user_width, requests)
-        return self.of_nominal(work) / requests
+        return self.predict_nominal(work) / requests
 
     def times(self, size_parameters, form, candidates, *, user_width=None):
         """Nominal ms of each of `TERMS`, of the parts that bind, [..., terms]."""
@@ -210,7 +210,7 @@ class Roofline:
 
     def fit_to(self, work, service_ms, prior=1.0):
         """`fit` to rows whose `nominal_of` is known, for fits to many selections of them."""
-        scale = np.median(service_ms / Roofline(self.device).of_nominal(work))
+        scale = np.median(service_ms / Roofline(self.device).predict_nominal(work))
         factors = np.full(len(TERMS), scale)
         pull = _ROW_ERROR / (prior * scale)
         for _ in range(_ROUNDS):
@@ -247,19 +247,19 @@ class Roofline:
 
     def nominal_of(self, rows):
         """Nominal times of a table's rows, which may differ in form and number of layers."""
-        return stacked(
+        return stack_nominal(
             [
                 self._work(
                     row["size_parameters"],
                     row["form"],
                     row["candidates"],
-                    _given(row.get("user_width")),
+                    _value_or_none(row.get("user_width")),
                 )
                 for row in rows.to_dict("records")
             ]
         )
 
-    def of_nominal(self, work):
+    def predict_nominal(self, work):
         """Service time in ms of `Nominal` times, [...]."""
         return _binding(work, self._vector()) @ self._vector()
 
@@ -294,13 +294,13 @@ def nominal(work, device):
     )
 
 
-def stacked(work):
+def stack_nominal(requests):
     """`Nominal` of several requests, whose operators may differ in number, as one."""
-    most = max(len(one.compute) for one in work)
+    operators = max(len(request.compute) for request in requests)
     return Nominal(
         *(
-            np.stack([np.pad(x, (0, most - len(x))) if np.ndim(x) else x for x in column])
-            for column in zip(*work, strict=True)
+            np.stack([np.pad(x, (0, operators - len(x))) if np.ndim(x) else x for x in times])
+            for times in zip(*requests, strict=True)
         )
     )
 
@@ -322,6 +322,6 @@ def _binding(work, factors):
     )
 
 
-def _given(value):
+def _value_or_none(value):
     """None for a cell that a table leaves empty."""
     return None if value is None or pd.isna(value) else value

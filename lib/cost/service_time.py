@@ -13,6 +13,7 @@ from scipy import special
 from lib.cost.device import CPU_CORE
 from lib.cost.gaussian_process import Residual, features_of
 from lib.cost.roofline import Roofline
+from lib.infra.intervals import check_interval
 from lib.serving.queueing import load_at_limit
 
 LEAST_ROWS = 3
@@ -73,7 +74,7 @@ class ServiceTimeModel:
         """Service time in ms of sizes [..., layers + 1].
 
         Args:
-          interval: coverage, such as 0.9; then (time, low, high) are returned. The interval
+          interval: probability, such as 0.9; then (time, low, high) are returned. The interval
             is Student's t (rows - 1 degrees of freedom) on the logarithm with the Gaussian
             process's deviation, which grows away from the measured sizes, times what the
             leave-one-out errors were of theirs. It holds for a further *measurement*.
@@ -115,8 +116,8 @@ class ServiceTimeModel:
         rng = np.random.default_rng(seed)
         factor = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(covariance)))
         noise = rng.standard_normal((draws, len(covariance))) @ factor.T
-        # Student's t, as in `predict`: one width for all sizes of a draw. Its last hundredth is
-        # drawn in: of few rows it would hold machines that cannot serve what they did serve.
+        # Student's t, as in `predict`: one width for all sizes of a draw. Truncated at the 1 %
+        # quantile of chi squared: with few rows the t tail implies impossible machines.
         spread = np.maximum(
             rng.chisquare(self._freedom, (draws, 1)), special.chdtri(self._freedom, 0.99)
         )
@@ -156,8 +157,7 @@ class ServiceTimeModel:
         time = time * np.exp(error).reshape(np.shape(time))
         if interval is None:
             return time
-        if not 0 < interval < 1:
-            raise ValueError(f"interval must lie in 0 .. 1; got {interval}")
+        check_interval(interval)
         deviation = np.hypot(self._calibration * deviation, scatter).reshape(np.shape(time))
         factor = np.exp(special.stdtrit(self._freedom, (1 + interval) / 2) * deviation)
         return np.stack([time, time / factor, time * factor])
@@ -168,25 +168,25 @@ class ServiceTimeModel:
         Returns: the residual's process, its sizes chosen by the errors that rooflines fitted
         to the other rows make; those of the rows it was fitted to are too small.
         """
-        every = np.arange(len(measured.service_ms))
-        others = [measured.some(every != i) for i in every]
-        fits = [some.fitted(self.device) for some in others]
-        ones = [measured.some(every == i) for i in every]
+        index = np.arange(len(measured.service_ms))
+        training_rows = [measured.select(index != i) for i in index]
+        left_out_rows = [measured.select(index == i) for i in index]
+        fits = [rows.fitted(self.device) for rows in training_rows]
         unseen = np.concatenate(
-            [one.errors(roofline) for one, (roofline, _) in zip(ones, fits, strict=True)]
+            [row.errors(roofline) for row, (roofline, _) in zip(left_out_rows, fits, strict=True)]
         )
         residual = Residual.chosen(measured.features, unseen)
         predicted = [
-            residual.fit(some.features, errors).predict(one.features)
-            for some, one, (_, errors) in zip(others, ones, fits, strict=True)
+            residual.fit(rows.features, errors).predict(row.features)
+            for rows, row, (_, errors) in zip(training_rows, left_out_rows, fits, strict=True)
         ]
         mean, deviation = np.concatenate(predicted, axis=1)
         self.leave_one_out_ = np.expm1(mean - unseen)
         # Three rows' worth of trust in the process, and never more than it claims itself: few
         # scores say little.
         scores = np.square((mean - unseen) / deviation)
-        self._calibration = float(np.sqrt(max(1.0, (scores.sum() + 3) / (len(every) + 3))))
-        self._freedom = len(every) - 1
+        self._calibration = float(np.sqrt(max(1.0, (scores.sum() + 3) / (len(index) + 3))))
+        self._freedom = len(index) - 1
         return residual
 
 
@@ -197,11 +197,11 @@ class _Rows(NamedTuple):
     service_ms: np.ndarray  # [rows]
     features: np.ndarray  # [rows, features]
 
-    def some(self, keep):
+    def select(self, rows):
         return _Rows(
-            type(self.nominal)(*(x[keep] for x in self.nominal)),
-            self.service_ms[keep],
-            self.features[keep],
+            type(self.nominal)(*(times[rows] for times in self.nominal)),
+            self.service_ms[rows],
+            self.features[rows],
         )
 
     def fitted(self, device):
@@ -211,7 +211,7 @@ class _Rows(NamedTuple):
 
     def errors(self, roofline):
         """[rows] logarithm of the measured over the analytic time."""
-        return np.log(self.service_ms / roofline.of_nominal(self.nominal))
+        return np.log(self.service_ms / roofline.predict_nominal(self.nominal))
 
 
 def _row_features(table):

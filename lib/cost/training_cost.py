@@ -19,6 +19,7 @@ from scipy import stats
 
 from lib.infra import machine
 from lib.infra.child_process import in_child, reason
+from lib.infra.intervals import check_interval
 from lib.losses import ARFLoss
 from lib.models.flop_count import matrix_flops
 from lib.models.mlp_model import MLP
@@ -117,7 +118,7 @@ def measure_training(
     loss=None,
     learning_rate=0.01,
     steps=30,
-    coverage=0.9,
+    interval=0.9,
 ):
     """Steps per second of one size, a row for each form; their steps are taken in turns.
 
@@ -128,20 +129,21 @@ def measure_training(
       seed: of weights, inputs and labels.
       loss: called to make each form's loss; by default `ARFLoss` that keeps half of the ads.
       steps: timed of each form, >= 5, after two that compile and warm up.
-      coverage: of the interval.
+      interval: probability of the interval of steps_per_second.
 
     Returns: list of dict: family, size_parameters, form, user_width, impressions, ads,
       steps_per_second of the median step, steps_per_second_low and _high (that median's
-      order-statistics interval, which takes steps as independent), impressions_per_second,
+      order-statistics interval, which takes steps as independent; NaN where so few steps have
+      none), impressions_per_second,
       flops_per_second of the matrix products really done, share_of_peak (of
       `lib.infra.machine.matrix_product_peak` on the threads that a step uses), threads, machine,
       cpu, cores, failure ("").
     """
-    _check(forms, impressions, ads, steps, coverage)
+    _check(forms, impressions, ads, steps, interval)
     loss = loss or (lambda: ARFLoss(m=max(1, ads // 2), k=max(1, ads // 2)))
     threads = set_up_backend()
     models = {
-        form: _compiled(size_parameters, form, user_width, seed, loss(), learning_rate)
+        form: compiled_model(size_parameters, form, user_width, seed, loss(), learning_rate)
         for form in forms
     }
     batches = [random_impressions(impressions, ads, [seed, i]) for i in range(4)]
@@ -157,7 +159,7 @@ def measure_training(
         _row(size_parameters, form, settings, models[form].scorer.user_width, threads)
         for form in forms
     ]
-    return [row | _results(row, seconds[row["form"]], coverage) for row in rows]
+    return [row | _results(row, seconds[row["form"]], interval) for row in rows]
 
 
 def training_cost_task(task, path):
@@ -188,7 +190,7 @@ def training_cost_task(task, path):
         }
 
 
-_DEFAULTS = {"forms": FORMS, "impressions": 256, "ads": 10, "steps": 30, "coverage": 0.9}
+_DEFAULTS = {"forms": FORMS, "impressions": 256, "ads": 10, "steps": 30, "interval": 0.9}
 _RESULTS = (
     "steps_per_second",
     "steps_per_second_low",
@@ -203,7 +205,8 @@ def _measure(task):
     return measure_training(**task)
 
 
-def _compiled(size_parameters, form, user_width, seed, loss, learning_rate):
+def compiled_model(size_parameters, form, user_width, seed, loss, learning_rate):
+    """A `TrainingModel` with its loss and Adagrad, whose steps `train_on_batch` takes."""
     trainee = Trainee(TrainingModel(size_parameters, form, user_width, seed), loss)
     trainee.compile(Adagrad(learning_rate, epsilon=1e-8), loss)
     return trainee
@@ -211,7 +214,7 @@ def _compiled(size_parameters, form, user_width, seed, loss, learning_rate):
 
 def _row(size_parameters, form, settings, user_width, threads=None):
     """A row before anything is measured."""
-    on = machine.facts()
+    host = machine.facts()
     return {
         "family": "mlp",
         "size_parameters": list(size_parameters),
@@ -221,45 +224,42 @@ def _row(size_parameters, form, settings, user_width, threads=None):
         "ads": settings["ads"],
         **dict.fromkeys(_RESULTS, math.nan),
         "threads": threads,
-        "machine": f"{on['cpu']}, {on['cores']} cores",
-        "cpu": on["cpu"],
-        "cores": on["cores"],
+        "machine": f"{host['cpu']}, {host['cores']} cores",
+        "cpu": host["cpu"],
+        "cores": host["cores"],
         "failure": "",
     }
 
 
-def _results(row, seconds, coverage):
-    middle, low, high = _median_interval(seconds, coverage)
+def _results(row, seconds, interval):
+    median, low, high = median_interval(seconds, interval)
     flops = training_flops(
         row["size_parameters"], row["form"], row["impressions"], row["ads"], row["user_width"]
     )
     return {
-        "steps_per_second": 1 / middle,
+        "steps_per_second": 1 / median,
         "steps_per_second_low": 1 / high,
         "steps_per_second_high": 1 / low,
-        "impressions_per_second": row["impressions"] / middle,
-        "flops_per_second": flops / middle,
-        "share_of_peak": flops / middle / machine.matrix_product_peak(row["threads"]),
+        "impressions_per_second": row["impressions"] / median,
+        "flops_per_second": flops / median,
+        "share_of_peak": flops / median / machine.matrix_product_peak(row["threads"]),
     }
 
 
-def _median_interval(values, coverage):
-    """(median, low, high): order statistics that hold the true median with `coverage`.
+def median_interval(values, interval=0.9):
+    """(median, low, high): order statistics that hold the true median with that probability.
 
-    >>> _median_interval([5.0, 1.0, 2.0, 4.0, 3.0, 6.0, 7.0], 0.9)
+    NaN where the values are too few for it (5 for 0.95).
+
+    >>> median_interval([5.0, 1.0, 2.0, 4.0, 3.0, 6.0, 7.0], 0.9)
     (4.0, 1.0, 7.0)
     """
-    values = sorted(values)
-    # The k-th from either end: too few (or too many) lie below the median with (1 - c) / 2.
-    k = int(stats.binom.ppf((1 - coverage) / 2, len(values), 0.5))
-    return (
-        float(np.median(values)),
-        values[max(k - 1, 0)],
-        values[min(len(values) - k, len(values) - 1)],
-    )
+    median = float(np.median(values))
+    bounds = stats.quantile_test(values, q=median, p=0.5).confidence_interval(interval)
+    return median, float(bounds.low), float(bounds.high)
 
 
-def _check(forms, impressions, ads, steps, coverage):
+def _check(forms, impressions, ads, steps, interval):
     unknown = set(forms) - set(FORMS)
     if unknown or not forms:
         raise ValueError(f"measure_training: forms must be some of {', '.join(FORMS)}; got {forms}")
@@ -270,5 +270,4 @@ def _check(forms, impressions, ads, steps, coverage):
     ):
         if value < least:
             raise ValueError(f"measure_training: {name} must be >= {least}; got {value}")
-    if not 0 < coverage < 1:
-        raise ValueError(f"measure_training: coverage must lie in 0 .. 1; got {coverage}")
+    check_interval(interval, "measure_training: interval")

@@ -1,10 +1,11 @@
-"""Why FLOPs predict quality but not cost: the way from one to the other, step by step.
+"""Why FLOPs predict quality but not cost: from one to the other, step by step.
 
 Each step adds one thing that the FLOPs of a user-ad pair leave out. Algorithm 1 only asks
 what a size costs relative to the base, so every step is given in multiples of the base.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -43,18 +44,47 @@ def cost_steps(sizes, base, candidates, device, factors=None, *, batch_requests=
     computing = dataclasses.replace(
         device, memory_bandwidth=np.inf, cache_bandwidth=np.inf, transfer_bandwidth=np.inf
     )
-    on_host = dataclasses.replace(device, transfer_bandwidth=np.inf)
-    started = full.factors | {"request": 0.0, "launch": 0.0}
+    without_transfer = dataclasses.replace(device, transfer_bandwidth=np.inf)
+    without_overhead = full.factors | {"request": 0.0, "launch": 0.0}
     times = {
         "flops": matrix_flops(sizes).astype(float),
-        "cached": Roofline(computing, started).predict(sizes, _SERVED, candidates),
-        "memory": Roofline(on_host, started).predict(sizes, _SERVED, candidates),
-        "transfer": Roofline(device, started).predict(sizes, _SERVED, candidates),
+        "cached": Roofline(computing, without_overhead).predict(sizes, _SERVED, candidates),
+        "memory": Roofline(without_transfer, without_overhead).predict(sizes, _SERVED, candidates),
+        "transfer": Roofline(device, without_overhead).predict(sizes, _SERVED, candidates),
         "overhead": full.predict(sizes, _SERVED, candidates),
         "batching": full.predict(sizes, _SERVED, candidates, requests=batch_requests),
     }
     relative = {name: time[1:] / time[0] for name, time in times.items()}
     return pd.DataFrame({"size_parameters": sizes[1:].tolist(), **relative})
+
+
+# What each step adds, as the end of "what matters most is ...".
+STEP_MEANING = {
+    "cached": "that the first layer's ad part is cached",
+    "memory": "how fast memory is",
+    "transfer": "where the cached parts lie",
+    "overhead": "what starting a request takes",
+    "batching": "whether requests share a run",
+}
+
+
+def decisive_step(steps):
+    """The step of `cost_steps` that changes a size's cost most, by ratio.
+
+    Args:
+      steps: one row of `cost_steps`.
+
+    Returns: a key of `STEP_MEANING`.
+
+    >>> decisive_step({"flops": 4.0, "cached": 2.0, "memory": 2.5, "transfer": 2.5,
+    ...                "overhead": 2.4, "batching": 2.4})
+    'cached'
+    """
+    changes = {
+        after: abs(np.log(steps[after] / steps[before]))
+        for before, after in itertools.pairwise(["flops", *STEP_MEANING])
+    }
+    return max(changes, key=changes.get)
 
 
 def step_errors(rows, base, device, factors=None):
@@ -117,13 +147,13 @@ def best_by_cost(sizes, revenue, base, times, machines_base, price_per_hour, roi
     Returns: DataFrame of cost_model, size_parameters, flops and cost in multiples of the
     base, revenue, and roi beyond the base.
     """
-    found = []
-    for name, time in times.items():
-        time = np.asarray(time, float)
-        machines = required_machines(1 / time[base], machines_base, 1 / time)
+    rows = []
+    for name, request_time in times.items():
+        request_time = np.asarray(request_time, float)
+        machines = required_machines(1 / request_time[base], machines_base, 1 / request_time)
         cost = cost_per_hour(machines - machines_base, price_per_hour)
         best = best_size(revenue, cost, roi_min)
-        found.append(
+        rows.append(
             {
                 "cost_model": name,
                 "size_parameters": np.asarray(sizes)[best].tolist(),
@@ -133,4 +163,4 @@ def best_by_cost(sizes, revenue, base, times, machines_base, price_per_hour, roi
                 "roi": float(revenue[best] / cost[best]) if cost[best] > 0 else np.inf,
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)

@@ -4,9 +4,12 @@ Revenue of every size is known (law and G); its cost is known only where it was 
 and elsewhere by `ServiceTimeModel`, within its uncertainty. The search measures, one at a
 time, the size whose measurement promises most: the expected gain of revenue (or profit)
 over the best size measured so far, over joint draws of all costs. Only a measured size is
-ever recommended; one whose ROI is in doubt, or the base, may be measured once more.
+ever recommended. Where the best one's ROI is in doubt, that doubt may be worth more than any
+new size: it, or the base that its cost is counted from, is then measured once more.
 """
 
+import collections
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,15 +17,16 @@ import pandas as pd
 from tqdm import tqdm
 
 from lib.cost.algorithm import cost_per_hour, required_machines
-from lib.cost.device import CPU_CORE
+from lib.cost.device import CPU_CORE, Device
 from lib.cost.roofline import Roofline
 from lib.cost.service_time import LEAST_ROWS, ServiceTimeModel
 from lib.design.roi_choice import check_money, meets_roi
+from lib.infra import sweep
 from lib.serving.queueing import load_at_limit, time_at_load
 
 
 class Goal(NamedTuple):
-    """What the best size is: most revenue at an incremental ROI, or most profit.
+    """What makes a size the best: most revenue at an incremental ROI, or most profit.
 
     Revenue and cost count from the base (see `lib.design`), per hour, in one currency.
     """
@@ -56,33 +60,61 @@ class Requests(NamedTuple):
     user_width: int | None = None
 
 
-class Found(NamedTuple):
+# Why a size was measured. All but the first two are measurements of a size once more.
+FIRST = "among the first, apart from each other"
+PROMISING = "may be worth more than the best so far"
+RIVAL = "measured before, may still be worth more than the best so far"
+DOUBTED = "the best so far, its ROI in doubt"
+DOUBTED_BASE = "the base, from which the cost of the best one is counted"
+REPEATED = {RIVAL: "a rival", DOUBTED: "the best size so far", DOUBTED_BASE: "the base"}
+
+
+class SearchResult(NamedTuple):
     """The result of a search."""
 
     best: int  # index of the size
-    confidence: float  # that no other size is worth more by over `tolerance`
+    probability_best: float  # that no other size is worth more by over `tolerance`
     expected_gain: float  # of the next measurement, in the goal's currency
-    enough: bool  # the asked confidence was reached within the budget
-    rows: list  # measured rows, in order; enough to go on later
+    enough: bool  # the asked probability was reached within the budget
+    rows: list  # measured rows, in order, `purpose` saying why; enough to go on later
     model: ServiceTimeModel
+
+    def explain(self) -> str:
+        """Why these sizes were measured, and why the search ended, in two or three sentences."""
+        purposes = collections.Counter(row.get("purpose", "") for row in self.rows)
+        different = len({str(row["size_parameters"]) for row in self.rows})
+        text = f"{len(self.rows)} measurements of {different} sizes."
+        repeats = {REPEATED[key]: purposes[key] for key in REPEATED if purposes[key]}
+        if repeats:
+            counts = ", ".join(f"{name}: {count}" for name, count in repeats.items())
+            text += (
+                f" {sum(repeats.values())} of them measured a size once more ({counts}): whether "
+                f"the best one reaches the asked ROI was in doubt, and settling that promised more "
+                f"than any size not measured yet."
+            )
+        end = "the asked probability was reached" if self.enough else "the budget was spent"
+        return (
+            f"{text} The search ended because {end}; the best size is worth more than all others "
+            f"with a probability of {self.probability_best:.2f}."
+        )
 
 
 def search(
-    sizes,
-    goal,
-    measure,
-    requests,
+    sizes: np.ndarray,
+    goal: Goal,
+    measure: Callable[[list[int]], dict],
+    requests: Requests,
     *,
-    budget,
-    initial=4,
-    confidence=0.95,
-    tolerance=0.005,
-    device=CPU_CORE,
-    draws=256,
-    seed=0,
-    rows=(),
-    progress=True,
-):
+    budget: int,
+    initial: int = 4,
+    probability_best: float = 0.95,
+    tolerance: float = 0.005,
+    device: Device = CPU_CORE,
+    draws: int = 256,
+    seed: int = 0,
+    rows: list[dict] | tuple = (),
+    progress: bool = True,
+) -> SearchResult:
     """Find the best size in as few measurements as it takes.
 
     Args:
@@ -90,23 +122,23 @@ def search(
       goal: `Goal`, over the same sizes.
       measure: size parameters (list) -> dict with qps, or with service_ms (and no qps, or NaN)
         if the load that queueing theory gives for it will do; a qps of 0, neither of the two,
-        or an error raised is a size that cannot be served. Through `lib.infra.sweep` every
+        or an error raised is a size that cannot be served. With `measure_by_sweep` every
         measurement is kept.
       requests: `Requests`.
       budget: most measurements in all, `initial` and the given rows included.
       initial: measurements before the first choice: the base and sizes apart from each other.
-      confidence, tolerance: the search ends when no size is worth `tolerance` (relative)
+      probability_best, tolerance: the search ends when no size is worth `tolerance` (relative)
         more than the best measured one in this share of draws.
       device: prior of `ServiceTimeModel`.
       rows: measured before, such as those of an interrupted search.
       seed: of the first sizes and of the draws.
 
-    Returns: `Found`.
+    Returns: `SearchResult`.
     Raises: ValueError for a bad argument, or where the base cannot be served or fewer than
       three sizes can.
     """
     sizes = np.asarray(sizes)
-    _check(sizes, goal, budget, initial, confidence)
+    _check(sizes, goal, budget, initial, probability_best)
     state = _State(sizes, requests, rows)
     with tqdm(
         total=budget,
@@ -116,29 +148,72 @@ def search(
         disable=not progress,
     ) as bar:
 
-        def measured(index):
-            state.add(index, measure)
+        def measured(index, purpose):
+            state.add(index, measure, purpose)
             bar.update()
 
         _begin(state, goal.base, measured, device, initial, budget, seed)
         while True:
             model, qps = state.posterior(device, draws, seed)
-            best, gain, sure = _outlook(goal, qps, list(state.loads), tolerance)
-            enough = sure >= confidence or gain.max() <= 0
+            best, gain, probability = _outlook(goal, qps, list(state.loads), tolerance)
+            enough = probability >= probability_best or gain.max() <= 0
             if enough or len(state.rows) >= budget:
-                return Found(best, sure, float(gain.max()), enough, state.rows, model)
+                return SearchResult(best, probability, float(gain.max()), enough, state.rows, model)
             promising = int(gain.argmax())
-            # A doubt about the best size's ROI is one about the base's load as well.
-            if promising == best and state.times(best) > state.times(goal.base):
-                promising = goal.base
-            measured(promising)
+            if promising != best:
+                measured(promising, RIVAL if promising in state.loads else PROMISING)
+            # The best size's ROI depends on the base's load too: measure whichever was less often.
+            elif state.times(best) > state.times(goal.base):
+                measured(goal.base, DOUBTED_BASE)
+            else:
+                measured(best, DOUBTED)
+
+
+def sizes_with_base(sizes: np.ndarray, base: list[int]) -> tuple[np.ndarray, int]:
+    """(sizes, the base's index among them): the base is put in front where it is not there.
+
+    Raises: ValueError where the base has another number of layers than the sizes.
+
+    >>> sizes_with_base(np.array([[4, 2, 1], [8, 2, 1]]), [8, 2, 1])[1]
+    1
+    >>> sizes_with_base(np.array([[4, 2, 1], [8, 2, 1]]), [6, 2, 1])[0].tolist()
+    [[6, 2, 1], [4, 2, 1], [8, 2, 1]]
+    """
+    sizes = np.asarray(sizes)
+    if len(base) != sizes.shape[1]:
+        raise ValueError(
+            f"base must have {sizes.shape[1]} size parameters, as the sizes it is compared with; "
+            f"got {list(base)}"
+        )
+    (places,) = (sizes == base).all(axis=1).nonzero()
+    return (sizes, int(places[0])) if len(places) else (np.vstack([[base], sizes]), 0)
+
+
+def measure_by_sweep(function: Callable, task: dict, folder) -> Callable[[list[int]], dict]:
+    """A `measure` for `search` that keeps its measurements: `lib.infra.sweep` of one at a time.
+
+    A size asked for once more is measured once more, as another task: `repeat` counts them.
+
+    Args:
+      function: such as `lib.serving.load.service_time.service_time_task`.
+      task: its task but for size_parameters and repeat.
+      folder: where results are kept.
+    """
+    asked = collections.Counter()
+
+    def measure(size):
+        asked[str(size)] += 1
+        size_task = {**task, "size_parameters": size, "repeat": asked[str(size)]}
+        return sweep.run(function, [size_task], folder, n_jobs=1, progress=False)[0]
+
+    return measure
 
 
 def _begin(state, base, measured, device, initial, budget, seed):
     """Measure what a first model needs."""
     for index in first_sizes(state.sizes, base, state.requests, device, initial, seed):
         if index not in state.loads and len(state.rows) < budget:
-            measured(index)
+            measured(index, FIRST)
     if base in state.failed():
         raise ValueError(
             f"search: the base {state.sizes[base].tolist()} must be served; its row "
@@ -148,7 +223,7 @@ def _begin(state, base, measured, device, initial, budget, seed):
         if len(state.served()) >= LEAST_ROWS or len(state.rows) >= budget:
             break
         if index not in state.loads:
-            measured(index)
+            measured(index, FIRST)
     if len(state.served()) < LEAST_ROWS:
         raise ValueError(
             f"search: {LEAST_ROWS} sizes must be served for a model of the others; "
@@ -167,17 +242,17 @@ def first_sizes(sizes, base, requests, device, count, seed, tries=64):
     )
     shares = np.log(times[:, times.min(axis=0) > 0])
     rng = np.random.default_rng(seed)
-    others = np.setdiff1d(np.arange(len(sizes)), [base])
+    without_base = np.setdiff1d(np.arange(len(sizes)), [base])
     designs = [
-        np.append(base, rng.choice(others, min(count, len(sizes)) - 1, replace=False))
+        np.append(base, rng.choice(without_base, min(count, len(sizes)) - 1, replace=False))
         for _ in range(tries)
     ]
 
     def spanned(design):
-        apart = shares[design] - shares[design].mean(axis=0)
-        return np.linalg.slogdet(apart @ apart.T + 1e-3 * np.eye(len(design)))[1]
+        differences = shares[design] - shares[design].mean(axis=0)
+        return np.linalg.slogdet(differences @ differences.T + 1e-3 * np.eye(len(design)))[1]
 
-    return [int(i) for i in max(designs, key=spanned)]
+    return [int(index) for index in max(designs, key=spanned)]
 
 
 class _State:
@@ -195,13 +270,13 @@ class _State:
                 )
             self._keep(self._index[size], dict(row))
 
-    def add(self, index, measure):
+    def add(self, index, measure, purpose):
         size = self.sizes[index].tolist()
         try:
             row = dict(measure(size))
         except Exception as error:  # whatever a size did to the engine, the others go on
             row = {"qps": 0.0, "failure": f"{type(error).__name__}: {error}"}
-        self._keep(index, {**row, "size_parameters": size})
+        self._keep(index, {**row, "size_parameters": size, "purpose": purpose})
 
     def _keep(self, index, row):
         service_ms = row.get("service_ms", np.nan)
@@ -216,11 +291,11 @@ class _State:
 
     def failed(self):
         """Indices of the sizes that could not be served when measured."""
-        return [i for i, loads in self.loads.items() if min(loads) <= 0]
+        return [index for index, loads in self.loads.items() if min(loads) <= 0]
 
     def served(self):
         """Indices of the other measured sizes."""
-        return [i for i, loads in self.loads.items() if min(loads) > 0]
+        return [index for index, loads in self.loads.items() if min(loads) > 0]
 
     def times(self, index):
         """How often a size was measured."""
@@ -235,25 +310,27 @@ class _State:
     def posterior(self, device, draws, seed):
         """The model, and joint draws of all sizes' QPS [draws, sizes]; 0 for what failed."""
         index, loads = zip(*((i, qps) for i in self.served() for qps in self.loads[i]), strict=True)
-        to = self.requests
+        requests = self.requests
         # The time that explains the measured load: a search decides by loads.
         table = pd.DataFrame(
             {
                 "size_parameters": self.sizes[list(index)].tolist(),
-                "form": to.form,
-                "candidates": to.candidates,
-                "user_width": to.user_width,
-                "service_ms": time_at_load(loads, to.latency_limit_ms, workers=to.workers),
+                "form": requests.form,
+                "candidates": requests.candidates,
+                "user_width": requests.user_width,
+                "service_ms": time_at_load(
+                    loads, requests.latency_limit_ms, workers=requests.workers
+                ),
             }
         )
         model = ServiceTimeModel(device).fit(table)
         qps = model.sample_qps(
             self.sizes,
-            to.form,
-            to.candidates,
-            to.latency_limit_ms,
-            workers=to.workers,
-            user_width=to.user_width,
+            requests.form,
+            requests.candidates,
+            requests.latency_limit_ms,
+            workers=requests.workers,
+            user_width=requests.user_width,
             draws=draws,
             seed=seed,
         )
@@ -262,22 +339,22 @@ class _State:
 
 
 def _outlook(goal, qps, known, tolerance):
-    """Best measured size; expected gain of measuring each size; confidence in the best."""
+    """Best measured size; expected gain of measuring each size; probability that it is the best."""
     value = goal.value(qps)
-    # A size is worth what it is worth in the middle draw: -inf where it fails in most.
-    middle = np.median(value[:, known], axis=0)
-    best = int(known[middle.argmax()]) if middle.max() > -np.inf else goal.base
-    standing = max(float(middle.max()), 0.0)
-    above = np.maximum(value - standing, 0.0)
-    above[:, best] = 0.0
-    gain = above.mean(axis=0)
-    fails = value[:, best] == -np.inf
-    gain[best] = standing * fails.mean()  # what choosing it would lose
-    beaten = (above > tolerance * abs(standing)).any(axis=1)
-    return best, gain, float(1 - (beaten | fails).mean())
+    # A size counts with its median over draws: -inf where it misses the ROI in most.
+    median = np.median(value[:, known], axis=0)
+    best = int(known[median.argmax()]) if median.max() > -np.inf else goal.base
+    best_value = max(float(median.max()), 0.0)
+    improvement = np.maximum(value - best_value, 0.0)
+    improvement[:, best] = 0.0
+    gain = improvement.mean(axis=0)
+    misses_roi = value[:, best] == -np.inf
+    gain[best] = best_value * misses_roi.mean()  # what choosing it would lose
+    beaten = (improvement > tolerance * abs(best_value)).any(axis=1)
+    return best, gain, float(1 - (beaten | misses_roi).mean())
 
 
-def _check(sizes, goal, budget, initial, confidence):
+def _check(sizes, goal, budget, initial, probability_best):
     revenue = np.asarray(goal.revenue)
     if sizes.ndim != 2 or revenue.shape[-1] != len(sizes):
         raise ValueError(
@@ -293,5 +370,5 @@ def _check(sizes, goal, budget, initial, confidence):
             f"search: initial must be at least 3 and at most the budget; "
             f"got initial = {initial}, budget = {budget}"
         )
-    if not 0 < confidence <= 1:
-        raise ValueError(f"search: confidence must lie in 0 .. 1; got {confidence}")
+    if not 0 < probability_best <= 1:
+        raise ValueError(f"search: probability_best must lie in 0 .. 1; got {probability_best}")

@@ -163,7 +163,7 @@ def test_fit_recovers_a_machine():
     for name in ("compute", "weights", "activations"):
         assert fitted.factors[name] == pytest.approx(TRUE[name], rel=0.02)
     np.testing.assert_allclose(
-        fitted.of_nominal(fitted.nominal_of(rows)), rows["service_ms"], rtol=0.01
+        fitted.predict_nominal(fitted.nominal_of(rows)), rows["service_ms"], rtol=0.01
     )
 
 

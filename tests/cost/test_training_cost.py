@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 
@@ -6,8 +5,9 @@ from lib.cost.algorithm import priced
 from lib.cost.training_cost import (
     FORMS,
     TrainingModel,
-    _median_interval,
+    compiled_model,
     measure_training,
+    median_interval,
     random_impressions,
     training_cost_task,
     training_flops,
@@ -84,7 +84,7 @@ def test_flops_of_a_step_by_loop():
 
 def test_interval_of_a_median_covers_it():
     rng = np.random.default_rng(0)
-    found = np.array([_median_interval(rng.exponential(size=30), 0.9) for _ in range(2000)])
+    found = np.array([median_interval(rng.exponential(size=30), 0.9) for _ in range(2000)])
     assert (found[:, 1] <= found[:, 0]).all()
     assert (found[:, 0] <= found[:, 2]).all()
     inside = (found[:, 1] <= np.log(2)) & (np.log(2) <= found[:, 2])
@@ -106,9 +106,7 @@ def test_a_row_for_each_form_trains_all_weights():
 
 
 def test_a_step_moves_weights_embeddings_and_alpha():
-    from lib.cost.training_cost import _compiled
-
-    model = _compiled(SIZE, "first_layer_optimised", USER_WIDTH, 0, ARFLoss(m=3, k=3), 0.01)
+    model = compiled_model(SIZE, "first_layer_optimised", USER_WIDTH, 0, ARFLoss(m=3, k=3), 0.01)
     before = [v.numpy().copy() for v in model.trainable_variables]
     model.train_on_batch(*random_impressions(8, 5, seed=0))
     moved = [np.any(v.numpy() != x) for v, x in zip(model.trainable_variables, before, strict=True)]
@@ -161,7 +159,7 @@ def test_as_a_task_and_a_size_that_fails(tmp_path, monkeypatch):
         ({"ads": 1}, "ads must be >= 2; got 1"),
         ({"impressions": 0}, "impressions must be >= 1; got 0"),
         ({"steps": 1}, "steps must be >= 5; got 1"),
-        ({"coverage": 90}, r"coverage must lie in 0 \.\. 1; got 90"),
+        ({"interval": 90}, "interval must lie between 0 and 1; got 90"),
         ({"size_parameters": [4, 2]}, "the last of them 1; got"),
     ],
 )
@@ -173,4 +171,3 @@ def test_refuses(change, message):
 def test_an_unknown_form():
     with pytest.raises(ValueError, match="form must be one of naive"):
         TrainingModel([8, 4, 1], "fast")
-    assert keras.backend.backend()

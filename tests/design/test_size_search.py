@@ -17,7 +17,19 @@ from benchmarks.cost_grid import (
 )
 from lib.cost.device import CPU_CORE
 from lib.cost.roofline import Roofline
-from lib.design.size_search import Goal, Requests, first_sizes, search
+from lib.design.size_search import (
+    DOUBTED,
+    DOUBTED_BASE,
+    FIRST,
+    REPEATED,
+    Goal,
+    Requests,
+    SearchResult,
+    first_sizes,
+    measure_by_sweep,
+    search,
+    sizes_with_base,
+)
 from lib.models.flop_count import matrix_flops
 from lib.serving.queueing import load_at_limit
 
@@ -93,7 +105,7 @@ def test_noise_and_a_bend_seldom_cost_anything():
 @pytest.mark.parametrize("budget", [4, 5, 7])
 def test_budget_is_a_bound_and_only_measured_sizes_are_chosen(budget):
     machine = Machine()
-    result = found(machine, budget=budget, confidence=1.0, tolerance=0.0)
+    result = found(machine, budget=budget, probability_best=1.0, tolerance=0.0)
     assert len(machine.asked) == len(result.rows) <= budget
     assert result.best in machine.asked
     assert machine.asked[0] == BASE_INDEX
@@ -117,20 +129,76 @@ def test_goes_on_from_rows():
 def test_a_size_that_fails_is_never_chosen():
     """The best size ends the engine, the second best gives no number: the third is found."""
     machine = Machine(noise=0.0, bend=0.0)
-    order = np.argsort(-goal().value(machine.qps))
+    order = np.argsort(-goal().value(machine.qps)).tolist()
+    tried = []
 
     def measure(size):
         index = SIZES.tolist().index(size)
+        tried.append(index)
         if index == order[0]:
             raise MemoryError("too large")
         return {"qps": np.nan} if index == order[1] else machine(size)
 
     result = found(measure, budget=14)
+    assert order[0] in tried and order[1] in tried
     assert result.best not in order[:2]
     failures = [row["failure"] for row in result.rows if "failure" in row]
-    assert failures in ([], ["MemoryError: too large"])
+    assert failures == ["MemoryError: too large"] * tried.count(order[0])
     value = goal().value(machine.qps)
     assert value[result.best] >= 0.97 * value[order[2]]
+
+
+def test_rows_say_why_each_size_was_measured():
+    result = found(Machine(), budget=12, probability_best=1.0, tolerance=0.0)
+    purposes = [row["purpose"] for row in result.rows]
+    assert purposes[:4] == [FIRST] * 4
+    base_rows = [row for row in result.rows if row["size_parameters"] == BASE]
+    assert [row["purpose"] for row in base_rows] == [FIRST] + [DOUBTED_BASE] * (len(base_rows) - 1)
+    measured = [str(row["size_parameters"]) for row in result.rows]
+    for place, (purpose, size) in enumerate(zip(purposes, measured, strict=True)):
+        assert (size in measured[:place]) == (purpose in REPEATED)
+
+
+def test_a_search_explains_repeated_measurements():
+    rows = [{"size_parameters": [4, size, 1], "purpose": FIRST} for size in (1, 2, 3)]
+    rows += [{"size_parameters": [4, 2, 1], "purpose": DOUBTED}] * 2
+    rows += [{"size_parameters": [4, 1, 1], "purpose": DOUBTED_BASE}]
+    result = SearchResult(1, 0.58, 3.0, False, rows, None)
+    assert result.explain().startswith(
+        "6 measurements of 3 sizes. 3 of them measured a size once more (the best size so far: 2, "
+        "the base: 1): whether"
+    )
+    assert result.explain().endswith("with a probability of 0.58.")
+    assert "the budget was spent" in result.explain()
+    settled = result._replace(rows=rows[:3], enough=True).explain()
+    assert "once more" not in settled and "the asked probability was reached" in settled
+
+
+def test_a_base_that_is_not_in_the_grid_is_put_in_front():
+    sizes, base = sizes_with_base(SIZES, BASE)
+    assert sizes is SIZES and base == BASE_INDEX
+    own = [2048, 512, 256, 128, 64, 1]
+    sizes, base = sizes_with_base(SIZES, own)
+    assert (base, len(sizes), sizes[0].tolist()) == (0, len(SIZES) + 1, own)
+    np.testing.assert_array_equal(sizes[1:], SIZES)
+    with pytest.raises(ValueError, match=r"base must have 6 size parameters.*got \[64, 32, 1\]"):
+        sizes_with_base(SIZES, [64, 32, 1])
+
+
+def counted_task(task, path):
+    """A sweep's task that leaves a mark each time it is carried out."""
+    with open(task["marks"], "a") as marks:
+        marks.write(f"{task['size_parameters']} {task['repeat']}\n")
+    return {"qps": float(task["repeat"])}
+
+
+def test_measurements_are_kept_and_repeats_are_measurements_of_their_own(tmp_path):
+    task = {"marks": str(tmp_path / "marks")}
+    first, second = (measure_by_sweep(counted_task, task, tmp_path) for _ in range(2))
+    assert [first([4, 1]), first([4, 1]), first([8, 1])] == [{"qps": q} for q in (1, 2, 1)]
+    assert [second([4, 1]), second([4, 1]), second([4, 1])] == [{"qps": q} for q in (1, 2, 3)]
+    marks = (tmp_path / "marks").read_text().splitlines()
+    assert marks == ["[4, 1] 1", "[4, 1] 2", "[8, 1] 1", "[4, 1] 3"]
 
 
 def test_service_times_will_do():
@@ -161,7 +229,7 @@ def test_first_sizes_are_apart():
     ("options", "message"),
     [
         ({"budget": 2}, "initial must be at least 3 and at most the budget; got initial = 4"),
-        ({"confidence": 1.5}, r"confidence must lie in 0 \.\. 1; got 1.5"),
+        ({"probability_best": 1.5}, r"probability_best must lie in 0 \.\. 1; got 1.5"),
         ({"rows": [{"size_parameters": [7, 1], "qps": 3.0}]}, r"rows hold the size \[7, 1\]"),
     ],
 )
