@@ -1,14 +1,18 @@
 """One budget over several scenarios, such as Matching and Pre-ranking (Eq 9).
 
 Choosing one size per scenario under a common budget is a multiple-choice knapsack. It
-is solved to proven optimality with HiGHS, so that many scenarios cost no grid of all
-combinations.
+is solved to proven optimality with HiGHS instead of searching the grid of all combinations,
+which grows as the product of the scenarios' sizes. The model's memory grows with their sum:
+its matrix is sparse, one entry a size for the choice and one for the budget.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import LinearConstraint, milp
+from scipy.sparse import csr_array
 
 from lib.design.roi_choice import check_money, highest_roi, meets_roi
 
@@ -27,12 +31,17 @@ class Allocation(NamedTuple):
     gap: float  # proven: no combination earns more than revenue + gap
 
 
-def allocate(revenue, cost, budget, roi_min=1.0):
+def allocate(
+    revenue: Sequence[ArrayLike],
+    cost: Sequence[ArrayLike],
+    budget: float,
+    roi_min: float | Sequence[float] = 1.0,
+) -> Allocation:
     """Sizes of most total revenue within a total budget and an ROI per scenario (Eq 9).
 
     Revenue and cost are in one currency per hour; ROI may be total or incremental, as at
-    the head of `lib.design`. Incremental costs may be negative: what one scenario saves,
-    another may spend.
+    the head of `lib.design.roi_choice`. Incremental costs may be negative: what one scenario
+    saves, another may spend.
 
     Args:
       revenue, cost: one array [sizes of the scenario] per scenario; a cost of inf marks a
@@ -42,7 +51,7 @@ def allocate(revenue, cost, budget, roi_min=1.0):
 
     Returns: `Allocation`.
     Raises: ValueError where a scenario has no size of that ROI, or the budget is below
-      the cheapest combination.
+      the cheapest combination; RuntimeError where the solver does not finish.
 
     >>> matching = np.array([50.0, 54.0, 55.0]), np.array([10.0, 20.0, 30.0])
     >>> pre_ranking = np.array([80.0, 86.0, 95.0]), np.array([10.0, 20.0, 30.0])
@@ -50,22 +59,22 @@ def allocate(revenue, cost, budget, roi_min=1.0):
     Allocation(choice=[0, 2], revenue=145.0, cost=40.0, gap=0.0)
     """
     scenarios = _check(revenue, cost, budget, roi_min)
-    kept = [_undominated(i, *scenario) for i, scenario in enumerate(scenarios)]
-    revenue = [r[sizes] for (r, _, _), sizes in zip(scenarios, kept, strict=True)]
-    cost = [c[sizes] for (_, c, _), sizes in zip(scenarios, kept, strict=True)]
-    cheapest = sum(c[0] for c in cost)
-    at_stake = max(sum(c[-1] - c[0] for c in cost), abs(budget))
+    candidates = [_undominated(i, *scenario) for i, scenario in enumerate(scenarios)]
+    revenue = [values[sizes] for (values, _, _), sizes in zip(scenarios, candidates, strict=True)]
+    cost = [values[sizes] for (_, values, _), sizes in zip(scenarios, candidates, strict=True)]
+    cheapest = sum(values[0] for values in cost)
+    at_stake = max(sum(values[-1] - values[0] for values in cost), abs(budget))
     if cheapest > budget + _TOLERANCE * at_stake:
         raise ValueError(
             f"allocate: budget = {budget:g} is below {cheapest:g}, the cheapest "
             "combination that meets roi_min"
         )
     picked, bound = _knapsack(revenue, cost, budget, slack=_TOLERANCE * at_stake)
-    total = float(sum(r[i] for r, i in zip(revenue, picked, strict=True)))
+    total = float(sum(values[i] for values, i in zip(revenue, picked, strict=True)))
     return Allocation(
-        choice=[int(sizes[i]) for sizes, i in zip(kept, picked, strict=True)],
+        choice=[int(sizes[i]) for sizes, i in zip(candidates, picked, strict=True)],
         revenue=total,
-        cost=float(sum(c[i] for c, i in zip(cost, picked, strict=True))),
+        cost=float(sum(values[i] for values, i in zip(cost, picked, strict=True))),
         gap=max(0.0, bound - total),
     )
 
@@ -95,13 +104,15 @@ def _knapsack(revenue, cost, budget, *, slack):
     that make the solver's absolute tolerances (1e-6) less than a billionth of what is at
     stake: a lift of a thousandth must not drown in them.
     """
-    gain = np.concatenate([r - r[0] for r in revenue])
-    extra = np.concatenate([c - c[0] for c in cost])
-    scenario = np.repeat(np.arange(len(cost)), [len(c) for c in cost])
-    spare = budget - sum(c[0] for c in cost) + slack
+    counts = [len(values) for values in cost]
+    gain = np.concatenate([values - values[0] for values in revenue])
+    extra = np.concatenate([values - values[0] for values in cost])
+    spare = budget - sum(values[0] for values in cost) + slack
     gain_unit, extra_unit = gain.max() / _SCALE or 1.0, extra.max() / _SCALE or 1.0
-    one_each = LinearConstraint(scenario == np.arange(len(cost))[:, None], 1, 1)
-    limits = [one_each, LinearConstraint(extra / extra_unit, ub=spare / extra_unit)]
+    limits = [
+        LinearConstraint(_membership(counts), 1, 1),
+        LinearConstraint(csr_array(extra[None] / extra_unit), ub=spare / extra_unit),
+    ]
     while True:
         result = milp(
             -gain / gain_unit,
@@ -116,16 +127,23 @@ def _knapsack(revenue, cost, budget, *, slack):
         if extra[chosen].sum() <= spare:
             break
         # Over the budget by less than the solver's own tolerance: exclude it, solve again.
-        limits.append(LinearConstraint(chosen, ub=len(cost) - 1))
-    starts = np.flatnonzero(np.diff(scenario, prepend=-1))
-    bound = -result.mip_dual_bound * gain_unit + sum(r[0] for r in revenue)
+        limits.append(LinearConstraint(csr_array(chosen[None].astype(float)), ub=len(cost) - 1))
+    starts = np.cumsum([0, *counts[:-1]])
+    bound = -result.mip_dual_bound * gain_unit + sum(values[0] for values in revenue)
     return np.flatnonzero(chosen) - starts, float(bound)
+
+
+def _membership(counts):
+    """Which scenario a size belongs to: sparse [scenarios, all sizes], one 1 in each column."""
+    sizes = sum(counts)
+    starts = np.cumsum([0, *counts])
+    return csr_array((np.ones(sizes), np.arange(sizes), starts), shape=(len(counts), sizes))
 
 
 def _check(revenue, cost, budget, roi_min):
     """Per scenario (revenue, cost, roi_min)."""
-    revenue = [np.asarray(r, float) for r in revenue]
-    cost = [np.asarray(c, float) for c in cost]
+    revenue = [np.asarray(values, float) for values in revenue]
+    cost = [np.asarray(values, float) for values in cost]
     if not revenue or len(revenue) != len(cost):
         raise ValueError(
             "allocate: revenue and cost must hold one array per scenario; "
@@ -139,12 +157,12 @@ def _check(revenue, cost, budget, roi_min):
         )
     if not np.isfinite(budget):
         raise ValueError(f"allocate: budget must be finite; got {budget}")
-    roi_min = np.broadcast_to(roi_min, len(revenue))
-    for i, (r, c, roi) in enumerate(zip(revenue, cost, roi_min, strict=True)):
-        if r.shape != c.shape or r.ndim != 1:
+    scenarios = list(zip(revenue, cost, np.broadcast_to(roi_min, len(revenue)), strict=True))
+    for i, (earned, spent, least_roi) in enumerate(scenarios):
+        if earned.shape != spent.shape or earned.ndim != 1:
             raise ValueError(
                 f"allocate: scenario {i}: revenue and cost must be [sizes]; "
-                f"got shapes {r.shape} and {c.shape}"
+                f"got shapes {earned.shape} and {spent.shape}"
             )
-        check_money(f"allocate: scenario {i}", r, c, roi)
-    return list(zip(revenue, cost, roi_min, strict=True))
+        check_money(f"allocate: scenario {i}", earned, spent, least_roi)
+    return scenarios

@@ -1,11 +1,12 @@
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.allocation.knapsack import allocate
+from lib.allocation.knapsack import _membership, allocate
 
 size = st.tuples(st.integers(0, 20), st.integers(-2, 12))  # revenue, cost: many ties
 scenarios = st.lists(st.lists(size, min_size=1, max_size=6), min_size=1, max_size=4)
@@ -96,3 +97,27 @@ def test_refuses(change, message):
     } | change
     with pytest.raises(ValueError, match=message):
         allocate(**case)
+
+
+def test_many_scenarios_need_memory_of_their_sizes_alone():
+    """3,000 scenarios of three sizes: a dense scenario x size matrix has 27 million entries."""
+    rng = np.random.default_rng(2)
+    cost = list(np.cumsum(rng.uniform(1, 2, (3000, 3)), axis=1))
+    revenue = [10 * np.sqrt(values) for values in cost]
+    tracemalloc.start()
+    answer = allocate(revenue, cost, budget=np.sum(cost, axis=0)[-1], roi_min=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert answer.choice == [2] * 3000  # everything fits
+    assert peak < 27e6 / 2  # bytes: less than half a byte an entry
+
+
+def test_membership_holds_one_entry_for_each_size():
+    counts = np.random.default_rng(3).integers(1, 6, 40)
+    matrix = _membership(counts)
+    assert matrix.nnz == counts.sum()
+    scenario = np.repeat(np.arange(40), counts)
+    np.testing.assert_array_equal(matrix.toarray(), scenario == np.arange(40)[:, None])
+    thousand = _membership([1000] * 1000)  # dense: 8 GB
+    assert thousand.shape == (1000, 10**6)
+    assert thousand.nnz == 10**6
