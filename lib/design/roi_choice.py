@@ -8,9 +8,43 @@ kept as revenue >= roi_min * cost, the same for a positive cost and right for a 
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+ROIS = ("incremental", "total")
 
 
-def best_size(revenue, cost, roi_min):
+def revenue_and_cost(
+    lift: ArrayLike, machine_cost: ArrayLike, base: int, *, revenue_per_hour: float, roi: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Revenue and cost of sizes as the ROI compares them (see the module's head).
+
+    Args:
+      lift: revenue lifts over the base, fractions, [..., sizes].
+      machine_cost: currency per hour, [..., sizes].
+      base: index of the base among the sizes.
+      revenue_per_hour: of the system with the base, > 0, same currency.
+      roi: "incremental" or "total".
+
+    Returns: (revenue, cost) per hour, [..., sizes] each.
+    Raises: ValueError for another roi, or a revenue that is not positive.
+
+    >>> lift, machine_cost = np.array([0.0, 0.01]), np.array([100.0, 150.0])
+    >>> revenue_and_cost(lift, machine_cost, 0, revenue_per_hour=1000, roi="incremental")
+    (array([ 0., 10.]), array([ 0., 50.]))
+    >>> revenue_and_cost(lift, machine_cost, 0, revenue_per_hour=1000, roi="total")
+    (array([1000., 1010.]), array([100., 150.]))
+    """
+    if roi not in ROIS:
+        raise ValueError(f"roi must be {' or '.join(map(repr, ROIS))}; got {roi!r}")
+    if not 0 < revenue_per_hour < np.inf:
+        raise ValueError(f"revenue_per_hour must be > 0; got {revenue_per_hour}")
+    lift, machine_cost = np.asarray(lift, float), np.asarray(machine_cost, float)
+    if roi == "total":
+        return revenue_per_hour * (1 + lift), machine_cost
+    return revenue_per_hour * lift, machine_cost - machine_cost[..., base, None]
+
+
+def best_size(revenue: ArrayLike, cost: ArrayLike, roi_min: float) -> int:
     """Index of the size of most revenue among those whose ROI is at least roi_min (Eq 8).
 
     Equal revenues go to the lower cost. A cost of inf marks a size that cannot be served.
@@ -42,7 +76,7 @@ def best_size(revenue, cost, roi_min):
     return best
 
 
-def share_best(revenue, cost, roi_min):
+def share_best(revenue: ArrayLike, cost: ArrayLike, roi_min: float) -> np.ndarray:
     """How often each size is the best one over draws of revenue and cost.
 
     A row is one draw of everything uncertain at once, such as one refit of the law with
@@ -68,7 +102,7 @@ def share_best(revenue, cost, roi_min):
     return np.bincount(best[best >= 0], minlength=revenue.shape[1]) / len(best)
 
 
-def meets_roi(revenue, cost, roi_min):
+def meets_roi(revenue: ArrayLike, cost: ArrayLike, roi_min: float) -> np.ndarray:
     """Where revenue >= roi_min * cost, elementwise (the constraint of Eq 8 and 9).
 
     >>> meets_roi(np.array([2.0, 2.0, 2.0]), np.array([1.0, 3.0, np.inf]), roi_min=1)
@@ -78,7 +112,7 @@ def meets_roi(revenue, cost, roi_min):
     return served & (revenue >= roi_min * np.where(served, cost, 0.0))
 
 
-def highest_roi(revenue, cost):
+def highest_roi(revenue: np.ndarray, cost: np.ndarray) -> str:
     """The clause of an error that tells the highest ROI of [sizes].
 
     >>> highest_roi(np.array([2.0, 3.0]), np.array([1.0, 2.0]))
@@ -91,8 +125,14 @@ def highest_roi(revenue, cost):
     return f"the highest ROI is {roi.max():.4g} (size {roi.argmax()})"
 
 
-def check_money(name, revenue, cost, roi_min):
-    """Revenue and cost as arrays of one shape."""
+def check_money(
+    name: str, revenue: ArrayLike, cost: ArrayLike, roi_min: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Revenue and cost as arrays of one shape, [..., sizes].
+
+    Raises: ValueError that begins with `name` for shapes that do not fit, revenues that are not
+      finite, costs that are neither a number nor inf, a roi_min below 0.
+    """
     revenue, cost = np.asarray(revenue, float), np.asarray(cost, float)
     try:
         revenue, cost = np.broadcast_arrays(revenue, cost)

@@ -1,6 +1,7 @@
 """The grid of sizes to choose from (appendix B.1)."""
 
 import itertools
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,20 +18,20 @@ class Sizes(NamedTuple):
 
 def size_grid(
     *,
-    flops_max=143e6,
-    embedding_min=16,
-    embedding_step=16,
-    sparse_features=200,
-    dense_width=128,
-    hidden_layers=4,
-    units_min=128,
-    units_step=128,
-    first_layer_max=1024,
-    ratio_max=20,
-    ratio_from="input",
-    family="mlp",
-    output_units=1,
-):
+    flops_max: float = 143e6,
+    embedding_min: int = 16,
+    embedding_step: int = 16,
+    sparse_features: int = 200,
+    dense_width: int = 128,
+    hidden_layers: int = 4,
+    units_min: int = 128,
+    units_step: int = 128,
+    first_layer_max: int = 1024,
+    ratio_max: float = 20,
+    ratio_from: str = "input",
+    family: str = "mlp",
+    output_units: int = 1,
+) -> Sizes:
     """All sizes of appendix B.1, narrow inputs first.
 
     The input is sparse_features * embedding width + dense_width, no hidden layer is wider
@@ -54,7 +55,21 @@ def size_grid(
     >>> len(grid.flops), grid.size_parameters[0].tolist(), int(grid.flops[0])
     (1553, [3328, 256, 128, 128, 128, 1], 1835264)
     """
-    _check_grid(locals())
+    _check_grid(
+        ratio_from,
+        family,
+        dense_width,
+        output_units=output_units,
+        flops_max=flops_max,
+        embedding_min=embedding_min,
+        embedding_step=embedding_step,
+        sparse_features=sparse_features,
+        hidden_layers=hidden_layers,
+        units_min=units_min,
+        units_step=units_step,
+        first_layer_max=first_layer_max,
+        ratio_max=ratio_max,
+    )
     units = range(
         first_layer_max - (first_layer_max - units_min) % units_step, units_min - 1, -units_step
     )
@@ -76,35 +91,78 @@ def size_grid(
     )
     first = 0 if ratio_from == "input" else 1
     layers = size_parameters[:, first:-1]
-    kept = (ratio_max * layers[:, 1:] >= layers[:, :-1]).all(axis=1)
+    allowed = (ratio_max * layers[:, 1:] >= layers[:, :-1]).all(axis=1)
     flops = matrix_flops(size_parameters, family)
-    kept &= flops <= flops_max
-    if not kept.any():
+    allowed &= flops <= flops_max
+    if not allowed.any():
         raise ValueError(
             f"size_grid: no size satisfies flops_max = {flops_max:g} together "
             f"with first_layer_max = {first_layer_max} and ratio_max = {ratio_max}"
         )
-    order = np.lexsort((flops[kept], size_parameters[kept, 0]))
-    return Sizes(size_parameters[kept][order], flops[kept][order])
+    order = np.lexsort((flops[allowed], size_parameters[allowed, 0]))
+    return Sizes(size_parameters[allowed][order], flops[allowed][order])
 
 
-def _check_grid(parameters):
-    parameters = dict(parameters)
-    ratio_from, family = parameters.pop("ratio_from"), parameters.pop("family")
+def join_grids(grids: Iterable[Sizes]) -> Sizes:
+    """Several grids of equally many layers as one.
+
+    >>> towers = join_grids(size_grid(hidden_layers=2, family="twin_tower", output_units=units)
+    ...                 for units in (32, 64))
+    >>> sorted(set(towers.size_parameters[:, -1].tolist()))
+    [32, 64]
+    """
+    return Sizes(*map(np.concatenate, zip(*grids, strict=True)))
+
+
+def find_size(sizes: Sizes, size_parameters: Sequence[int], name: str = "size") -> int | None:
+    """Index of a size in a grid, None where the grid does not hold it.
+
+    Args:
+      name: of the parameter that holds the size, for the error's text.
+
+    Raises: ValueError for a size that could not be in such a grid: of more or fewer layers.
+
+    >>> find_size(size_grid(), [3328, 1024, 256, 256, 256, 1]), find_size(size_grid(), [1] * 6)
+    (137, None)
+    """
+    layers = sizes.size_parameters.shape[1]
+    if len(size_parameters) != layers:
+        raise ValueError(
+            f"{name} must hold the widths of {layers} layers, input to output, as in "
+            f"{sizes.size_parameters[0].tolist()}; got {list(size_parameters)}"
+        )
+    indices = np.flatnonzero((sizes.size_parameters == size_parameters).all(axis=1))
+    return int(indices[0]) if len(indices) else None
+
+
+def index_of(sizes: Sizes, size_parameters: Sequence[int], name: str = "size") -> int:
+    """Index of a size that must be in a grid; ValueError, beginning with `name`, where it is not.
+
+    >>> index_of(size_grid(), [3328, 256, 128, 128, 128, 1])
+    0
+    """
+    index = find_size(sizes, size_parameters, name)
+    if index is None:
+        raise ValueError(
+            f"{name} must be one of the grid's {len(sizes.flops):,} sizes, inputs "
+            f"{', '.join(map(str, np.unique(sizes.size_parameters[:, 0])[:3]))}, ... and hidden "
+            f"widths in the grid's steps; got {list(size_parameters)}"
+        )
+    return index
+
+
+def _check_grid(ratio_from, family, dense_width, *, output_units, **positive):
     if ratio_from not in ("input", "hidden"):
         raise ValueError(f"size_grid: ratio_from must be 'input' or 'hidden'; got {ratio_from!r}")
-    dense_width = parameters.pop("dense_width")
     if dense_width < 0:
         raise ValueError(f"size_grid: dense_width must be >= 0; got {dense_width}")
-    if family == "mlp" and parameters["output_units"] != 1:
-        raise ValueError(
-            f"size_grid: output_units of an mlp must be 1; got {parameters['output_units']}"
-        )
-    for name, value in parameters.items():
+    if family == "mlp" and output_units != 1:
+        raise ValueError(f"size_grid: output_units of an mlp must be 1; got {output_units}")
+    for name, value in {"output_units": output_units, **positive}.items():
         if not value > 0:
             raise ValueError(f"size_grid: {name} must be > 0; got {value}")
-    if parameters["units_min"] > parameters["first_layer_max"]:
+    if positive["units_min"] > positive["first_layer_max"]:
         raise ValueError(
             f"size_grid: first_layer_max must be at least units_min = "
-            f"{parameters['units_min']}; got {parameters['first_layer_max']}"
+            f"{positive['units_min']}; got {positive['first_layer_max']}"
         )

@@ -1,14 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lib.design.roi_choice import best_size, highest_roi, share_best
-from lib.design.size_grids import size_grid
+from lib.design.size_grids import find_size, index_of, join_grids, size_grid
 from lib.models.flop_count import matrix_flops
-
-money = st.integers(-3, 3).map(float)  # few values: many ties
-pairs = st.lists(st.tuples(money, st.sampled_from([-1.0, 0.0, 1.0, 2.0, np.inf])), min_size=1)
 
 
 def grid_by_loop(ratio_from):
@@ -39,8 +33,8 @@ def test_grid_equals_a_loop(ratio_from, count):
 def test_published_sizes():
     flops = {(3328, 1024, 256, 256, 256, 1): 7602688, (16128, 1024, 512, 512, 512, 1): 35128320}
     grid = size_grid()
-    found = dict(zip(map(tuple, grid.size_parameters.tolist()), grid.flops.tolist(), strict=True))
-    assert {size: found[size] for size in flops} == flops
+    in_grid = dict(zip(map(tuple, grid.size_parameters.tolist()), grid.flops.tolist(), strict=True))
+    assert {size: in_grid[size] for size in flops} == flops
     assert matrix_flops(
         [[5128, 1024, 512, 512, 512, 1], [10128, 1024, 512, 512, 512, 1]]
     ).tolist() == [12600320, 22840320]  # "12.6M and 22.9M"
@@ -98,60 +92,30 @@ def test_grid_refuses(wrong, message):
         size_grid(**wrong)
 
 
-@given(pairs, st.sampled_from([0.0, 0.5, 1.0, 3.0]))
-def test_best_size_equals_a_loop(sizes, roi_min):
-    revenue, cost = map(np.array, zip(*sizes, strict=True))
-    feasible = [i for i, (r, c) in enumerate(sizes) if c < np.inf and r >= roi_min * c]
-    if not feasible:
-        with pytest.raises(ValueError, match="no size reaches roi_min"):
-            best_size(revenue, cost, roi_min)
-        return
-    best = best_size(revenue, cost, roi_min)
-    assert best in feasible
-    assert (-revenue[best], cost[best]) == min((-revenue[i], cost[i]) for i in feasible)
-
-
-def test_total_and_incremental_roi_differ():
-    revenue, cost = np.array([100.0, 101.0, 102.0]), np.array([10.0, 11.0, 15.0])
-    assert best_size(revenue, cost, roi_min=2) == 2  # 102 / 15 = 6.8
-    assert best_size(revenue - 100, cost - 10, roi_min=1) == 1  # 1 / 1, but 2 / 5
-
-
-def test_share_best_by_hand():
-    revenue = [[1, 2, 3], [1, 2, 3], [1, 5, 3], [0, 0, 0]]
-    cost = [[1, 1, 1], [1, 1, 4], [1, 1, 1], [1, 1, 1]]
-    np.testing.assert_allclose(share_best(revenue, cost, roi_min=1), [0, 2 / 4, 1 / 4])
-
-
-def test_share_best_of_one_draw_is_best_size():
-    rng = np.random.default_rng(0)
-    revenue, cost = rng.uniform(size=(20, 50)), rng.uniform(size=50)
-    chosen = [best_size(draw, cost, roi_min=1) for draw in revenue]
-    np.testing.assert_allclose(
-        share_best(revenue, cost, roi_min=1), np.bincount(chosen, minlength=50) / 20
-    )
+def test_every_size_is_found_where_it_stands():
+    grid = size_grid()
+    for index in range(0, len(grid.flops), 97):
+        assert find_size(grid, grid.size_parameters[index].tolist(), "base") == index
+        assert index_of(grid, grid.size_parameters[index].tolist(), "base") == index
 
 
 @pytest.mark.parametrize(
-    ("revenue", "cost", "roi_min", "message"),
+    ("size", "message"),
     [
-        ([1, 2], [1, 2, 3], 1, r"of one shape; got \(2,\) and \(3,\)"),
-        ([1, np.nan], [1, 2], 1, "revenue must be finite; got nan"),
-        ([1, 2], [1, np.nan], 1, "cost must be a number"),
-        ([1, 2], [1, 2], -1, "roi_min must be a number >= 0; got -1"),
-        ([], [], 1, "at least one size"),
-        ([1, 3], [2, 4], 1, r"no size reaches roi_min = 1; the highest ROI is 0.75 \(size 1\)"),
+        ([3328, 1024, 256, 256, 1], r"^base must hold the widths of 6 layers.*256, 256, 1\]$"),
+        ([], r"^base must hold the widths of 6 layers.*got \[\]$"),
+        ([3329, 1024, 256, 256, 256, 1], r"^base must be one of the grid's 1,553 sizes.*3329"),
     ],
 )
-def test_best_size_refuses(revenue, cost, roi_min, message):
+def test_a_base_outside_of_the_grid_is_named(size, message):
     with pytest.raises(ValueError, match=message):
-        best_size(revenue, cost, roi_min)
+        index_of(size_grid(), size, "base")
 
 
-def test_share_best_refuses_one_dimension():
-    with pytest.raises(ValueError, match=r"must be \[draws, sizes\]"):
-        share_best([1, 2], [1, 2], 1)
-
-
-def test_highest_roi_without_any():
-    assert "no size has a positive" in highest_roi(np.array([1.0]), np.array([np.inf]))
+def test_joined_grids_hold_the_sizes_of_each():
+    grids = [
+        size_grid(hidden_layers=2, family="twin_tower", output_units=units) for units in (32, 64)
+    ]
+    towers = join_grids(grids)
+    assert len(towers.flops) == sum(len(grid.flops) for grid in grids)
+    np.testing.assert_array_equal(towers.flops, matrix_flops(towers.size_parameters, "twin_tower"))
