@@ -52,28 +52,28 @@ class Block:
     @cached_property
     def place_by_v(self):
         """The system's own order; of equal v the higher eCPM first, where it is known."""
-        then = self.v if self.ecpm is None else Compared(-self.ecpm.values)
-        return placed(self.v, then, self.real)
+        among_equals = self.v if self.ecpm is None else Compared(-self.ecpm.values)
+        return placed(self.v, among_equals, self.real)
 
 
-def placed(by, then, real):
-    """Place of every ad by falling `by`, then rising `then`, padded ads last; [n, B]."""
+def placed(first, second, real):
+    """Place of every ad by falling `first`, then rising `second`, padded ads last; [n, B]."""
     n = len(real)
     if n > _LONGEST_PAIRWISE:
-        order = np.lexsort((then.values, -by.values, ~real), axis=0)
-        out = np.empty(order.shape, np.int32)
-        np.put_along_axis(out, order, np.arange(n, dtype=np.int32)[:, None], axis=0)
-        return out
-    out, padded = np.zeros(real.shape, np.int8), not real.all()
-    for i, (ahead, tied) in enumerate(by.pairs):
+        order = np.lexsort((second.values, -first.values, ~real), axis=0)
+        places = np.empty(order.shape, np.int32)
+        np.put_along_axis(places, order, np.arange(n, dtype=np.int32)[:, None], axis=0)
+        return places
+    places, padded = np.zeros(real.shape, np.int8), not real.all()
+    for i, (ahead, tied) in enumerate(first.pairs):
         # The earlier ad stays ahead unless this one is strictly better.
         if tied.any():
-            ahead = ahead | tied & (then.values[i] < then.values[:i])
+            ahead = ahead | tied & (second.values[i] < second.values[:i])
         if padded:
             ahead = real[i] & (ahead | ~real[:i])
-        out[:i] += ahead
-        out[i] = i - counted(ahead)
-    return out
+        places[:i] += ahead
+        places[i] = i - counted(ahead)
+    return places
 
 
 def counted(flags):
@@ -97,7 +97,7 @@ def over_blocks(name, metric, mask, cuts=(), **arrays):
     for key, cut in dict(cuts).items():
         if not 1 <= cut <= n or cut % 1:
             raise ValueError(f"{name}: {key} must be a whole number in 1..{n}; got {key} = {cut}")
-    count, step, out = math.prod(lead), max(1, _BLOCK // n), []
+    count, step, results = math.prod(lead), max(1, _BLOCK // n), []
     for first in range(0, max(1, count), step):
         rows = slice(first, first + step)
         real = _columns(mask, rows, bool)
@@ -110,9 +110,9 @@ def over_blocks(name, metric, mask, cuts=(), **arrays):
                 int(i) for i in (*np.unravel_index(first + row, lead), ad)
             ),
         )
-        out.append(metric(Block(real, **columns)))
-    out = np.concatenate(out, axis=-1)
-    return out.reshape((*out.shape[:-1], *lead))
+        results.append(metric(Block(real, **columns)))
+    joined = np.concatenate(results, axis=-1)
+    return joined.reshape((*joined.shape[:-1], *lead))
 
 
 def _columns(array, rows, dtype):
@@ -129,12 +129,12 @@ def _check(name, columns, real, where):
             f"the one at {where(np.argmin(filled), 0)[:-1]} has none"
         )
     for key, values in columns.items():
-        bad = np.isnan(values) & real
-        if bad.any():
-            raise ValueError(f"{name}: {key} is NaN at {where(*np.argwhere(bad.T)[0])}")
+        undefined = np.isnan(values) & real
+        if undefined.any():
+            raise ValueError(f"{name}: {key} is NaN at {where(*np.argwhere(undefined.T)[0])}")
         if not real.all():
             np.copyto(values, 0.0, where=~real)
     ecpm = columns.get("ecpm", np.zeros(1))
     if ecpm.size and not 0 <= ecpm.min() <= ecpm.max() < np.inf:
-        bad = ecpm.min() if ecpm.min() < 0 else ecpm.max()
-        raise ValueError(f"{name}: ecpm must be finite and >= 0; got {bad}")
+        refused = ecpm.min() if ecpm.min() < 0 else ecpm.max()
+        raise ValueError(f"{name}: ecpm must be finite and >= 0; got {refused}")

@@ -11,9 +11,12 @@ comparing each pair of ads once. Impressions are worked off in blocks: beyond
 arguments and results, memory does not grow with their number.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lib.metrics.pairwise_order import Compared, counted, over_blocks, placed
 
@@ -21,7 +24,9 @@ from lib.metrics.pairwise_order import Compared, counted, over_blocks, placed
 _HALVES = np.exp2(-np.arange(1080.0))
 
 
-def r_over_r_star(scores, v, ecpm, m, mask=None):
+def r_over_r_star(
+    scores: ArrayLike, v: ArrayLike, ecpm: ArrayLike, m: int, mask: ArrayLike | None = None
+) -> np.ndarray:
     """eCPM of the model's top m over eCPM of the true top m (Eq 5).
 
     Args:
@@ -32,13 +37,18 @@ def r_over_r_star(scores, v, ecpm, m, mask=None):
 
     Returns: [...], NaN where the true top m hold no eCPM.
 
+    Raises ValueError for arrays of different shapes, NaN, a list without a real ad, eCPM that
+    is negative or infinite, and m out of range; so do the other metrics.
+
     >>> r_over_r_star([3, 2, 1], [3, 1, 2], [10, 0, 20], m=2).round(3)
     np.float64(0.333)
     """
     return _ratio(*captured_ecpm(scores, v, ecpm, m, mask))[()]
 
 
-def captured_ecpm(scores, v, ecpm, m, mask=None):
+def captured_ecpm(
+    scores: ArrayLike, v: ArrayLike, ecpm: ArrayLike, m: int, mask: ArrayLike | None = None
+) -> np.ndarray:
     """Numerator and denominator of Eq 5: eCPM of the model's and of the true top m.
 
     Their sums over impressions give R/R* weighted by money instead of by impression.
@@ -57,7 +67,9 @@ def captured_ecpm(scores, v, ecpm, m, mask=None):
     )
 
 
-def ndcg(scores, v, mask=None, *, gain="exponential"):
+def ndcg(
+    scores: ArrayLike, v: ArrayLike, mask: ArrayLike | None = None, *, gain: str = "exponential"
+) -> np.ndarray:
     """Normalised discounted cumulative gain of the whole list.
 
     Args:
@@ -74,7 +86,9 @@ def ndcg(scores, v, mask=None, *, gain="exponential"):
     return over_blocks("ndcg", lambda block: _ndcg(block, gain), mask, scores=scores, v=v)[()]
 
 
-def revenue_ndcg(scores, v, ecpm, mask=None):
+def revenue_ndcg(
+    scores: ArrayLike, v: ArrayLike, ecpm: ArrayLike, mask: ArrayLike | None = None
+) -> np.ndarray:
     """NDCG whose gain is money: discounted eCPM in the model's order over that in v's order.
 
     R/R* with its step, 1 for the first m and 0 after, replaced by the discount
@@ -94,7 +108,9 @@ def revenue_ndcg(scores, v, ecpm, mask=None):
     return over_blocks("revenue_ndcg", _revenue_ndcg, mask, scores=scores, v=v, ecpm=ecpm)[()]
 
 
-def recall(scores, v, m, k, mask=None):
+def recall(
+    scores: ArrayLike, v: ArrayLike, m: int, k: int, mask: ArrayLike | None = None
+) -> np.ndarray:
     """Share of the true top k that the model keeps among its top m (Recall@m@k of ARF).
 
     Returns: [...]; a list of fewer than k ads has all of them as its true top.
@@ -107,7 +123,15 @@ def recall(scores, v, m, k, mask=None):
     )[()]
 
 
-def joint_recall(scores, v, ecpm, m, q, k, mask=None):
+def joint_recall(
+    scores: ArrayLike,
+    v: ArrayLike,
+    ecpm: ArrayLike,
+    m: int,
+    q: int,
+    k: int,
+    mask: ArrayLike | None = None,
+) -> np.ndarray:
     """Share of the true top k that leave a cascade: the model keeps m, Ranking q of those.
 
     After the joint recall of LCRON (Wang et al. 2025, arXiv:2503.09492), the share of the
@@ -139,7 +163,7 @@ def joint_recall(scores, v, ecpm, m, q, k, mask=None):
     )[()]
 
 
-def opa(scores, v, mask=None):
+def opa(scores: ArrayLike, v: ArrayLike, mask: ArrayLike | None = None) -> np.ndarray:
     """Ordered pair accuracy: pairs of different v that the scores order likewise.
 
     Returns: [...], NaN where all v are equal.
@@ -150,7 +174,7 @@ def opa(scores, v, mask=None):
     return over_blocks("opa", _opa, mask, scores=scores, v=v)[()]
 
 
-def ranks(scores, v, mask=None):
+def ranks(scores: ArrayLike, v: ArrayLike, mask: ArrayLike | None = None) -> np.ndarray:
     """Place of every ad when sorted by score, 0 for the best, [..., n] int.
 
     Equal scores: the lower `v` comes first, then the earlier ad. Padded ads come last.
@@ -158,8 +182,8 @@ def ranks(scores, v, mask=None):
     >>> ranks([0.5, 0.5, 0.9], [2, 1, 1]).tolist()
     [2, 1, 0]
     """
-    out = over_blocks("places", lambda block: block.place_by_scores_v, mask, scores=scores, v=v)
-    return np.moveaxis(out, 0, -1)
+    places = over_blocks("ranks", lambda block: block.place_by_scores_v, mask, scores=scores, v=v)
+    return np.moveaxis(places, 0, -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +196,7 @@ class Mean:
     undefined: int
 
 
-def mean(values):
+def mean(values: ArrayLike) -> Mean:
     """Average of a metric's values, [impressions]; NaN counts as undefined.
 
     >>> mean(np.array([0.5, 1.0, np.nan]))
@@ -186,7 +210,9 @@ def mean(values):
     return Mean(float(defined.mean()), float(spread), values.size, values.size - defined.size)
 
 
-def per_impression(scores, v, ecpm, m, k, mask=None):
+def per_impression(
+    scores: ArrayLike, v: ArrayLike, ecpm: ArrayLike, m: int, k: int, mask: ArrayLike | None = None
+) -> dict[str, np.ndarray]:
     """All metrics of every impression, name -> [impressions], NaN where undefined.
 
     The cascade of `joint_recall` ends with m ads, of twice as many that the model passes on.
@@ -194,21 +220,21 @@ def per_impression(scores, v, ecpm, m, k, mask=None):
     (`ratio_influence_values`). `money` is Eq 5's numerator.
     """
 
-    def of(block):
-        wide = min(2 * m, len(block.real))
+    def all_metrics(block):
+        passed_on = min(2 * m, len(block.real))
         return np.stack(
             [
                 *_captured(block, m),
                 _ndcg(block),
                 _revenue_ndcg(block),
                 _recall(block, m, k),
-                _joint_recall(block, wide, m, k),
+                _joint_recall(block, passed_on, m, k),
                 _opa(block),
             ]
         )
 
     r, r_star, *rest = over_blocks(
-        "every", of, mask, {"m": m, "k": k}, scores=scores, v=v, ecpm=ecpm
+        "per_impression", all_metrics, mask, {"m": m, "k": k}, scores=scores, v=v, ecpm=ecpm
     )
     names = "ndcg", "revenue_ndcg", "recall", "joint_recall", "opa"
     return {
@@ -219,7 +245,7 @@ def per_impression(scores, v, ecpm, m, k, mask=None):
     }
 
 
-def ratio_influence_values(part, whole):
+def ratio_influence_values(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Values whose mean is sum(part) / sum(whole), and its standard error that ratio's.
 
     Args:
@@ -233,7 +259,9 @@ def ratio_influence_values(part, whole):
     return share + (part - share * whole) / (mean or np.nan)
 
 
-def evaluate(scores, v, ecpm, m, k, mask=None):
+def evaluate(
+    scores: ArrayLike, v: ArrayLike, ecpm: ArrayLike, m: int, k: int, mask: ArrayLike | None = None
+) -> dict[str, Mean]:
     """All metrics of one model on one set of impressions, name -> Mean; see `per_impression`."""
     values = per_impression(scores, v, ecpm, m, k, mask)
     return {name: mean(value) for name, value in values.items() if name != "money"}

@@ -1,5 +1,16 @@
 """A simulated ad system: world, cascade, logs, paired A/B tests, closed loop.
 
+parameters    sizes and spreads of a world, and a sensitivity parameter for every assumption
+world         users and ads, and what a platform knows of them
+truth         what no platform knows
+matching      inventory -> candidates of a user
+cascade       candidates -> exposures and revenue of a visit
+budgets       how often an ad may take part
+logs          training logs of a running system
+ab_tests      two systems compared with common random numbers
+closed_loop   log, train, deploy, and again
+keyed_random  random numbers that are a function of their key
+
 >>> world = World(world_parameters("small"))
 >>> system = oracle_system(match(world))
 >>> table = next(sample_logs(system, 5, seed=0))

@@ -1,17 +1,23 @@
 """Paired A/B tests of two retrieval systems with common random numbers.
 
-The same users make the same visits in both arms, under the same luck. Arms do not interfere (no
-budget is spent), so this is the difference that a test with endless traffic would find, up to
-the sample of users; users are the unit of all standard errors.
+The same users make the same visits in both arms, and whatever is random in a visit is the same
+number in both. Arms do not interfere (no budget is spent), so this is the difference that a test
+with endless traffic would find, up to the sample of users; users are the unit of all standard
+errors.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import joblib
 import numpy as np
 
 from lib.simulation.cascade import System, install_pre_ranking, visit
 from lib.simulation.matching import match
+from lib.simulation.world import World
 
 BILLINGS = ("revenue", "revenue_gsp", "revenue_true")
 BLOCK_VISITS = 512  # visits simulated together; their candidates then stay in the cache
@@ -26,7 +32,7 @@ class Arm:
         and what the exposures were worth by what users really do.
       users: integers, who they are.
       visits: int, per user.
-      seed: int, of the luck.
+      seed: int, of the random numbers that arms have in common.
     """
 
     revenue: np.ndarray
@@ -61,13 +67,13 @@ class ABTest:
     revenue_lift_true: float
     revenue_lift_true_se: float
 
-    def as_row(self):
+    def as_row(self) -> dict[str, Any]:
         """The result as a dict, a row of `ab_tests`."""
         return asdict(self)
 
 
-def run_arm(system, *, visits, seed, users=None):
-    """Lets users visit a system and adds up what they bring.
+def run_arm(system: System, *, visits: int, seed: int, users: int | None = None) -> Arm:
+    """The revenue that users bring in visits to a system.
 
     Args:
       system: System.
@@ -89,13 +95,22 @@ def run_arm(system, *, visits, seed, users=None):
     revenue = np.empty((len(BILLINGS), len(rows)))
     for start in range(0, len(rows), BLOCK_VISITS):
         block = slice(start, start + BLOCK_VISITS)
-        made = visit(system, rows[block], numbers[block], seed)
-        revenue[:, block] = [getattr(made, billing) for billing in BILLINGS]
+        outcome = visit(system, rows[block], numbers[block], seed)
+        revenue[:, block] = [getattr(outcome, billing) for billing in BILLINGS]
     per_user = revenue.reshape(-1, users, visits).sum(axis=2)
     return Arm(*per_user, users=system.matched.users[:users], visits=visits, seed=seed)
 
 
-def run_arms(world, models, *, visits, seed, users=None, block_users=2048, n_jobs=1):
+def run_arms(
+    world: World,
+    models: Sequence[Callable | None],
+    *,
+    visits: int,
+    seed: int,
+    users: int | None = None,
+    block_users: int = 2048,
+    n_jobs: int = 1,
+) -> list[Arm]:
     """Arms of several Pre-ranking models, a block of users at a time.
 
     The same arms as from `run_arm` on systems of all users, up to rounding, but memory grows
@@ -140,7 +155,16 @@ def _joined(arms):
     return replace(arms[0], **parts)
 
 
-def ab_test(base, variant, *, model="variant", visits=4, seed=0, users=None, bootstrap=0):
+def ab_test(
+    base: System | Arm,
+    variant: System | Arm,
+    *,
+    model: str = "variant",
+    visits: int = 4,
+    seed: int = 0,
+    users: int | None = None,
+    bootstrap: int = 0,
+) -> ABTest:
     """Revenue lift of a variant over the base, paired by user.
 
     Args:
@@ -155,9 +179,9 @@ def ab_test(base, variant, *, model="variant", visits=4, seed=0, users=None, boo
 
     Raises: ValueError when the arms differ in users, visits or seed, or the base earns nothing.
     """
-    given = next((arm for arm in (base, variant) if isinstance(arm, Arm)), None)
-    if given is not None:
-        visits, seed, users = given.visits, given.seed, len(given.users)
+    finished = next((arm for arm in (base, variant) if isinstance(arm, Arm)), None)
+    if finished is not None:
+        visits, seed, users = finished.visits, finished.seed, len(finished.users)
     base, variant = (
         run_arm(arm, visits=visits, seed=seed, users=users) if isinstance(arm, System) else arm
         for arm in (base, variant)

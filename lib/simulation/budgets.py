@@ -24,15 +24,15 @@ def paced(matched):
     advertiser's ads share theirs and are throttled alike.
     """
     p, advertiser = matched.world.parameters, matched.world.advertiser
-    free = spend(replace(matched, pace=np.ones(p.ads, np.float32)))
+    unlimited = spend(replace(matched, pace=np.ones(p.ads, np.float32)))
     keys = visit_keys(p.seed, "budgets", 0, 0)
     size = np.bincount(advertiser, minlength=p.advertisers)
     budget = size * np.exp(p.budget_sd * normal(keys, np.arange(p.advertisers)))
-    budget *= free.sum() / p.budget_tightness / budget.sum()
-    pace, spent = np.ones(p.advertisers), free
+    budget *= unlimited.sum() / p.budget_tightness / budget.sum()
+    pace, spent = np.ones(p.advertisers), unlimited
     for _ in range(ROUNDS):
-        wanted = np.divide(budget, spent, out=np.full_like(budget, np.inf), where=spent > 0)
-        pace = np.clip(pace * wanted, LEAST_PACE, 1)
+        affordable = np.divide(budget, spent, out=np.full_like(budget, np.inf), where=spent > 0)
+        pace = np.clip(pace * affordable, LEAST_PACE, 1)
         matched = replace(matched, pace=pace[advertiser].astype(np.float32))
         spent = spend(matched)
     return matched
@@ -45,9 +45,10 @@ def spend(matched, seed=0):
     rows = np.arange(len(matched.users))
     for start in range(0, len(rows), BLOCK_VISITS):
         block = rows[start : start + BLOCK_VISITS]
-        made = visit(system, block, np.zeros_like(block), seed)
-        shown = made.queue[:, : len(discounts)]
-        ads = matched.ads[block[:, None], np.take_along_axis(made.columns, shown, axis=1)]
-        price = made.exposed * discounts * np.take_along_axis(made.ecpm, shown, axis=1) / 1000
+        outcome = visit(system, block, np.zeros_like(block), seed)
+        places = outcome.queue[:, : len(discounts)]  # of the ads that compete for slots
+        ads = matched.ads[block[:, None], np.take_along_axis(outcome.columns, places, axis=1)]
+        ecpm = np.take_along_axis(outcome.ecpm, places, axis=1)
+        price = outcome.exposed * discounts * ecpm / 1000
         total += np.bincount(matched.world.advertiser[ads].ravel(), price.ravel(), p.advertisers)
     return total

@@ -10,7 +10,11 @@ while visits are made (budgets.py throttles beforehand), so two arms of a test c
 from each other.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -28,7 +32,7 @@ class System:
       scores: float32 [U, matching_ads], or None: Pre-ranking's revenue pathway is random.
     """
 
-    matched: object
+    matched: Any  # Matched, whose module imports this one
     scores: np.ndarray | None
 
 
@@ -60,8 +64,8 @@ class Visits:
     revenue_true: np.ndarray
 
 
-def fuse(pathways, slots):
-    """Fills each pathway's slots with its best ads that no earlier pathway took.
+def fuse(pathways: Sequence[np.ndarray], slots: Sequence[int]) -> np.ndarray:
+    """The ads of several pathways: each sends its best that no earlier pathway has sent.
 
     Args:
       pathways: list of scores, each float [B, C]; -inf is never taken while others are left.
@@ -74,15 +78,15 @@ def fuse(pathways, slots):
     """
     chosen = []
     for scores, count in zip(pathways, slots, strict=True):
-        left = np.array(scores, dtype=np.float32)
+        remaining = np.array(scores, dtype=np.float32)
         for earlier in chosen:
-            np.put_along_axis(left, earlier, -np.inf, axis=1)
-        chosen.append(best(left, count))
+            np.put_along_axis(remaining, earlier, -np.inf, axis=1)
+        chosen.append(best(remaining, count))
     return np.concatenate(chosen, axis=1)
 
 
-def install_pre_ranking(matched, pre_ranking=None):
-    """Puts a Pre-ranking model into operation.
+def install_pre_ranking(matched: Any, pre_ranking: Callable | None = None) -> System:
+    """The system that runs a Pre-ranking model.
 
     Args:
       matched: Matched.
@@ -99,23 +103,24 @@ def install_pre_ranking(matched, pre_ranking=None):
     for start in blocks(len(matched.users), "Pre-ranking"):
         block = slice(start, start + BLOCK_USERS)
         ads = matched.ads[block]
-        made = pre_ranking(matched.users[block], ads)
-        scores[block] = checked_scores("pre_ranking", made, ads.shape)
+        block_scores = pre_ranking(matched.users[block], ads)
+        scores[block] = checked_scores("pre_ranking", block_scores, ads.shape)
     return System(matched, scores)
 
 
-def oracle_system(matched):
+def oracle_system(matched: Any) -> System:
     """The system whose Pre-ranking knows what Ranking will predict, up to a visit's noise.
 
-    Nobody could train it: the yardstick of how much revenue Pre-ranking loses. Returns: System.
+    Nobody could train it: the reference for how much revenue Pre-ranking loses. Returns: System.
     """
     return System(matched, matched.log_ecpm)
 
 
-def visit(system, rows, visits, seed):
-    """Runs Pre-ranking, Ranking, Mix-ranking and billing for B visits.
+def visit(system: System, rows: np.ndarray, visits: np.ndarray, seed: int) -> Visits:
+    """What Pre-ranking, Ranking, Mix-ranking and billing do in B visits.
 
-    All luck is keyed by (seed, user, visit, ad): systems compared under one seed share it.
+    Random numbers are keyed by (seed, user, visit, ad): systems compared under one seed have
+    them in common.
 
     Args:
       system: System.
@@ -138,15 +143,15 @@ def visit(system, rows, visits, seed):
     columns = fuse(pathways, p.pre_ranking_slots)
     log_ecpm = matched.log_ecpm[rows[:, None], columns]
     columns, log_ecpm = _rank(columns, ads, log_ecpm, keys, p)
-    kept = np.take_along_axis(ads, columns, axis=1)
-    queue, exposed = _mix(kept, log_ecpm, matched.world.organic, keys, p)
+    ranked_ads = np.take_along_axis(ads, columns, axis=1)
+    queue, exposed = _mix(ranked_ads, log_ecpm, matched.world.organic, keys, p)
     ecpm = np.exp(log_ecpm)
     true_ecpm = np.exp(matched.true_log_ecpm[rows[:, None], columns])
     revenue = _bill(ecpm, true_ecpm, queue, exposed, p)
     return Visits(columns, ecpm, queue, exposed, absent, scores, *revenue)
 
 
-def absent_rate(matched, ads):
+def absent_rate(matched: Any, ads: np.ndarray) -> float | np.ndarray:
     """Probability that a candidate is absent from a visit: a number, or float32 like `ads`."""
     p = matched.world.parameters
     if matched.pace is None:
@@ -169,8 +174,8 @@ def _mix(ads, log_ecpm, organic, keys, parameters):
     """
     p, in_mix = parameters, slice(parameters.mix_queue)
     worth = log_ecpm[:, in_mix] + p.mix_noise_sd * normal(keys("mix"), ads[:, in_mix])
-    others = np.tile(np.arange(p.mix_queue, p.pre_ranking_ads), (len(ads), 1))
-    queue = np.append(np.argsort(-worth, axis=1), others, axis=1)
+    behind = np.tile(np.arange(p.mix_queue, p.pre_ranking_ads), (len(ads), 1))
+    queue = np.append(np.argsort(-worth, axis=1), behind, axis=1)
     slots = np.arange(len(p.position_discounts))
     ad_worth = np.take_along_axis(worth, queue[:, slots], axis=1) + np.log(p.position_discounts)
     return queue, ad_worth > organic + p.organic_sd * normal(keys("organic"), slots)
@@ -180,15 +185,15 @@ def _bill(ecpm, true_ecpm, queue, exposed, parameters):
     """First-price, second-price and true revenue of each visit, three of float64 [B]."""
     discounts = np.asarray(parameters.position_discounts)
     attention = exposed * discounts / 1000  # eCPM is per 1000 exposures
-    shown = queue[:, : len(discounts)]
+    places = queue[:, : len(discounts)]  # of the ads that compete for slots
     next_ecpm = np.append(ecpm[:, 1:], np.zeros_like(ecpm[:, :1]), axis=1)
     return [
-        np.sum(attention * np.take_along_axis(price, shown, axis=1), axis=1)
+        np.sum(attention * np.take_along_axis(price, places, axis=1), axis=1)
         for price in (ecpm, next_ecpm, true_ecpm)
     ]
 
 
-def best(scores, count):
+def best(scores: np.ndarray, count: int) -> np.ndarray:
     """Columns of the `count` best scores of each row, best first, [B, C] -> [B, count].
 
     Sorted because the order that a partition leaves is the processor's.
@@ -200,13 +205,13 @@ def best(scores, count):
     return np.take_along_axis(columns, order, axis=1)
 
 
-def blocks(users, stage):
+def blocks(users: int, stage: str) -> tqdm:
     """First row of each block of users, with a progress bar on a terminal."""
     starts = range(0, users, BLOCK_USERS)
     return tqdm(starts, desc=stage, unit="block", leave=False, disable=None)
 
 
-def checked_scores(name, scores, shape):
+def checked_scores(name: str, scores: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A model's scores as float32; refuses another shape, NaN and infinity."""
     scores = np.asarray(scores, dtype=np.float32)
     if scores.shape != shape:

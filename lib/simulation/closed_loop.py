@@ -1,17 +1,21 @@
 """The closed loop: a system logs, a model is trained on the log, deployed, and logs again.
 
-The first model learns from the log of a random Pre-ranking; it is poor, and any retrained model
-"wins" against it merely by being a round later. Comparisons of models mean something only after
-the rounds have converged, which the gap to the oracle shows.
+The first model learns from the log of a random Pre-ranking and is poor, so that any model
+trained a round later beats it. Models can be compared only once the rounds have converged, which
+the gap to the oracle shows.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from lib.simulation.ab_tests import ABTest, ab_test, run_arm
 from lib.simulation.cascade import System, install_pre_ranking, oracle_system
 from lib.simulation.logs import sample_logs
-from lib.simulation.matching import match
+from lib.simulation.matching import Matched, match
+from lib.simulation.world import World
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,18 @@ class Round:
 
 
 def closed_loop(
-    world,
-    train,
+    world: World,
+    train: Callable,
     *,
-    rounds,
-    impressions_per_round,
-    seed,
-    first_impressions=None,
-    matched=None,
-    counts=None,
-    users=None,
-    visits=4,
-):
+    rounds: int,
+    impressions_per_round: int,
+    seed: int,
+    first_impressions: int | None = None,
+    matched: Matched | None = None,
+    counts: dict[str, Any] | None = None,
+    users: int | None = None,
+    visits: int = 4,
+) -> Iterator[Round]:
     """Random log -> train -> deploy -> log -> train ... ; yields a Round after each training.
 
     Args:
@@ -64,6 +68,7 @@ def closed_loop(
       users, visits: size of the test against the oracle after each round, as for `run_arm`.
 
     Yields: Round.
+    Raises: ValueError unless rounds >= 1.
     """
     if rounds < 1:
         raise ValueError(f"closed_loop: rounds must be at least 1; got {rounds}")

@@ -1,23 +1,26 @@
 """Random numbers that are a function of their key: (seed, stream, user, visit, ad).
 
-A paired A/B test needs the same luck in both arms although they hold different ads, and a log
-must not depend on how it was cut into blocks. Both follow when a draw is computed from its key
-and not taken from a generator's state. NumPy's counter-based generators take one key at a time;
-here the mixing functions are applied to whole arrays.
+A paired A/B test needs common random numbers in both arms although they hold different ads, and
+a log must not depend on how it was cut into blocks. Both follow when a draw is computed from its
+key and not taken from a generator's state. NumPy's counter-based generators take one key at a
+time; here the mixing functions are applied to whole arrays.
 
 SplitMix64 (Steele et al. 2014) mixes the keys of visits, "lowbias32" (Wellons 2018,
 github.com/skeeto/hash-prospector) the ads of a visit.
 """
 
+from __future__ import annotations
+
 import zlib
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def visit_keys(seed, stream, users, visits):
+def visit_keys(seed: int, stream: str, users: ArrayLike, visits: ArrayLike) -> np.ndarray:
     """One 64-bit key per visit; `stream` names what the numbers are used for.
 
     Args:
@@ -38,7 +41,7 @@ def visit_keys(seed, stream, users, visits):
     return key
 
 
-def uniform(keys, items):
+def uniform(keys: np.ndarray, items: ArrayLike) -> np.ndarray:
     """Uniform numbers in (0, 1), float32, one for each item (ad, slot) of each visit.
 
     Args:
@@ -51,12 +54,12 @@ def uniform(keys, items):
     return ((_bits(keys, items) >> 9).astype(np.float32) + 0.5) * np.float32(2**-23)
 
 
-def integers(keys, item, high):
+def integers(keys: np.ndarray, item: int, high: int) -> np.ndarray:
     """Uniform integers in 0..high-1, one for each visit, int64 [B]; `item` as for `uniform`."""
     return (uniform(keys, [item])[:, 0].astype(np.float64) * high).astype(np.int64)
 
 
-def normal(keys, items):
+def normal(keys: np.ndarray, items: ArrayLike) -> np.ndarray:
     """Standard normal numbers, float32 [B, C]; arguments as for `uniform`."""
     return ndtri((_bits(keys, items) + 0.5) * 2.0**-32).astype(np.float32)
 

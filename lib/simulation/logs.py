@@ -4,14 +4,19 @@ Ads are drawn from what each stage dropped or kept, and labelled with their rela
 the system's own queue and with Ranking's eCPM, 0 for what never reached Ranking.
 """
 
+from __future__ import annotations
+
 import datetime
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from lib.simulation.cascade import best, visit
+from lib.simulation.cascade import System, best, visit
 from lib.simulation.keyed_random import integers, uniform, visit_keys
+from lib.simulation.parameters import WorldParameters
 
 STAGES = ("matching", "pre_ranking", "ranking", "mix_ranking")  # by how far an ad got
 START = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
@@ -19,17 +24,17 @@ BLOCK_VISITS = 512  # visits simulated together; their candidates then stay in t
 
 
 def sample_logs(
-    system,
-    impressions,
+    system: System,
+    impressions: int,
     *,
-    seed,
-    counts=None,
-    first_impression=0,
-    start=START,
-    impressions_per_second=100.0,
-    impressions_per_table=8192,
-):
-    """Draws impressions from a running system, as pyarrow tables in time order.
+    seed: int,
+    counts: dict[str, Any] | None = None,
+    first_impression: int = 0,
+    start: datetime.datetime = START,
+    impressions_per_second: float = 100.0,
+    impressions_per_table: int = 8192,
+) -> Iterator[pa.Table]:
+    """Impressions of a running system, as pyarrow tables in time order.
 
     A user of the system, drawn uniformly, makes each impression. The content depends on `seed`
     and the impression's number alone, not on `impressions_per_table`.
@@ -74,7 +79,7 @@ def sample_logs(
         yield _table(rows, system.matched.world, seed, start, impressions_per_second)
 
 
-def usual_counts(parameters):
+def usual_counts(parameters: WorldParameters) -> dict[str, tuple[int, int]]:
     """Of each stage, fewest and most ads of an impression: ten on average, not always ten.
 
     >>> from lib.simulation.parameters import world_parameters
@@ -131,10 +136,11 @@ def _impressions(system, numbers, counts, seed):
     sample["v"] = place - (~present).sum(axis=1, keepdims=True)
     sample["impression_id"] = np.broadcast_to(numbers[:, None], present.shape)
     sample["user"] = np.broadcast_to(matched.users[rows][:, None], present.shape)
-    mixed = np.argsort(uniform(visit_keys(seed, "row order", 0, numbers), sample["ad"]), axis=1)
-    present = np.take_along_axis(present, mixed, axis=1)
+    row_order = np.argsort(uniform(visit_keys(seed, "row order", 0, numbers), sample["ad"]), axis=1)
+    present = np.take_along_axis(present, row_order, axis=1)
     return {
-        name: np.take_along_axis(values, mixed, axis=1)[present] for name, values in sample.items()
+        name: np.take_along_axis(values, row_order, axis=1)[present]
+        for name, values in sample.items()
     }
 
 
@@ -147,21 +153,21 @@ def _sample(matched, rows, visits, most, numbers, seed):
 
     def pick(stage, items, taken=False):
         """Columns of `most[stage]` items [B, C] or [C] that are not taken, in random order."""
-        luck = uniform(visit_keys(seed, stage, users, numbers), items)
-        return best(np.where(taken, -np.inf, luck), most[stage])
+        order = uniform(visit_keys(seed, stage, users, numbers), items)
+        return best(np.where(taken, -np.inf, order), most[stage])
 
     lost = pick("matching", np.arange(matched.lost_ads.shape[1]))
-    out = visits.absent.copy()
-    np.put_along_axis(out, visits.columns, True, axis=1)
-    cut = pick("pre_ranking", matched.ads[rows], out)  # by ad: candidates have no order
+    no_loser = visits.absent.copy()
+    np.put_along_axis(no_loser, visits.columns, True, axis=1)
+    cut = pick("pre_ranking", matched.ads[rows], no_loser)  # by ad: candidates have no order
     behind = p.mix_queue + pick("ranking", np.arange(p.pre_ranking_ads - p.mix_queue))
     ahead = pick("mix_ranking", np.arange(p.mix_queue))
 
     place = np.concatenate([behind, ahead], axis=1)  # in the queue of those that reached Ranking
     ranked = np.take_along_axis(visits.queue, place, axis=1)
     columns = np.concatenate([cut, np.take_along_axis(visits.columns, ranked, axis=1)], axis=1)
-    shown = np.zeros_like(visits.queue, dtype=bool)
-    shown[:, : visits.exposed.shape[1]] = visits.exposed
+    exposed = np.zeros_like(visits.queue, dtype=bool)
+    exposed[:, : visits.exposed.shape[1]] = visits.exposed
 
     def after(never_ranked, values):
         """Values of the ranked ads behind a constant for the others."""
@@ -178,7 +184,7 @@ def _sample(matched, rows, visits, most, numbers, seed):
             (len(rows), sum(most.values())),
         ),
         "ecpm": after(np.float32(0), np.take_along_axis(visits.ecpm, ranked, axis=1)),
-        "exposed": after(False, np.take_along_axis(shown, place, axis=1)),
+        "exposed": after(False, np.take_along_axis(exposed, place, axis=1)),
         "merit": np.concatenate([-lost, merit_cut, -place], axis=1),
     }
 

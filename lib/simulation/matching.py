@@ -3,6 +3,9 @@
 It depends on the user alone, not on the visit, and is computed once.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +14,7 @@ from lib.simulation.budgets import paced
 from lib.simulation.cascade import blocks, checked_scores, fuse
 from lib.simulation.keyed_random import uniform, visit_keys
 from lib.simulation.truth import BLOCK_USERS
+from lib.simulation.world import World
 
 EVERY_VISIT = 0  # visit number in the key of what is drawn once per user
 LOST_ADS = 200  # per user, Matching's losers kept so that logs can draw from them
@@ -32,7 +36,7 @@ class Matched:
         None without budgets.
     """
 
-    world: object
+    world: World
     users: np.ndarray
     ads: np.ndarray
     interest: np.ndarray
@@ -42,7 +46,9 @@ class Matched:
     pace: np.ndarray | None = None
 
 
-def match(world, matching=None, users=None):
+def match(
+    world: World, matching: Callable | None = None, users: np.ndarray | None = None
+) -> Matched:
     """Matching: the candidates of each user.
 
     Args:
@@ -83,23 +89,23 @@ def _match(world, matching, users):
     lost = min(LOST_ADS, present - p.matching_ads)
     slots = [p.matching_ads - interest_ads - random_ads, interest_ads, random_ads, lost]
     ads = fuse([revenue, interest, random, random], slots).astype(np.int32)
-    kept, lost_ads = np.split(ads, [p.matching_ads], axis=1)
+    candidates, lost_ads = np.split(ads, [p.matching_ads], axis=1)
     order = np.argsort(-np.take_along_axis(revenue, lost_ads, axis=1), axis=1)
-    true = world.truth.log_ecpm(users, kept)
+    true_log_ecpm = world.truth.log_ecpm(users, candidates)
     return (
-        kept,
-        np.take_along_axis(interest, kept, axis=1).astype(np.float32),
-        world.truth.as_ranking_predicts(users, kept, true),
-        true,
+        candidates,
+        np.take_along_axis(interest, candidates, axis=1).astype(np.float32),
+        world.truth.as_ranking_predicts(users, candidates, true_log_ecpm),
+        true_log_ecpm,
         np.take_along_axis(lost_ads, order, axis=1),
     )
 
 
-def oracle_matching(world):
+def oracle_matching(world: World) -> Callable[[np.ndarray], np.ndarray]:
     """A Matching model (users) -> scores that knows what Ranking will predict.
 
-    The yardstick of Matching. It need not earn the most: it hands on more ads that are close
-    to each other, among which a weak Pre-ranking errs more.
+    The reference for Matching. It need not earn the most: the candidates that it selects are
+    worth nearly the same, and a weak Pre-ranking errs more among such.
     """
 
     def scores(users):

@@ -1,6 +1,10 @@
-"""What a simulated world is made of: sizes, spreads, and a dial for every assumption."""
+"""What a simulated world is made of: sizes, spreads, and its assumptions.
+
+Every assumption has a sensitivity parameter (a "dial") that weakens it; its default keeps it.
+"""
 
 from itertools import pairwise
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
@@ -97,7 +101,7 @@ class WorldParameters(BaseModel):
     user_turnover: float = Field(0.0, ge=0, lt=1, description="the same of users")
 
     @property
-    def pre_ranking_slots(self):
+    def pre_ranking_slots(self) -> tuple[int, int]:
         """How many ads Pre-ranking's revenue and interest pathways send on, (int, int)."""
         interest = round(self.pre_ranking_ads * self.pre_ranking_interest_share)
         return self.pre_ranking_ads - interest, interest
@@ -155,7 +159,7 @@ PRESETS = {
 }
 
 
-def world_parameters(preset, **changes):
+def world_parameters(preset: str, **changes: Any) -> WorldParameters:
     """Parameters of a named world, with changes.
 
     Args:

@@ -4,11 +4,15 @@
 stand in a production log.
 """
 
+from __future__ import annotations
+
 import copy
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from lib.simulation.parameters import WorldParameters
 from lib.simulation.truth import Truth
 
 
@@ -34,7 +38,7 @@ class World:
     array([5, 7], dtype=int32)
     """
 
-    def __init__(self, parameters):
+    def __init__(self, parameters: WorldParameters) -> None:
         p = self.parameters = parameters
         streams = np.random.SeedSequence(p.seed).spawn(4)
         users, ads, truth, features = (np.random.default_rng(s) for s in streams)
@@ -51,7 +55,7 @@ class World:
         self._user_features = self._observe_users(user_latents, features)
         self._ad_features = self._observe_ads(ad_latents, features)
 
-    def later(self):
+    def later(self) -> World:
         """This world when models are tested, after `drift`, `ad_turnover` and `user_turnover`.
 
         Features and organic content stay: what was observed before is what models know. Ads and
@@ -67,17 +71,17 @@ class World:
         later.present_ads = self.present_ads + p.ads - len(self.present_ads)
         return later
 
-    def turned(self, drift):
+    def turned(self, drift: float) -> World:
         """This world with its truth turned by `drift` radians, as it was before or will be."""
-        other = copy.copy(self)
-        other.truth = self.truth.turned(drift)
-        return other
+        world = copy.copy(self)
+        world.truth = self.truth.turned(drift)
+        return world
 
-    def user_features(self, users):
+    def user_features(self, users: np.ndarray) -> dict[str, np.ndarray]:
         """Raw features of users [B], a dict of name -> array [B] or [B, width]."""
         return {name: values[users] for name, values in self._user_features.items()}
 
-    def ad_features(self, ads):
+    def ad_features(self, ads: np.ndarray) -> dict[str, np.ndarray]:
         """Raw features of ads [B] (any shape), a dict of name -> array [B] or [B, width]."""
         return {name: values[ads] for name, values in self._ad_features.items()}
 
@@ -94,7 +98,7 @@ class World:
         return float(np.quantile(best + np.log(p.position_discounts), p.organic_share))
 
     @cached_property
-    def features(self):
+    def features(self) -> list[dict[str, Any]]:
         """The features' declaration (see the class)."""
         p = self.parameters
         id_like = {"kind": "sparse", "width": p.id_width}
