@@ -7,6 +7,7 @@ measured sizes instead of all of them.
     published         the roofline of a T4 held against published results
     gaussian_process  what measured times differ by from the roofline's
     service_time      a request's time from a few measured sizes: roofline and residual
+    relative_cost     what sizes need beside the base, measured or predicted
     training_cost     Algorithm 1 on the training step
 """
 
@@ -15,9 +16,21 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "algorithm": ["cost_per_hour", "machines_interval", "priced", "required_machines"],
+        "algorithm": [
+            "cost_per_hour",
+            "machines_interval",
+            "priced",
+            "priced_by_form",
+            "required_machines",
+        ],
         "device": ["Device", "T4", "this_machine"],
+        "relative_cost": [
+            "first_layer_gain",
+            "machines_sentence",
+            "not_proportional",
+            "relative_machines",
+        ],
         "roofline": ["Roofline"],
-        "service_time": ["ServiceTimeModel"],
+        "service_time": ["ServiceTimeModel", "timed_rows"],
     },
 )

@@ -133,6 +133,29 @@ def priced(rows, base, machines_base, price_per_hour, *, whole=False, rate="qps"
     )
 
 
+def priced_by_form(rows, bases, machines_base, price_per_hour):
+    """`priced` for each form of a table relative to that form's own base.
+
+    Args:
+      rows: as of `priced`, with a column form.
+      bases: form -> size parameters of its base; forms that are not there are left out.
+
+    >>> rows = [{"form": form, "size_parameters": [4, 2, 1], "qps": qps, "qps_low": qps,
+    ...          "qps_high": qps} for form, qps in (("naive", 10.0), ("twin_tower", 40.0))]
+    >>> bases = {"twin_tower": [4, 2, 1], "naive": [4, 2, 1]}
+    >>> priced_by_form(rows, bases, 5, 1.0)[["form", "machines"]].values.tolist()
+    [['twin_tower', 5.0], ['naive', 5.0]]
+    """
+    table = pd.DataFrame(rows)
+    return pd.concat(
+        [
+            priced(table[table["form"] == form], base, machines_base, price_per_hour)
+            for form, base in bases.items()
+        ],
+        ignore_index=True,
+    )
+
+
 def _check_circumstances(table, mixed):
     for name in _CIRCUMSTANCES:
         if name not in table or name in mixed:
