@@ -24,12 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "required_machines",
         ],
         "device": ["Device", "T4", "this_machine"],
-        "relative_cost": [
-            "first_layer_gain",
-            "machines_sentence",
-            "not_proportional",
-            "relative_machines",
-        ],
+        "relative_cost": ["first_layer_gain", "not_proportional", "relative_machines"],
         "roofline": ["Roofline"],
         "service_time": ["ServiceTimeModel", "timed_rows"],
     },

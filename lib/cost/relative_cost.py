@@ -96,23 +96,6 @@ def not_proportional(machines: pd.DataFrame) -> tuple[float | None, bool | None]
     return float((~inside).mean()), bool((~inside).any())
 
 
-def machines_sentence(machines: pd.DataFrame, other: str = "") -> str:
-    """`relative_machines` in words.
-
-    Args:
-      other: a further column to name, such as another machine's prediction.
-    """
-    sentences = []
-    for row in machines.to_dict("records"):
-        interval = f"{row['low']:.2f} to {row['high']:.2f}, " if row["low"] > 0 else ""
-        beside = f"; {other}: {row[other]:.2f}" if other else ""
-        sentences.append(
-            f"{row['size_parameters']} has {row['flops']:.2f} times the FLOPs of the base and "
-            f"needs {row['here']:.2f} times its machines ({interval}{row['how']}{beside})"
-        )
-    return "; ".join(sentences)
-
-
 def first_layer_gain(table: pd.DataFrame, base: list[int]) -> tuple[float, float, float] | None:
     """How many times the QPS of the base its cached first layer gives, and the interval.
 
