@@ -101,7 +101,7 @@ def latencies(ax: Axes, costs: pd.DataFrame, latency_limit_ms: float) -> None:
     ax.set(
         xlabel="latency at the highest load that passed, ms",
         xlim=(0, 1.05 * latency_limit_ms),
-        ylim=(len(rows) - 0.5, -0.5),
+        ylim=(max(len(rows), 1) - 0.5, -0.5),
         title="Half of the requests are answered in a fraction of the limit",
     )
     _legend_below(ax, columns=4)
@@ -223,7 +223,9 @@ def _step_name(step):
 
 
 def _legend_below(ax, columns):
-    """A legend under the axes, where it covers no point."""
+    """A legend under the axes, where it covers no point; none where nothing is named."""
+    if not ax.get_legend_handles_labels()[0]:
+        return
     ax.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, -0.16),

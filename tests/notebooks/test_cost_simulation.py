@@ -1,0 +1,127 @@
+"""Notebook 03 with a reader's own costs and model: measured, or refused before anything long."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests import ROOT
+
+NOTEBOOK = ROOT / "notebooks" / "03_cost_simulation.ipynb"
+
+
+def run(root, **parameters):
+    """The command, quick profile; its completed process."""
+    given = [text for name, value in parameters.items() for text in ("-p", name, str(value))]
+    return subprocess.run(
+        [sys.executable, "-m", "lib", "run", "03", *given],
+        env={**os.environ, "RETRIEVAL_SCALING_ROOT": str(root)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def own_costs(path):
+    """Four sizes of one hidden width, with what the analytic model needs."""
+    rows = [
+        {
+            "family": "mlp",
+            "size_parameters": str([3328, width, 256, 256, 256, 1]),
+            "engine": "mine",
+            "precision": "fp32",
+            "machine": "mine",
+            "candidates": 100,
+            "latency_limit_ms": 100.0,
+            "qps": qps,
+            "qps_low": 0.9 * qps,
+            "qps_high": 1.1 * qps,
+            "machines": 1000 / qps,
+            "cost_per_hour": 1000 / qps,
+            "service_ms": 500 / qps,
+            "workers": 2,
+        }
+        for width, qps in ((256, 40.0), (512, 30.0), (768, 20.0), (1024, 10.0))
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def ids_model(path):
+    """A model whose request is one whole number an ad."""
+    weights = [
+        numpy_helper.from_array(np.ones(shape, "f"), name)
+        for name, shape in (("table", (50, 8)), ("w", (8, 1)))
+    ]
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "w"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "own",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch"])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 1])],
+        weights,
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    return path
+
+
+@pytest.mark.slow
+def test_a_model_is_measured_beside_given_costs(tmp_path):
+    done = run(
+        tmp_path,
+        costs=own_costs(tmp_path / "costs.csv"),
+        model_file=ids_model(tmp_path / "model.onnx"),
+        ids=50,
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "outputs/quick/03_cost_simulation"
+    row = pd.read_csv(folder / "own_model.csv").iloc[0]
+    assert row.qps > 0 and row.candidates == 100
+    summary = json.loads((folder / "summary.json").read_text())
+    assert [size["how"] for size in summary["values"]["paper_sizes"]] == ["predicted"] * 3
+    assert not (folder / "search.csv").exists()  # costs are given: nothing else is measured
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("typo.onnx", "typo.onnx: there is no such model file"),
+        ("ids.onnx", "ids.onnx: random_inputs: input 'ids' holds int64: give ids >= 1"),
+    ],
+)
+def test_a_model_that_cannot_be_measured_is_refused_before_the_load_tests(tmp_path, model, message):
+    ids_model(tmp_path / "ids.onnx")
+    done = run(tmp_path, model_file=tmp_path / model)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not list(tmp_path.rglob("load_tests/*.json"))
+
+
+@pytest.mark.slow
+def test_a_base_of_other_depth_is_refused_before_the_load_tests(tmp_path):
+    done = run(tmp_path, base="[64, 32, 1]")
+    assert done.returncode == 1
+    assert "base must have 6 size parameters" in done.stderr
+    assert not list(tmp_path.rglob("load_tests/*.json"))
+
+
+def test_the_notebook_starts_where_loadgen_is_not_packaged():
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    imports = next(cell for cell in cells if cell["id"] == "cell-01")
+    code = "import sys; sys.modules['mlperf_loadgen'] = None\n" + "".join(imports["source"])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
