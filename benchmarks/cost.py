@@ -5,6 +5,7 @@ turns, so that whatever else the machine does meets all of them; ratios are of o
 `cost_grid` holds the searches that need few measurements.
 """
 
+import functools
 import time
 
 import numpy as np
@@ -34,37 +35,42 @@ def requests(layers, ads, user):
     }
 
 
-def in_turn(threads):
-    """Milliseconds of a request, [turns], by engine and form; and of the matrix product."""
+def engines_in_turn(threads):
+    """(milliseconds of a request by (engine, form), each [turns]; FLOP/s of a large matrix product,
+    [turns]; largest difference of scores, as a share of the largest)."""
     layers, rng = export.random_weights(BASE, 0), np.random.default_rng(0)
     ads = rng.standard_normal((CANDIDATES, BASE[0] // 2), np.float32)
-    given = requests(layers, ads, rng.standard_normal((1, BASE[0] // 2), np.float32))
+    inputs = requests(layers, ads, rng.standard_normal((1, BASE[0] // 2), np.float32))
     running = {
         (name, form): engines.build(name, graph(layers), threads=threads)
         for name in ENGINES
         for form, graph in FORMS.items()
     }
-    scores = {key: engine.run(given[key[1]]) for key, engine in running.items()}
+    scores = {(name, form): engine.run(inputs[form]) for (name, form), engine in running.items()}
     times, peaks = {key: [] for key in running}, []
     for _ in tqdm(range(TURNS), desc=f"turns, {threads} threads", leave=False):
         machine.matrix_product_peak.cache_clear()
         peaks.append(machine.matrix_product_peak(threads))
         time.sleep(0.3)  # until NumPy's threads have stopped to wait for another product
-        for key, engine in running.items():
-            times[key].append(median_ms(lambda e=engine, k=key: e.run(given[k[1]])))
-    truth = scores["onnxruntime", "naive"]
-    apart = max(float(np.abs(one - truth).max() / np.abs(truth).max()) for one in scores.values())
-    return {key: np.array(value) for key, value in times.items()}, np.array(peaks), apart
+        for (name, form), engine in running.items():
+            times[name, form].append(median_ms(functools.partial(engine.run, inputs[form])))
+    reference = scores["onnxruntime", "naive"]
+    difference = max(
+        float(np.abs(values - reference).max() / np.abs(reference).max())
+        for values in scores.values()
+    )
+    return {key: np.array(value) for key, value in times.items()}, np.array(peaks), difference
 
 
-def median_ms(work):
-    work()
-    spent = []
+def median_ms(run):
+    """Median milliseconds of `RUNS` calls, after one that warms up."""
+    run()
+    seconds = []
     for _ in range(RUNS):
         start = time.perf_counter()
-        work()
-        spent.append(time.perf_counter() - start)
-    return 1000 * float(np.median(spent))
+        run()
+        seconds.append(time.perf_counter() - start)
+    return 1000 * float(np.median(seconds))
 
 
 def engine_rows():
@@ -72,8 +78,8 @@ def engine_rows():
     rows = []
     for threads in sorted({1, machine.cores()}):
         # A process each: TensorFlow keeps the number of threads that it started with.
-        times, peaks, apart = in_child("engines in turn", in_turn, threads)
-        done = CANDIDATES * matrix_flops(BASE) / 1e9  # GFLOP of a naive request
+        times, peaks, difference = in_child("engines in turn", engines_in_turn, threads)
+        gflop = CANDIDATES * matrix_flops(BASE) / 1e9  # of a naive request
         table = pd.DataFrame(
             [
                 {
@@ -81,14 +87,14 @@ def engine_rows():
                     "naive ms": np.median(times[name, "naive"]),
                     "optimised ms": np.median(times[name, "optimised"]),
                     "ratio": np.median(times[name, "naive"] / times[name, "optimised"]),
-                    "share of peak": np.median(1e12 * done / times[name, "naive"] / peaks),
+                    "share of peak": np.median(1e12 * gflop / times[name, "naive"] / peaks),
                 }
                 for name in ENGINES
             ]
         )
         print(
             f"\n{threads} threads, {CANDIDATES} candidates, peak {np.median(peaks) / 1e9:.0f} "
-            f"GFLOP/s, scores apart by {apart:.1e}:\n{table.round(3).to_string(index=False)}"
+            f"GFLOP/s, scores differ by {difference:.1e}:\n{table.round(3).to_string(index=False)}"
         )
         ratios = {name: times[name, "naive"] / times[name, "optimised"] for name in ENGINES}
         fastest = min(ENGINES, key=lambda name: np.median(times[name, "optimised"]))
@@ -103,7 +109,7 @@ def engine_rows():
                 name="ONNX Runtime, known",
             )
         )
-        shares = {name: 1e12 * done / times[name, "naive"] / peaks for name in ENGINES}
+        shares = {name: 1e12 * gflop / times[name, "naive"] / peaks for name in ENGINES}
         most = max(ENGINES, key=lambda name: np.median(shares[name]))
         rows.append(
             row(
@@ -120,7 +126,7 @@ def engine_rows():
             row(
                 f"scores of all engines and forms apart, {threads} threads",
                 "share of the largest",
-                [apart],
+                [difference],
                 1e-4,
                 "lower",
             )
@@ -130,10 +136,10 @@ def engine_rows():
 
 def load_rows(times=5):
     """The base under the load test, several times: its interval against the repeats."""
-    found, seconds = [], []
+    rows, seconds = [], []
     for seed in tqdm(range(times), desc="load tests of the base", leave=False):
         start = time.perf_counter()
-        found.append(
+        rows.append(
             load_tests.measure_size(
                 BASE,
                 candidates=CANDIDATES,
@@ -145,7 +151,7 @@ def load_rows(times=5):
             )
         )
         seconds.append(time.perf_counter() - start)
-    table = pd.DataFrame(found)
+    table = pd.DataFrame(rows)
     print(
         "\n",
         table[
@@ -164,9 +170,9 @@ def load_rows(times=5):
         .round(2)
         .to_string(),
     )
-    held = [
-        (low <= other) & (other <= high)
-        for other, low, high in zip(
+    inside = [
+        (low <= others) & (others <= high)
+        for others, low, high in zip(
             (np.delete(table.qps.to_numpy(), i) for i in range(times)),
             table.qps_low,
             table.qps_high,
@@ -179,7 +185,7 @@ def load_rows(times=5):
         row(
             "QPS of the base at p99: other load tests inside the interval",
             "share",
-            [np.mean(held)],
+            [np.mean(inside)],
             0.9,
             "higher",
         ),
@@ -212,8 +218,8 @@ def model_rows(sizes=8, draws=20):
         model = ServiceTimeModel().fit(table[known])
         predicted = np.array(
             [
-                float(model.predict(np.array(one.size_parameters), one.form, one.candidates))
-                for one in table[~known].itertuples()
+                float(model.predict(np.array(row.size_parameters), row.form, row.candidates))
+                for row in table[~known].itertuples()
             ]
         )
         errors.append(np.median(np.abs(predicted / table.service_ms[~known] - 1)))

@@ -168,7 +168,7 @@ def replay(table, seed, *, roi_min=1.0, share=0.05, **options):
     known = Measured(table)
     goal, rng = known.goal(roi_min), np.random.default_rng(seed)
     by_size = dict(zip(map(tuple, known.sizes.tolist()), known.repeats, strict=True))
-    found = search(
+    result = search(
         known.sizes,
         goal,
         lambda size: {"qps": rng.choice(by_size[tuple(size)])},
@@ -180,18 +180,18 @@ def replay(table, seed, *, roi_min=1.0, share=0.05, **options):
     )
     cost, value = known.cost(), goal.value(known.qps)
     optimum = int(value.argmax()) if roi_min is None else best_size(goal.revenue, cost, roi_min)
-    best = found.best
+    best = result.best
     return {
         "chosen": known.sizes[best].tolist(),
         "optimum": known.sizes[optimum].tolist(),
-        "measurements": len(found.rows),
-        "share": len(found.rows) / len(known.sizes),
+        "measurements": len(result.rows),
+        "share": len(result.rows) / len(known.sizes),
         "regret": float(1 - value[best] / value[optimum]),
         "revenue_gap": float(1 - goal.revenue[best] / goal.revenue[optimum]),
         "meets_roi": bool(roi_min is None or np.isfinite(value[best])),
         "roi": float(goal.revenue[best] / cost[best]) if cost[best] > 0 else np.inf,
-        "probability_best": found.probability_best,
-        "enough": found.enough,
+        "probability_best": result.probability_best,
+        "enough": result.enough,
     }
 
 
