@@ -19,10 +19,10 @@ def test_errors_within_ten_per_cent_stay():
 
 def test_a_smooth_error_is_learnt_and_its_deviation_grows_away_from_the_rows():
     features = features_of(SIZES, "first_layer_optimised", 300)
-    errors = 0.1 * (features[:, 1] - features[:, 1].mean())
+    errors = 0.04 * (features[:, 1] - features[:, 1].mean())
     process = Residual.chosen(features, errors).fit(features, errors)
     mean, deviation = process.predict(features)
-    assert np.abs(mean - errors).max() < 0.05
+    assert np.abs(mean - errors).max() < np.abs(errors).max() / 2
     far = features_of([60_000, 64, 64, 64, 64, 1], "first_layer_optimised", 300)[None]
     assert process.predict(far)[1][0] > 1.5 * deviation.max()
 

@@ -1,4 +1,4 @@
-"""The analytic model: by hand, by loop, invariants, fits, published T4 results."""
+"""The analytic model: by hand, by loop, invariants, fits."""
 
 import dataclasses
 
@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.cost.device import CPU_CORE, T4, read_bandwidth, this_machine
-from lib.cost.published import MODELS, calibrated_t4, model_operators, published_t4
+from lib.cost.device import CPU_CORE, T4
 from lib.cost.roofline import TERMS, Roofline, request_operators
-from lib.design.cost_models_compared import best_by_cost, cost_steps, step_errors, time_shares
 from lib.models.flop_count import matrix_flops
 
 BASE, SOLVED = [3328, 1024, 256, 256, 256, 1], [16128, 1024, 512, 512, 512, 1]
+
+
 FORMS = ("naive", "first_layer_optimised", "twin_tower")
+
+
 SIZES = [
     [3328, 256, 128, 128, 128, 1],
     BASE,
@@ -26,6 +28,8 @@ SIZES = [
     [19328, 1024, 128, 128, 128, 1],
     [12928, 640, 640, 512, 256, 1],
 ]
+
+
 # 1 GFLOP/s, 1 GB/s from memory, 2 GB/s from a cache of 100 bytes, 0.5 GB/s from the host.
 HAND = dataclasses.replace(
     CPU_CORE,
@@ -38,6 +42,8 @@ HAND = dataclasses.replace(
     request_ms=10.0,
     fused=True,
 )
+
+
 widths = st.lists(st.integers(1, 400), min_size=2, max_size=5).map(lambda a: [*a, 1])
 
 
@@ -189,98 +195,3 @@ def test_few_rows_keep_the_shape_of_the_device():
 def test_an_unknown_form_is_refused():
     with pytest.raises(ValueError, match=r"form must be 'naive'.* got 'slow'"):
         Roofline(T4).predict(BASE, "slow", 10)
-
-
-def test_this_machine_has_finite_figures():
-    assert read_bandwidth(2**20, repeats=1) > 0
-    machine = this_machine()
-    assert all(
-        0 < x < np.inf
-        for x in (
-            machine.flops,
-            machine.memory_bandwidth,
-            machine.cache_bandwidth,
-            machine.cache_bytes,
-        )
-    )
-
-
-# ---- published T4 results -------------------------------------------------
-
-
-def test_published_models_have_the_published_flops():
-    """4.92 MFLOPs a pair of DLRM; 5 layers of 1024 behind 989 inputs of Wide & Deep."""
-    flops = {
-        name: float(model_operators(model, 10, 2).flops.sum()) / 10
-        for name, model in MODELS.items()
-    }
-    assert flops["DLRM"] == pytest.approx(4.92e6, rel=1e-3)
-    assert flops["Wide & Deep"] == 2 * (989 * 1024 + 4 * 1024**2 + 1024)
-    assert flops["DCNv2"] > 6 * flops["DLRM"]
-
-
-def test_published_times_are_throughputs():
-    """Times on the GPU are shorter than what the published inferences a second leave."""
-    table = published_t4().set_index(["model", "precision", "batch"])["published_ms"]
-    for (model, precision, batch), rate in {
-        ("DLRM", "fp16", 65536): 9.34e5,
-        ("DLRM", "fp16", 256): 2.36e5,
-        ("Wide & Deep", "fp16", 131072): 2.272e6,
-        ("DCNv2", "fp32", 65536): 1.12e5,
-    }.items():
-        ms = 1e3 * batch / rate
-        assert 0.6 * ms < table[model, precision, batch] < ms
-
-
-def test_t4_by_published_results():
-    """Tolerances from the spread seen: rows that the fit never saw."""
-    table = published_t4()
-    assert table["calibrates"].sum() == 5
-    assert set(table[table["calibrates"]]["precision"]) == {"fp16"}
-    new = table[~table["calibrates"]]
-    assert new[new["precision"] == "fp16"]["error"].abs().median() < 0.1
-    assert new["error"].abs().max() < 0.35
-    factors = calibrated_t4().factors
-    assert 1 < factors["compute"] < 3  # a third to all of the tensor peak
-    assert factors["transfer"] == 1
-
-
-# ---- why FLOPs do not tell the cost ---------------------------------------
-
-
-def test_steps_by_hand():
-    """FLOPs of the solved size are 4.62 times the base's, 2.67 times behind the cached layer."""
-    steps = cost_steps([SOLVED], BASE, 10**6, T4).iloc[0]
-    assert steps["flops"] == pytest.approx(35_128_320 / 7_602_688)
-    # 2 (1024 x 512 + 512 x 512 + 512 x 512 + 512) over 2 (1024 x 256 + 256 x 256 x 2 + 256)
-    assert steps["cached"] == pytest.approx(2_098_176 / 786_944, rel=1e-2)
-
-
-def test_step_errors_of_a_machine_that_is_the_model():
-    rows = measured({}, forms=["first_layer_optimised"])
-    errors = step_errors(rows[rows["candidates"] == 1500], BASE, CPU_CORE).set_index("step")
-    assert errors.loc["overhead", "largest_error"] < 1e-9
-    assert errors.loc["flops", "median_error"] > 0.3
-    with pytest.raises(ValueError, match="one number of candidates; got 2 rows"):
-        step_errors(rows, BASE, CPU_CORE)
-
-
-def test_time_shares_add_up():
-    shares = time_shares(Roofline(T4), SIZES, "first_layer_optimised", 1500)
-    np.testing.assert_allclose(shares[list(TERMS)].sum(axis=1), 1)
-
-
-def test_best_by_cost_by_hand():
-    """Twice the revenue at twice the cost of 10 machines; then at 1.5 times."""
-    sizes = np.array([[4, 2, 1], [8, 2, 1]])
-    table = best_by_cost(
-        sizes,
-        np.array([0.0, 8.0]),
-        0,
-        {"dear": [1.0, 2.0], "cheap": [1.0, 1.5]},
-        machines_base=10,
-        price_per_hour=1.0,
-    )
-    assert table["size_parameters"].tolist() == [[4, 2, 1], [8, 2, 1]]
-    assert table["cost"].tolist() == [1.0, 1.5]
-    assert table["roi"].tolist() == [np.inf, 8 / 5]

@@ -91,6 +91,7 @@ def test_interval_of_a_median_covers_it():
     assert 0.88 <= inside.mean() <= 0.97
 
 
+@pytest.mark.slow
 def test_a_row_for_each_form_trains_all_weights():
     rows = measure_training(SIZE, impressions=8, steps=5, user_width=USER_WIDTH)
     assert [row["form"] for row in rows] == list(FORMS)

@@ -83,6 +83,7 @@ def test_paper_revenue():
     assert (np.diff(revenue) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roi_min", [1.0, None])
 def test_finds_the_optimum_of_an_exact_machine(roi_min):
     machine = Machine(noise=0.0, bend=0.0)
@@ -92,6 +93,7 @@ def test_finds_the_optimum_of_an_exact_machine(roi_min):
     assert len(result.rows) == len(machine.asked) <= 10
 
 
+@pytest.mark.slow
 def test_noise_and_a_bend_seldom_cost_anything():
     """8 of 60 measurements. Sizes near the best one are worth 10 % less: a coarse grid."""
     gaps = []

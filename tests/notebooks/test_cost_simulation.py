@@ -117,6 +117,7 @@ def test_a_base_of_other_depth_is_refused_before_the_load_tests(tmp_path):
     assert not list(tmp_path.rglob("load_tests/*.json"))
 
 
+@pytest.mark.slow
 def test_the_notebook_starts_where_loadgen_is_not_packaged():
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     imports = next(cell for cell in cells if cell["id"] == "cell-01")
