@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from lib.cost.roofline import TERMS
@@ -99,10 +100,10 @@ def latencies(ax: Axes, costs: pd.DataFrame, latency_limit_ms: float) -> None:
         if (tested["form"] == form).any():
             ax.plot([], [], "s", color=colour, label=FORM_NAMES[form])
     ax.set(
-        xlabel="latency at the highest load that passed, ms",
-        xlim=(0, 1.05 * latency_limit_ms),
+        xlabel="ms from a request's arrival to its scores",
+        xlim=(0, 1.05 * max([latency_limit_ms, *tested["p99_ms"]])),
         ylim=(max(len(rows), 1) - 0.5, -0.5),
-        title="Half of the requests are answered in a fraction of the limit",
+        title="Latency at the highest load that passed",
     )
     _legend_below(ax, columns=4)
 
@@ -126,9 +127,11 @@ def predicted_times(ax: Axes, sizes: Any, measured_ms: Any, error: Any) -> None:
     for place, (size, x, y) in enumerate(zip(sizes, measured, predicted, strict=True)):
         marker = SIZE_MARKERS[place % len(SIZE_MARKERS)]
         ax.plot(x, y, marker, color=colours[place % len(colours)], ms=5, label=short_size(size))
-    ax.set(xlim=ends, ylim=ends)
-    for axis in "xy":
-        log_axis(ax, axis)
+    ax.set(xscale="log", yscale="log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axis.set_minor_formatter(ticker.NullFormatter())
     ax.set(
         xlim=ends,
         ylim=ends,
@@ -148,18 +151,25 @@ def cost_steps(ax: Axes, steps: dict[str, pd.DataFrame]) -> None:
         three machines.
     """
     fills = ("black", "white", "silver")
-    for place, (machine, table) in enumerate(steps.items()):
-        names = [name for name in table if name != "size_parameters"]
-        places = np.arange(len(names)) + 0.26 * (place - (len(steps) - 1) / 2)
-        for row, marker in zip(table.to_dict("records"), SIZE_MARKERS, strict=False):
+    tables = list(steps.values())
+    names = [name for name in tables[0] if name != "size_parameters"]
+    sizes = tables[0]["size_parameters"].tolist()
+    # Side by side within a category: machines in groups, and in each the sizes.
+    width = 0.72 / (len(tables) * len(sizes))
+    for group, (table, fill) in enumerate(zip(tables, fills, strict=False)):
+        for place, row in enumerate(table.to_dict("records")):
+            offset = width * (group * len(sizes) + place) - 0.36 + width / 2
+            marker = SIZE_MARKERS[place % len(SIZE_MARKERS)]
             heights = [row[name] for name in names]
-            ax.plot(places, heights, marker, color="black", mfc=fills[place], ms=5, mew=0.8)
-        ax.plot([], [], "s", color="black", mfc=fills[place], mew=0.8, label=machine)
-        for size, marker in zip(table["size_parameters"], SIZE_MARKERS, strict=False):
-            if place == 0:
-                ax.plot([], [], marker, color=GREY, label=short_size(size))
-        ax.set_xticks(np.arange(len(names)), [_step_name(name) for name in names])
-        ax.set_xlim(-0.5, len(names) - 0.5)
+            ax.plot(np.arange(len(names)) + offset, heights, marker, color="black", mfc=fill, ms=5)
+    for size, marker in zip(sizes, SIZE_MARKERS, strict=False):
+        ax.plot([], [], marker, color=GREY, label=short_size(size))
+    for machine, fill in zip(steps, fills, strict=False):
+        ax.plot([], [], "h", color="black", mfc=fill, ms=8, label=machine)
+    for edge in np.arange(len(names) - 1) + 0.5:
+        ax.axvline(edge, color=GREY, lw=0.4, alpha=0.5)
+    ax.set_xticks(np.arange(len(names)), [_step_name(name) for name in names])
+    ax.set_xlim(-0.5, len(names) - 0.5)
     ax.axhline(1, color=GREY, lw=0.8)
     ax.grid(False, axis="x")
     ax.set(
@@ -177,18 +187,23 @@ def time_shares(ax: Axes, shares: pd.DataFrame) -> None:
       ax: where to draw.
       shares: `lib.design.cost_models_compared.time_shares`.
     """
-    places, bottom = np.arange(len(shares)), np.zeros(len(shares))
+    places, left = np.arange(len(shares)), np.zeros(len(shares))
     for term, colour in TERM_COLOURS.items():
-        heights = shares[term].to_numpy(float)
-        ax.bar(places, heights, bottom=bottom, color=colour, width=0.7, label=term)
-        bottom += heights
+        widths = shares[term].to_numpy(float)
+        ax.barh(places, widths, left=left, color=colour, height=0.7, label=term)
+        left += widths
     labels = [
         f"{short_size(size)}\n{ms:.2g} ms"
         for size, ms in zip(shares["size_parameters"], shares["ms"], strict=True)
     ]
-    ax.set_xticks(places, labels, fontsize="small", rotation=20, ha="right")
-    ax.grid(False, axis="x")
-    ax.set(ylabel="share of a request's time", ylim=(0, 1), title="Where the time goes")
+    ax.set_yticks(places, labels, fontsize="small")
+    ax.grid(False, axis="y")
+    ax.set(
+        xlabel="share of a request's time",
+        xlim=(0, 1),
+        ylim=(len(shares) - 0.5, -0.5),
+        title="Where the time goes",
+    )
     _legend_below(ax, columns=3)
 
 

@@ -97,6 +97,9 @@ def test_predicted_times_against_measured(ax):
         *("3328→1024-256-256-256", "5128→1024-512-512-512", "16128→1024-512-512-512"),
     ]
     assert ax.get_xlim() == ax.get_ylim()
+    ax.figure.draw_without_rendering()
+    ticks = {label.get_text() for label in ax.get_xticklabels()}
+    assert {"1", "2"} <= ticks and not any("m" in tick for tick in ticks)  # ms, not milli-ms
     assert_legend_covers_nothing(ax)
 
 
@@ -106,6 +109,9 @@ def test_cost_steps_use_shapes_for_sizes_and_fills_for_machines(ax):
     ticks = [label.get_text() for label in ax.get_xticklabels()]
     assert ticks == ["FLOPs", "cached", "memory", "transfer", "overhead", "batching"]
     drawn = [line for line in ax.lines if len(line.get_xdata()) == len(ticks)]
+    places = np.array([line.get_xdata() for line in drawn])
+    np.testing.assert_array_equal(np.round(places), np.tile(np.arange(6), (4, 1)))
+    assert len(np.unique(places)) == places.size  # no marker hides another
     assert [line.get_marker() for line in drawn] == ["o", "^", "o", "^"]
     assert [line.get_markerfacecolor() for line in drawn] == ["black"] * 2 + ["white"] * 2
     assert all(line.get_linestyle() == "None" for line in drawn)  # categories are not joined
@@ -120,11 +126,11 @@ def test_time_shares_are_bars_that_add_up_to_one(ax):
     shares = time_shares(Roofline(CPU_CORE), sizes, "first_layer_optimised", 100)
     figures.time_shares(ax, shares)
     assert legend(ax) == list(TERMS)
-    tops = [bar.get_y() + bar.get_height() for bar in ax.containers[-1]]
-    np.testing.assert_allclose(tops, 1)
-    first = [bars[0].get_height() for bars in ax.containers]
+    ends = [bar.get_x() + bar.get_width() for bar in ax.containers[-1]]
+    np.testing.assert_allclose(ends, 1)
+    first = [bars[0].get_width() for bars in ax.containers]
     np.testing.assert_allclose(first, shares.loc[0, list(TERMS)].astype(float))
-    assert ax.get_xticklabels()[0].get_text().startswith("3328→1024-256-256-256\n")
+    assert ax.get_yticklabels()[0].get_text().startswith("3328→1024-256-256-256\n")
     assert_legend_covers_nothing(ax)
 
 
