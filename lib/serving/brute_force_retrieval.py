@@ -72,7 +72,7 @@ class _Pool:
     """The best k so far and what may become one of them."""
 
     def __init__(self, k, dtype):
-        self.k, self.threshold, self.held = k, None, 0
+        self.k, self.threshold, self.count = k, None, 0
         self.scores, self.places = [np.empty(0, dtype)], [np.empty(0, np.int64)]
 
     def add(self, scores, first):
@@ -91,10 +91,10 @@ class _Pool:
             return
         self.scores.append(scores[places])
         self.places.append(places + first)
-        self.held += len(places)
-        if self.held >= (self.k if self.threshold is None else 2 * self.k):
+        self.count += len(places)
+        if self.count >= (self.k if self.threshold is None else 2 * self.k):
             scores, places = self.best()
-            self.scores, self.places, self.held = [scores], [places], len(scores)
+            self.scores, self.places, self.count = [scores], [places], len(scores)
             self.threshold = scores[-1]
 
     def best(self):
@@ -105,8 +105,8 @@ def _best(scores, places, k):
     """The k highest scores and their places, best first, equal ones by place."""
     if len(scores) > k:
         kth = np.partition(scores, len(scores) - k)[len(scores) - k]
-        kept = scores >= kth
-        scores, places = scores[kept], places[kept]
+        highest = scores >= kth
+        scores, places = scores[highest], places[highest]
     order = np.lexsort((places, -scores))[:k]
     return scores[order], places[order]
 
@@ -139,13 +139,13 @@ def scan_costs(
     threads = threads or machine.cores()
     rng = np.random.default_rng(seed)
     corpus = rng.standard_normal((max(ads), width), np.float32)
-    asking = rng.standard_normal((users, width), np.float32)
+    user_vectors = rng.standard_normal((users, width), np.float32)
     bandwidth = machine.memory_bandwidth(threads)
     seconds = {count: [] for count in ads}
     for repeat in range(repeats + 1):
         for count in ads:
             begin = time.perf_counter()
-            top_k(asking, corpus[:count], k, block=block, threads=threads)
+            top_k(user_vectors, corpus[:count], k, block=block, threads=threads)
             if repeat:  # the first warms up
                 seconds[count].append(time.perf_counter() - begin)
 

@@ -8,13 +8,13 @@ import numpy as np
 from keras import ops
 
 from lib.logs.encoding import encode
-from lib.serving.graphs.export import Layer, ad_parts, forward
+from lib.serving.graphs.export import Layer, ad_parts, forward, prelu
 
 _BLOCK = 1 << 21  # numbers of the widest intermediate array held at a time
 
 
 def compile_scorer(scorer, users, ads):
-    """The deployed form of a `lib.models.Scorer`: PreRanking or Matching by its family.
+    """The deployed form of a `lib.models.Scorer`: `MLPScorer` or `TwinTowerScorer` by its family.
 
     Args:
       users, ads: raw feature values of all users and all ads, name -> [users, ...] and
@@ -47,14 +47,9 @@ class MLPScorer:
             part = slice(low, low + step)
             x = self.ad_parts[ads[part]]
             x += self.user_parts[users[part], None]
-            x = _prelu(x, self.alpha)
+            x = prelu(x, self.alpha, out=x)
             out[part] = forward(self.upper, x)[..., 0]
         return out
-
-
-def _prelu(x, alpha):
-    # The maximum is the faster form, and the same function for slopes up to 1.
-    return np.maximum(x, alpha * x, out=x) if alpha.max() <= 1 else np.where(x >= 0, x, alpha * x)
 
 
 class TwinTowerScorer:

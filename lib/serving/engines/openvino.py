@@ -70,7 +70,7 @@ class OpenVino(GraphEngine):
         core = _core()
         graph = core.read_model(self.model)
         graph.reshape(shapes)
-        _products_apart(graph)
+        _split_products(graph)
         # A stream is what runs one request at a time. As many as the cores hold let
         # requests of several threads run side by side, `threads` each.
         streams = max(1, cores() // self.threads)
@@ -90,14 +90,15 @@ class OpenVino(GraphEngine):
 
 
 def _check_precision(compiled, precision):
-    took = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    if took != _TYPES[precision]:
+    chosen = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    if chosen != _TYPES[precision]:
         raise ValueError(
-            f"OpenVino: this processor does not compute in {precision}; OpenVINO would take {took}"
+            f"OpenVino: this processor does not compute in {precision}; OpenVINO would take "
+            f"{chosen}"
         )
 
 
-def _products_apart(graph):
+def _split_products(graph):
     """[a, b] W -> a W_a + b W_b, the same products without writing [a, b] to memory."""
     ops = _library().opset13
     for product in graph.get_ordered_ops():

@@ -13,7 +13,7 @@ of a run, and its inputs must be brought together first.
 
 import numpy as np
 
-from lib.serving.graphs.export import FORMS, Graph, check_user_width, random_weights
+from lib.serving.graphs.export import FORMS, Graph, random_weights, split_width
 
 CORPUS = "ad_vectors"  # the input that all requests share
 
@@ -32,7 +32,7 @@ def batched(form, layers, user_width=None):
     model = (
         _twin_tower(layers)
         if form == "twin_tower"
-        else build[form](layers, check_user_width(len(layers[0].kernel), user_width))
+        else build[form](layers, split_width(len(layers[0].kernel), user_width))
     )
     # Not a request's candidates, but those of all requests.
     model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "scored"
@@ -48,7 +48,7 @@ def random_batched_graph(form, size_parameters, seed, user_width=None):
     [['requests', 3], ['requests', 'candidates', 4]]
     """
     if form == "twin_tower":
-        user_width = check_user_width(size_parameters[0], user_width)
+        user_width = split_width(size_parameters[0], user_width)
         return batched(form, random_weights([user_width, *size_parameters[1:]], seed))
     return batched(form, random_weights(size_parameters, seed), user_width)
 

@@ -85,7 +85,7 @@ def forward(layers, x):
     """
     for layer in layers:
         kernel, bias = layer.folded()
-        x = _prelu(x @ kernel + bias, layer.alpha)
+        x = prelu(x @ kernel + bias, layer.alpha)
     return x
 
 
@@ -105,7 +105,7 @@ def ad_parts(layers, ads, user_width=None):
     array([0., 0., 0., 0.])
     """
     kernel, _ = layers[0].folded()
-    return ads @ kernel[check_user_width(len(kernel), user_width) :]
+    return ads @ kernel[split_width(len(kernel), user_width) :]
 
 
 def naive(layers, user_width=None):
@@ -115,7 +115,7 @@ def naive(layers, user_width=None):
     ['user', 'ads']
     """
     inputs = len(layers[0].kernel)
-    user_width = check_user_width(inputs, user_width)
+    user_width = split_width(inputs, user_width)
     graph = Graph()
     count = graph.add("Shape", "ads", start=0, end=1)
     repeats = graph.add("Concat", count, graph.constant(np.array([1], np.int64)), axis=0)
@@ -136,7 +136,7 @@ def first_layer_optimised(layers, user_width=None):
     ['user', 'ad_parts']
     """
     kernel, bias = layers[0].folded()
-    user_width = check_user_width(len(kernel), user_width)
+    user_width = split_width(len(kernel), user_width)
     graph = Graph()
     user_part = graph.layer("user", kernel[:user_width], bias, None)
     x = graph.activate(graph.add("Add", "ad_parts", user_part), layers[0].alpha)
@@ -185,17 +185,37 @@ def random_graph(form, size_parameters, seed, user_width=None):
     if form not in FORMS:
         raise ValueError(f"random_graph: form must be one of {', '.join(FORMS)}; got {form!r}")
     if form == "twin_tower":
-        user_width = check_user_width(size_parameters[0], user_width)
+        user_width = split_width(size_parameters[0], user_width)
         return twin_tower(random_weights([user_width, *size_parameters[1:]], seed))
     build = {"naive": naive, "first_layer_optimised": first_layer_optimised}[form]
     return build(random_weights(size_parameters, seed), user_width)
 
 
-def _prelu(x, alpha):
-    return x if alpha is None else np.where(x >= 0, x, alpha * x)
+def prelu(x, alpha, out=None):
+    """PReLU with the slopes `alpha` [units] of x [..., units]; as it is where alpha is None.
+
+    Args:
+      out: array that may be overwritten with the result, such as x itself.
+
+    >>> prelu(np.array([3.0, -2.0]), np.array([0.5, 0.5])).tolist()
+    [3.0, -1.0]
+    """
+    if alpha is None:
+        return x
+    if np.max(alpha) > 1:
+        return np.where(x >= 0, x, alpha * x)
+    # The maximum is the faster form, and the same function for slopes up to 1.
+    return np.maximum(x, alpha * x, out=out)
 
 
-def check_user_width(inputs, user_width):
+def split_width(inputs, user_width=None):
+    """How many of the inputs belong to the user; half of them by default.
+
+    Raises: ValueError unless both sides have some.
+
+    >>> split_width(7), split_width(7, 5)
+    (3, 5)
+    """
     user_width = inputs // 2 if user_width is None else user_width
     if not 0 < user_width < inputs:
         raise ValueError(
