@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "roi_choice": [
+            "ROIS",
             "best_size",
             "check_money",
             "highest_roi",

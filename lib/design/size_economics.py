@@ -146,9 +146,16 @@ def machine_cost(
         broadcasts; 0 for a size that cannot meet the latency limit, whose cost is inf.
       machines_base: machines that serve the base; price_per_hour: of one of them.
 
+    Raises: ValueError where the base itself cannot meet the limit.
+
     >>> machine_cost(np.array([100.0, 40.0, 0.0]), 100.0, machines_base=20, price_per_hour=1.5)
     array([30., 75., inf])
     """
+    if not np.all(np.asarray(qps_base) > 0):
+        raise ValueError(
+            "machine_cost: the base cannot be served within the latency limit, its QPS is "
+            f"{np.min(qps_base):g}; raise latency_limit_ms, or let it score fewer candidates or ads"
+        )
     return cost_per_hour(required_machines(qps_base, machines_base, qps), price_per_hour)
 
 

@@ -6,6 +6,7 @@
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 
@@ -53,18 +54,26 @@ def one_of(options: Iterable, **parameters) -> None:
 
 
 def column(table: pd.DataFrame, **parameters: str) -> None:
-    """ValueError unless each parameter names a column of numbers in a table read from a file.
+    """ValueError unless each parameter names a column of numbers, with one in every row.
 
     >>> column(pd.DataFrame({"model": ["a"], "ndcg": [0.9]}), metric="auc")
     Traceback (most recent call last):
     ValueError: metric must be a column of numbers in the table: 'ndcg'; got 'auc'
     """
+    path = table.attrs.get("path", "the table")
     numbers = [str(name) for name in table.select_dtypes("number")]
     for name, value in parameters.items():
         if value not in numbers:
             raise ValueError(
-                f"{name} must be a column of numbers in {table.attrs.get('path', 'the table')}: "
+                f"{name} must be a column of numbers in {path}: "
                 f"{', '.join(map(repr, numbers))}; got {value!r}"
+            )
+        bad = ~np.isfinite(table[value].to_numpy(float))
+        if bad.any():
+            row = int(bad.argmax())
+            raise ValueError(
+                f"{path}: column {value}, row {row} (model {table['model'].iloc[row]!r}): expected "
+                f"a finite number; got {table[value].iloc[row]}"
             )
 
 

@@ -14,17 +14,22 @@ def primary_models(tested: pd.DataFrame) -> pd.DataFrame:
     decision is not made among such models, and G must not be fitted to them: they lie far away
     from all others and would decide its slope.
 
-    Raises: ValueError where the table has the column and no row is of the primary set.
+    Raises: ValueError where the table has the column and no row is of the primary set, and where
+      a model is there twice: G is of one system.
 
     >>> table = pd.DataFrame({"model": ["a", "b"], "set": ["primary", "secondary"]})
     >>> primary_models(table).model.tolist(), len(primary_models(table[["model"]]))
     (['a'], 2)
     """
-    if "set" not in tested:
-        return tested
-    primary = tested[tested["set"] == PRIMARY]
+    primary = tested[tested["set"] == PRIMARY] if "set" in tested else tested
+    repeated = primary["model"][primary["model"].duplicated()]
+    if len(repeated):
+        raise ValueError(
+            f"{tested.attrs.get('path', 'measurements')}: column model must name each tested model "
+            f"once, in one system; {repeated.iloc[0]!r} is there more than once"
+        )
     if primary.empty:
-        values = ", ".join(repr(value) for value in tested["set"].unique())
+        values = ", ".join(repr(value) for value in tested.get("set", pd.Series()).unique())
         raise ValueError(
             f"{tested.attrs.get('path', 'measurements')}: column set must be {PRIMARY!r} for the "
             f"models that G is fitted to; found {values or 'no row'}"

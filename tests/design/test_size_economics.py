@@ -93,6 +93,11 @@ def test_machine_cost_carries_the_base_s_traffic():
     )
 
 
+def test_a_base_beyond_its_limit_is_refused():
+    with pytest.raises(ValueError, match="the base cannot be served within the latency limit"):
+        machine_cost(np.ones((2, 3)), np.array([[1.0], [0.0]]), 20, 1.0)
+
+
 def measured(**columns):
     """Five sizes whose times follow the roofline of a core."""
     sizes = [[3328, width, 256, 128, 128, 1] for width in (256, 384, 512, 768, 1024)]

@@ -43,6 +43,14 @@ def test_a_metric_is_a_column_of_numbers(metric):
         checks.column(TABLE, metric=metric)
 
 
+def test_a_metric_without_a_value_names_file_row_and_model():
+    table = TABLE.assign(ndcg=[0.1, math.nan, 0.3])
+    with pytest.raises(
+        ValueError, match=r"^own/measurements.csv: column ndcg, row 1 \(model 'b'\): .* got nan$"
+    ):
+        checks.column(table, metric="ndcg")
+
+
 @pytest.mark.parametrize(("model", "rows"), [("c", 0), ("b", 2)])
 def test_a_model_has_one_row(model, rows):
     with pytest.raises(

@@ -66,3 +66,9 @@ def test_a_table_without_primary_models_is_refused():
     table.attrs["path"] = "own/measurements.csv"
     with pytest.raises(ValueError, match=r"own/measurements.csv: column set must be .*'mine'"):
         primary_models(table)
+
+
+def test_a_model_of_two_systems_is_refused():
+    table = pd.concat([table_of().assign(world="A"), table_of().assign(world="B")])
+    with pytest.raises(ValueError, match=r"model must name each tested model once.*'m0'"):
+        primary_models(table)
