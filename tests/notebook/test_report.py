@@ -297,3 +297,14 @@ def test_a_summary_that_cannot_be_written_leaves_the_old_one(report):
         report.write()
     assert json.loads((report.output / "summary.json").read_text())["answer"] == "old"
     assert [file.name for file in report.output.glob("[!.]*")] == ["summary.json"]
+
+
+def test_a_claim_made_twice_stands_once(report):
+    """As where a notebook's cell is run again, perhaps after other values."""
+    report.claim("a", 1.0, holds=True, source="here")
+    report.claim("b", 2.0, holds=True, source="here")
+    report.claim("a", 3.0, holds=False, source="here")
+    assert [(claim["name"], claim["value"]) for claim in summary(report)["claims"]] == [
+        ("b", 2.0),
+        ("a", 3.0),
+    ]
