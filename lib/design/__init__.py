@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "revenue_and_cost",
             "share_best",
         ],
-        "size_economics": ["SizeEconomics", "machine_cost", "service_time_model"],
+        "size_economics": ["SizeEconomics", "machine_cost", "service_time_model", "sizes_table"],
         "size_grids": ["Sizes", "find_size", "index_of", "join_grids", "size_grid"],
         "size_search": ["Goal", "Requests", "search"],
     },

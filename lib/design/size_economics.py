@@ -87,18 +87,10 @@ class SizeEconomics:
 
     def table(self) -> pd.DataFrame:
         """A row for each size: the table `sizes` that notebook 05 reads."""
-        low, high = self.lift_bounds
-        return pd.DataFrame(
-            {
-                "size_parameters": self.sizes.size_parameters.tolist(),
-                "flops": self.sizes.flops,
-                "lift": self.lift,
-                "lift_low": low,
-                "lift_high": high,
-                "machine_cost_per_hour": self.machine_cost,
-                "share_best": self.share_best,
-            }
+        table = sizes_table(
+            self.sizes, self.lift, self.lift_draws, self.machine_cost, self.interval
         )
+        return table.assign(share_best=self.share_best)
 
     def picks(
         self, other_limits: Sequence[float] = (0, 2, 5, 10), published: int | None = None
@@ -134,6 +126,33 @@ class SizeEconomics:
 
     def _limit(self, roi_min):
         return self.roi_min if roi_min is None else roi_min
+
+
+def sizes_table(
+    sizes: Sizes,
+    lift: np.ndarray,
+    lift_draws: np.ndarray,
+    machine_cost: np.ndarray,
+    interval: float = 0.9,
+) -> pd.DataFrame:
+    """What the sizes of a stage earn and cost, as `lib.logs.tables.load_sizes` reads it.
+
+    Args:
+      lift: over the stage's base, fractions, [sizes]; lift_draws: [draws, sizes].
+      machine_cost: of the whole stage with a size, currency per hour, [sizes].
+      interval: probability of the lifts' intervals.
+    """
+    low, high = interval_bounds(lift_draws, interval)
+    return pd.DataFrame(
+        {
+            "size_parameters": sizes.size_parameters.tolist(),
+            "flops": sizes.flops,
+            "lift": lift,
+            "lift_low": low,
+            "lift_high": high,
+            "machine_cost_per_hour": machine_cost,
+        }
+    )
 
 
 def machine_cost(

@@ -53,6 +53,18 @@ def one_of(options: Iterable, **parameters) -> None:
             )
 
 
+def below(limit: float, **parameters: float) -> None:
+    """ValueError unless each parameter is above 0 and below the limit.
+
+    >>> below(60000, train_impressions=60000)
+    Traceback (most recent call last):
+    ValueError: train_impressions must lie between 0 and 60000; got 60000
+    """
+    for name, value in parameters.items():
+        if not 0 < value < limit:
+            raise ValueError(f"{name} must lie between 0 and {limit}; got {value!r}")
+
+
 def column(table: pd.DataFrame, **parameters: str) -> None:
     """ValueError unless each parameter names a column of numbers, with one in every row.
 
