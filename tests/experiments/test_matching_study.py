@@ -11,13 +11,13 @@ STUDY = {
     "hidden_sizes": [[4, 2], [8, 4]],
     "base_hidden": [4, 2],
     "seeds": [0],
-    "log_impressions": 160,
-    "train_impressions": 120,
+    "log_impressions": 192,
+    "train_impressions": 128,
     "metric": "r_over_r_star",
     "test_visits": 1,
     "seed": 0,
     "learning_rate": 0.03,
-    "batch_impressions": 40,
+    "batch_impressions": 64,
 }
 
 
