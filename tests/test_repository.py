@@ -82,3 +82,21 @@ def test_outputs_hold_no_data_only_results():
         if (ROOT / "outputs") in path.parents and path.is_file():
             assert path.suffix != ".parquet", path
             assert path.stat().st_size < 3_000_000, path
+
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_map_names_every_folder_of_lib():
+    lines = re.search(r"^lib/ .*?(?=^benchmarks/)", README, flags=re.M | re.S).group()
+    named = re.findall(r"^  (\w+)(?=/? )", lines, flags=re.M)
+    paths = (ROOT / "lib").iterdir()
+    assert sorted(named) == sorted(path.stem for path in paths if path.stem[:2] != "__")
+
+
+def test_what_the_readme_points_at_is_there():
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    files = re.findall(r"`((?:lib|tests|params|notebooks|benchmarks)/[a-z0-9_/.]+)`", README)
+    assert links and files
+    missing = [name for name in (*links, *files) if not (ROOT / name).exists()]
+    assert not missing

@@ -1,0 +1,45 @@
+"""The scorecard: all claims of a profile, and nobody else's files."""
+
+import json
+
+import pytest
+
+from lib.__main__ import main
+from lib.run.scorecard import write_scorecard
+from tests.run.helpers import add_notebook, add_results
+
+
+def test_scorecard_gathers_the_claims(repository):
+    folder = repository / "outputs/quick/02_law"
+    folder.mkdir(parents=True)
+    claim = {
+        "name": "slope | c0",
+        "value": 0.301234,
+        "interval": [0.29, 0.31],
+        "published": None,
+        "source": "Eq 6",
+        "tolerance": 0.05,
+        "verdict": "reproduces",
+    }
+    (folder / "summary.json").write_text(
+        json.dumps({"notebook": "02_law", "answer": "Yes.", "values": {}, "claims": [claim]})
+    )
+    write_scorecard("quick")
+    assert (repository / "outputs/quick/scorecard.md").read_text().splitlines()[-1] == (
+        r"| 02_law | slope \| c0 | 0.3012 | 0.29 to 0.31 |  | Eq 6 | reproduces |"
+    )
+
+
+@pytest.mark.slow
+def test_scorecard_leaves_out_a_reader_s_own_summary(repository, capsys):
+    add_notebook(repository, "00_logs", "output = ''")
+    for name, text in {"a": "{}", "b": "[1]", "c": "no JSON", "d": '{"claims": [{}]}'}.items():
+        (repository / "outputs/quick" / name).mkdir(parents=True)
+        (repository / "outputs/quick" / name / "summary.json").write_text(text)
+    add_results(repository / "outputs/quick/e", "02_law")
+    assert main(["run"]) == 0
+    printed = capsys.readouterr().out
+    for name in "abcd":
+        assert f"outputs/quick/{name}/summary.json is not a notebook's summary" in printed
+    assert "quick/e/summary.json" not in printed
+    assert (repository / "outputs/quick/scorecard.md").is_file()
