@@ -1,6 +1,7 @@
 """The environment's three descriptions name the same packages; nothing machine-bound is kept."""
 
 import re
+import shutil
 import subprocess
 import tomllib
 
@@ -100,3 +101,30 @@ def test_what_the_readme_points_at_is_there():
     assert links and files
     missing = [name for name in (*links, *files) if not (ROOT / name).exists()]
     assert not missing
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        ("", "no Python 3.11 or 3.12 with venv and ensurepip was found"),
+        ("false", "PYTHON=false is not a Python 3.11 or 3.12 with venv and ensurepip"),
+    ],
+)
+def test_make_says_what_is_missing(tmp_path, python, message):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock", "requirements-setup.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    done = subprocess.run(
+        ["make", "run", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode and message in done.stdout
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_lock_serves_both_pythons():
+    """Where a version differs between the two, each has one."""
+    text = (ROOT / "requirements.lock").read_text()
+    old = re.findall(r"^(\S+)==\S+ ; python_full_version < '3\.12'", text, flags=re.M)
+    new = re.findall(r"^(\S+)==\S+ ; python_full_version >= '3\.12'", text, flags=re.M)
+    assert set(new) <= set(old) and {"numpy", "scipy"} <= set(new)
+    assert PROJECT["requires-python"] == ">=3.11,<3.13"
