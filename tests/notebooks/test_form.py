@@ -36,7 +36,12 @@ def test_what_is_assigned():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_cells_are_short(path):
-    lines = {cell.id: len(cell.source.splitlines()) for cell in code_cells(path)}
+    """The cell of parameters is a list, a line each: what it holds is not read in one piece."""
+    lines = {
+        cell.id: len(cell.source.splitlines())
+        for cell in code_cells(path)
+        if "parameters" not in cell.metadata.get("tags", [])
+    }
     assert {name: count for name, count in lines.items() if count > LONGEST_CELL} == {}
 
 
