@@ -24,7 +24,8 @@ from lib.losses import ARFLoss
 from lib.models.flop_count import matrix_flops
 from lib.models.mlp_model import MLP
 from lib.models.size_parameters import check_size_parameters
-from lib.training import Adagrad, Trainee, set_up_backend
+from lib.training.adagrad import Adagrad
+from lib.training.learner import Trainee, set_up_backend
 
 FORMS = ("naive", "first_layer_optimised")
 _ROWS = 1000  # of an embedding table: as many different users, and ads

@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "assembly": ["StudyPlan", "first_tables", "population_of"],
         "held_out_sizes": ["predict_lifts", "worlds_inside"],
         "plan": ["Variant", "expand_dials", "expand_worlds", "plain_values", "training_fields"],
-        "table": ["average", "read", "run"],
+        "table": ["average", "run"],
         "tasks": ["offline", "train"],
     },
 )

@@ -1,7 +1,5 @@
 """A study carried out: one row a training, one row a model."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -74,34 +72,6 @@ def run(
         pd.DataFrame([_labels(w) | system for w, system in zip(worlds, systems, strict=True)]),
         pd.DataFrame([label | row for label, row in zip(labels, rows, strict=True)]),
     )
-
-
-def read(trainings):
-    """(built, models) of an earlier `run`, from its tables.
-
-    Args:
-      trainings: CSV file of `models`; `built` is worlds.csv beside it.
-
-    Raises: ValueError for a missing file or column, naming it.
-    """
-    trainings = Path(trainings)
-    need = {"world", "dial", "value"}
-    built = _csv(trainings.with_name("worlds.csv"), need | {"oracle_gap", "change"})
-    models = _csv(
-        trainings,
-        need | {"model", "set", "kind", "seed", "r_over_r_star", "revenue_lift", "revenue_lift_se"},
-    )
-    return built, models
-
-
-def _csv(path, need):
-    if not path.is_file():
-        raise ValueError(f"{path}: not found; expected a table that an earlier study wrote")
-    texts = ["dial", "set", "kind"]  # also where no row has any
-    table = pd.read_csv(path, dtype=dict.fromkeys(texts, "str"))
-    if missing := sorted(need - set(table)):
-        raise ValueError(f"{path}: column {missing[0]!r} is missing; got {', '.join(table)}")
-    return table.fillna(dict.fromkeys(texts, ""))
 
 
 def average(trainings: pd.DataFrame) -> pd.DataFrame:
