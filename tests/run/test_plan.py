@@ -140,6 +140,9 @@ def test_notebook_sources_hold_no_results(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_in_the_quick_profile(path):
-    [job] = plan([path.stem])
-    assert job.values["output"] == f"outputs/quick/{path.stem}"
+def test_a_notebook_runs_in_a_profile(path):
+    files = sorted((places.REPOSITORY / "params").glob(f"*/{path.stem}.yaml"))
+    assert files
+    for file in files:
+        [job] = plan([path.stem], profile=file.parent.name)
+        assert job.values["output"] == f"outputs/{file.parent.name}/{path.stem}"
