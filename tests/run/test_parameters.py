@@ -154,7 +154,6 @@ def test_yaml_is_read_as_papermill_reads_it(tmp_path):
     assert read_parameters(file) == {}
 
 
-@pytest.mark.xfail(strict=False, reason="parameter files that name no output yet")
 @pytest.mark.parametrize(
     "path",
     sorted((places.REPOSITORY / "params").glob("*/*.yaml")),
