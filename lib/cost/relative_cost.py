@@ -37,8 +37,9 @@ def relative_machines(
       interval: probability of the predicted sizes' interval; draws, seed: of its draws.
 
     Returns: DataFrame, its index the places in `sizes`, of size_parameters, flops (multiple of
-      the base's), here (machines as a multiple of the base's), low, high (NaN where the table
-      has no interval) and how ("measured" or "predicted").
+      the base's), here (machines as a multiple of the base's; inf for a size that cannot meet
+      the limit), low, high (NaN where the table has no interval) and how ("measured" or
+      "predicted").
 
     >>> rows = pd.DataFrame({"size_parameters": [[4, 2, 1], [8, 2, 1]], "machines": [10.0, 25.0]})
     >>> relative_machines([[8, 2, 1], [6, 2, 1]], [4, 2, 1], rows, 10.0,
@@ -64,8 +65,13 @@ def relative_machines(
                 seed=seed,
                 workers=workers,
             )
-            ratio = qps[:, 0] / qps[:, 1]
-            here, (low, high) = float(np.median(ratio)), interval_bounds(ratio, interval)
+            # Draws in which the size cannot meet the limit need inf machines, and a quantile
+            # between two of them is NaN by its interpolation.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = qps[:, 0] / qps[:, 1]
+                bounds = interval_bounds(ratio, interval)
+            here = float(np.median(ratio))
+            low, high = (np.inf if np.isnan(bound) else bound for bound in bounds)
         else:
             continue
         rows[place] = {

@@ -49,6 +49,22 @@ def test_another_size_is_predicted_with_the_base_in_the_same_draw(model):
     assert (row.low, row.high) == pytest.approx(tuple(np.quantile(ratio, [0.05, 0.95])))
 
 
+@pytest.mark.parametrize("share", [0.03, 0.3, 0.7, 1.0])
+def test_a_size_that_may_not_meet_the_limit_may_need_infinitely_many_machines(share):
+    """The base bears 10 QPS in all draws, the size 5 in some and 0 in the last `share` of them."""
+
+    class Model:
+        def sample_qps(self, sizes, form, candidates, latency_limit_ms, *, draws, seed, workers):
+            size = np.where(np.arange(draws) < (1 - share) * draws, 5.0, 0.0)
+            return np.stack([np.full(draws, 10.0), size], axis=1)
+
+    (row,) = relative_machines([NEW], BASE, served(), 100, Model(), **REQUESTS).itertuples()
+    assert row.here == (np.inf if share > 0.5 else 2.0)
+    assert row.low == (np.inf if share > 0.95 else 2.0)
+    assert row.high == (np.inf if share > 0.05 else 2.0)
+    assert row.low <= row.here <= row.high
+
+
 def test_a_narrower_interval_lies_inside(model):
     bounds = [
         relative_machines([NEW], BASE, served(), 100, model, interval=interval, **REQUESTS)
