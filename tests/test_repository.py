@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -128,3 +129,21 @@ def test_the_lock_serves_both_pythons():
     new = re.findall(r"^(\S+)==\S+ ; python_full_version >= '3\.12'", text, flags=re.M)
     assert set(new) <= set(old) and {"numpy", "scipy"} <= set(new)
     assert PROJECT["requires-python"] == ">=3.11,<3.13"
+
+
+def test_a_test_file_stands_where_what_it_tests_does():
+    """tests/FOLDER/test_STEM.py is about lib/FOLDER/STEM.py; of a notebook, about NOTEBOOK."""
+    stems = {
+        path.relative_to(ROOT / "lib").with_suffix("") for path in (ROOT / "lib").rglob("*.py")
+    }
+    stems |= {Path("notebooks", path.stem) for path in (ROOT / "notebooks").glob("*.ipynb")}
+    stems |= {Path("benchmarks", path.stem) for path in (ROOT / "benchmarks").glob("*.py")}
+    # Of no single module: the repository as a whole, lib's command, every notebook, every engine.
+    stems |= {Path(name) for name in ("repository", "layers", "main", "serving/engines/engines")}
+    stems |= {Path("notebooks", name) for name in ("form", "own_tables")}
+    homeless = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if path.relative_to(ROOT / "tests").with_name(path.stem.removeprefix("test_")) not in stems
+    ]
+    assert homeless == []
