@@ -86,7 +86,7 @@ def test_a_public_data_set_is_made_into_a_log(monkeypatch, log, tmp_path):
     monkeypatch.setitem(scaling_study.DATASETS, "movielens", convert)
     opened = open_log("", "", dataset="movielens", data="their data", folder=tmp_path / "made")
     assert opened.logs == f"{tmp_path}/made/logs.parquet"
-    assert opened.description.startswith("**movielens**")
+    assert opened.description.startswith("**MovieLens 1M**")
 
 
 def test_a_feature_that_is_not_there_is_named(opened):
