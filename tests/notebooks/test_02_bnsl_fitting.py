@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests import ROOT
+from tests.notebooks.cells import run_cells
 
 NOTEBOOK = json.loads((ROOT / "notebooks/02_bnsl_fitting.ipynb").read_text())
 
@@ -54,8 +55,9 @@ def test_a_table_of_ones_own(tmp_path):
     models = pd.DataFrame({"model": [f"mine {i}" for i in range(10)], "flops": flops, "loss": loss})
     models.to_parquet(tmp_path / "mine.parquet")
     given = {"measurements": "mine.parquet", "metric": "loss", "direction": "falling"}
-    status, said, summary = run(tmp_path, bound=0.0, lifts='""', **given)
-    assert status == 0, said
+    run_cells("02_bnsl_fitting", tmp_path, profile="paper", bound=0.0, lifts="", **given)
+    output = tmp_path / "outputs/paper/02_bnsl_fitting"
+    summary = json.loads((output / "summary.json").read_text())
     assert summary["values"]["trainings"] == 10 and summary["values"]["sizes"] == 5
     half_gaps = np.diff(loss.reshape(5, 2)) / 2  # of two seeds, whose variance is 2 x its square
     expected = np.sqrt(np.mean(2 * half_gaps**2))
@@ -63,22 +65,19 @@ def test_a_table_of_ones_own(tmp_path):
     assert [claim["name"] for claim in summary["claims"]][
         -1
     ] == "the next doubling of FLOPs adds loss"
-    output = tmp_path / "outputs/paper/02_bnsl_fitting"
     assert {file.stem for file in output.glob("*.svg")} == {"scaling_law"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("parameters", "words"),
+    ("profile", "parameters", "message"),
     [
-        ({"profile": "quick", "seeds": "[]"}, ["seeds must name one seed or more; got []"]),
-        ({"measurements": "unknown.csv"}, ["unknown.csv"]),
+        ("quick", {"seeds": []}, r"seeds must name one seed or more; got \[\]"),
+        ("paper", {"measurements": "unknown.csv"}, r"unknown\.csv"),
     ],
 )
-def test_bad_parameters_stop_the_notebook_at_once(tmp_path, parameters, words):
-    status, said, summary = run(tmp_path, **parameters)
-    assert status != 0 and summary is None
-    assert all(word in said for word in words), said
+def test_bad_parameters_stop_the_notebook_at_once(tmp_path, profile, parameters, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run_cells("02_bnsl_fitting", tmp_path, profile=profile, **parameters)
     assert not list(tmp_path.glob("outputs/*/02_bnsl_fitting/*"))  # nothing was made
 
 
@@ -106,7 +105,3 @@ def test_no_cell_assigns_what_another_one_does():
             owners.setdefault(name, []).append(place)
     owners.pop("figure")  # of each figure's own cell, and used nowhere else
     assert {name: cells for name, cells in owners.items() if len(cells) > 1} == {}
-
-
-def test_cells_are_short():
-    assert max(source.count("\n") + 1 for source in code_cells()) <= 30

@@ -1,7 +1,7 @@
 """Notebook 03 with a reader's own costs and model: measured, or refused before anything long."""
 
 import json
-import os
+import re
 import subprocess
 import sys
 
@@ -12,20 +12,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests import ROOT
+from tests.notebooks.cells import run_cells
 
 NOTEBOOK = ROOT / "notebooks" / "03_cost_simulation.ipynb"
 
 
 def run(root, **parameters):
-    """The command, quick profile; its completed process."""
-    given = [text for name, value in parameters.items() for text in ("-p", name, str(value))]
-    return subprocess.run(
-        [sys.executable, "-m", "lib", "run", "03", *given],
-        env={**os.environ, "RETRIEVAL_SCALING_ROOT": str(root)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    """The notebook in this process, with the quick profile's parameters."""
+    return run_cells("03_cost_simulation", root, profile="quick", **parameters)
 
 
 def own_costs(path):
@@ -78,13 +72,12 @@ def ids_model(path):
 
 @pytest.mark.slow
 def test_a_model_is_measured_beside_given_costs(tmp_path):
-    done = run(
+    run(
         tmp_path,
-        costs=own_costs(tmp_path / "costs.csv"),
-        model_file=ids_model(tmp_path / "model.onnx"),
+        costs=str(own_costs(tmp_path / "costs.csv")),
+        model_file=str(ids_model(tmp_path / "model.onnx")),
         ids=50,
     )
-    assert done.returncode == 0, done.stderr
     folder = tmp_path / "outputs/quick/03_cost_simulation"
     row = pd.read_csv(folder / "own_model.csv").iloc[0]
     assert row.qps > 0 and row.candidates == 100
@@ -93,7 +86,6 @@ def test_a_model_is_measured_beside_given_costs(tmp_path):
     assert not (folder / "search.csv").exists()  # costs are given: nothing else is measured
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -103,17 +95,14 @@ def test_a_model_is_measured_beside_given_costs(tmp_path):
 )
 def test_a_model_that_cannot_be_measured_is_refused_before_the_load_tests(tmp_path, model, message):
     ids_model(tmp_path / "ids.onnx")
-    done = run(tmp_path, model_file=tmp_path / model)
-    assert done.returncode == 1
-    assert message in done.stderr
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(message)):
+        run(tmp_path, model_file=str(tmp_path / model))
     assert not list(tmp_path.rglob("load_tests/*.json"))
 
 
-@pytest.mark.slow
 def test_a_base_of_other_depth_is_refused_before_the_load_tests(tmp_path):
-    done = run(tmp_path, base="[64, 32, 1]")
-    assert done.returncode == 1
-    assert "base must have 6 size parameters" in done.stderr
+    with pytest.raises(ValueError, match="base must have 6 size parameters"):
+        run(tmp_path, base=[64, 32, 1])
     assert not list(tmp_path.rglob("load_tests/*.json"))
 
 
