@@ -17,7 +17,7 @@ run: .venv/ready
 test: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/python -m pytest --durations=25
+	$(BIN)/python -m pytest --durations=25 --numprocesses 2 --dist loadfile
 	$(BIN)/python -m pytest --nbval --nbval-current-env -p no:cacheprovider outputs/quick
 
 lab: .venv/ready

@@ -12,6 +12,14 @@ from lib.run.parameters import check_parameters, declared, read_parameters
 from tests import ROOT
 
 
+def leave_results(*arguments, **parameters):
+    """`run_cells` for what it writes alone; to be carried out in a child process.
+
+    Where an engine sets TensorFlow's threads, TensorFlow must not have started before.
+    """
+    run_cells(*arguments, **parameters)
+
+
 def run_cells(notebook, root, last=None, *, profile=None, **parameters):
     """Run the code cells of notebooks/NOTEBOOK.ipynb up to the one whose id is `last`, or all.
 

@@ -1,5 +1,6 @@
 """Notebook 03 with a reader's own costs and model: measured, or refused before anything long."""
 
+import functools
 import json
 import re
 import subprocess
@@ -11,15 +12,18 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lib.infra.child_process import in_child
 from tests import ROOT
-from tests.notebooks.cells import run_cells
+from tests.notebooks.cells import leave_results
 
-NOTEBOOK = ROOT / "notebooks" / "03_cost_simulation.ipynb"
+STEM = "03_cost_simulation"
+NOTEBOOK = ROOT / "notebooks" / f"{STEM}.ipynb"
 
 
 def run(root, **parameters):
-    """The notebook in this process, with the quick profile's parameters."""
-    return run_cells("03_cost_simulation", root, profile="quick", **parameters)
+    """The notebook in a fresh process, with the quick profile's parameters."""
+    notebook = functools.partial(leave_results, STEM, root, profile="quick", **parameters)
+    in_child("notebook 03", notebook)
 
 
 def own_costs(path):

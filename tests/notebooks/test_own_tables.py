@@ -1,5 +1,6 @@
 """A reader's own tables enter the chain at any link: nothing is simulated or measured then."""
 
+import functools
 import json
 import os
 import subprocess
@@ -9,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.infra.child_process import in_child
 from lib.logs import reader
 from lib.logs.features import save_features
 from tests import ROOT
-from tests.notebooks.cells import run_cells
+from tests.notebooks.cells import leave_results, run_cells
 from tests.small_log import FEATURES, make_log
 
 QUICK = ROOT / "outputs" / "quick"
@@ -26,6 +28,12 @@ def run(root, notebook, **parameters):
     return run_cells(
         notebook, root, profile="quick", **{name: str(value) for name, value in parameters.items()}
     )
+
+
+def run_alone(root, notebook, **parameters):
+    """`run` in a fresh process, for what it writes."""
+    given = {name: str(value) for name, value in parameters.items()}
+    in_child(notebook, functools.partial(leave_results, notebook, root, profile="quick", **given))
 
 
 def command(root, notebook, **parameters):
@@ -153,7 +161,7 @@ def test_tests_of_ones_own_at_a_dial(tmp_path):
 
 
 def test_costs_of_ones_own(tmp_path):
-    run(tmp_path, "03_cost_simulation", costs=QUICK / "03_cost_simulation/costs.csv")
+    run_alone(tmp_path, "03_cost_simulation", costs=QUICK / "03_cost_simulation/costs.csv")
     summary = summary_of(tmp_path, "03_cost_simulation")
     committed = json.loads((QUICK / "03_cost_simulation/summary.json").read_text())
     assert [one["how"] for one in summary["values"]["paper_sizes"]] == [
@@ -184,7 +192,7 @@ def test_the_fewest_columns_of_costs(tmp_path):
             for size, qps, machines in zip(sizes, (1000.0, 400.0), (100.0, 250.0), strict=True)
         ]
     ).to_csv(tmp_path / "costs.csv")
-    run(tmp_path, "03_cost_simulation", costs="costs.csv")
+    run_alone(tmp_path, "03_cost_simulation", costs="costs.csv")
     summary = summary_of(tmp_path, "03_cost_simulation")
     (answer,) = summary["values"]["paper_sizes"]
     assert answer["size_parameters"] == sizes[1]
