@@ -1,7 +1,9 @@
 """The house: which room of lib imports which, one direction, no circle; what an import brings."""
 
+import ast
 import graphlib
 import os
+import re
 import subprocess
 import sys
 
@@ -136,3 +138,20 @@ def test_settings_are_set_when_asked_and_never_over_the_reader_s():
     )
     assert fresh(code) == ["7", "tensorflow"]
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"  # by conftest.py, for all tests
+
+
+# The table of engines lists engines, by their names in the costs table.
+FACES = {name for name, file in MODULES.items() if file.stem == "__init__"} - {
+    "lib.serving.engines"
+}
+
+
+@pytest.mark.parametrize("name", sorted(FACES))
+def test_a_folder_says_what_its_modules_are(name):
+    """A face's docstring names each module, where it lists them at all."""
+    folder = MODULES[name].parent
+    described = ast.get_docstring(ast.parse(MODULES[name].read_text())) or ""
+    names = {path.stem for path in folder.glob("[a-z]*.py")}
+    listed = {line.split()[0].rstrip("/,") for line in described.splitlines() if "  " in line}
+    if names & listed:
+        assert names - set(re.findall(r"[a-z_0-9]+", described)) == set()

@@ -1,5 +1,9 @@
 """What notebooks show and leave behind.
 
-report  tables, figures, claims and summary.json
-plots   the figures' common look
+report    tables, figures, claims and summary.json
+checks    parameters refused by name, before long work
+figures/  what each notebook draws, every function on axes of the caller's
+claims/   what each notebook claims and answers, in sentences
+tables    tables as a reader sees them
+plots     the figures' common look
 """

@@ -7,5 +7,6 @@ worlds               the same world by world, and whose random start pays
 published            what the paper's Figures 3 to 6 report
 rank_correlation     Kendall's tau over resamples
 revenue_model        G: from an offline metric to revenue lift
+tested_models        the models of two tables that G is fitted to
 errors_in_variables  a line through points whose both coordinates carry errors
 """
