@@ -21,7 +21,7 @@ from lib.infra import machine
 from lib.infra.child_process import in_child, reason
 from lib.infra.intervals import check_interval
 from lib.losses import ARFLoss
-from lib.models.flop_count import matrix_flops
+from lib.models.flop_count import training_flops
 from lib.models.mlp_model import MLP
 from lib.models.size_parameters import check_size_parameters
 from lib.training.adagrad import Adagrad
@@ -90,22 +90,6 @@ def random_impressions(impressions, ads, seed):
     }
     places = np.tile(np.arange(ads, dtype=np.float32), (impressions, 1))
     return inputs, rng.permuted(places, axis=1)
-
-
-def training_flops(size_parameters, form, impressions, ads, user_width=None):
-    """FLOPs of a step's matrix products: forward, and twice as many backward.
-
-    >>> training_flops([6, 4, 1], "naive", impressions=2, ads=10)
-    3360
-    >>> training_flops([6, 4, 1], "first_layer_optimised", impressions=2, ads=10)
-    2064
-    """
-    sizes = check_size_parameters(size_parameters)
-    flops = ads * int(matrix_flops(sizes))
-    if form == "first_layer_optimised":
-        user_width = user_width or sizes[0] // 2
-        flops -= (ads - 1) * 2 * user_width * sizes[1]
-    return 3 * impressions * flops
 
 
 def measure_training(

@@ -1,7 +1,7 @@
 """Models of one user-ad pair's score: size parameters -> model -> FLOPs.
 
 size_parameters   what they must be, without Keras
-flop_count        FLOPs of a size, of a model, of a graph
+flop_count        FLOPs of a size, of a model, of a graph, of a training step
 layers            batch norm, linear, PReLU; the split first layer
 mlp_model, twin_tower_model
 scorer            from a log's features to an impression's scores
@@ -12,7 +12,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "flop_count": ["flops", "graph_flops", "matrix_flops"],
+        "flop_count": ["flops", "graph_flops", "matrix_flops", "training_flops"],
         "mlp_model": ["MLP", "mlp"],
         "scorer": ["Scorer"],
         "size_parameters": ["check_size_parameters"],

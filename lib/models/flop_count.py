@@ -1,7 +1,7 @@
 """FLOPs of a size, of a model and of an exported graph; a multiply-add is 2.
 
 `matrix_flops` and `flops` count what a user-ad pair stands for; `graph_flops` what a machine really
-does for one run, whatever form the graph has.
+does for one run, whatever form the graph has; `training_flops` what a step of training does.
 """
 
 from __future__ import annotations
@@ -68,6 +68,22 @@ def flops(model: Any, family: str = "mlp", *, elementwise: bool = False) -> int:
         # The profiler counts an inner product's additions one short of its products.
         count -= 1 if family == "twin_tower" else 0
     return int(count)
+
+
+def training_flops(size_parameters, form, impressions, ads, user_width=None):
+    """FLOPs of a step's matrix products: forward, and twice as many backward.
+
+    >>> training_flops([6, 4, 1], "naive", impressions=2, ads=10)
+    3360
+    >>> training_flops([6, 4, 1], "first_layer_optimised", impressions=2, ads=10)
+    2064
+    """
+    sizes = check_size_parameters(size_parameters)
+    flops = ads * int(matrix_flops(sizes))
+    if form == "first_layer_optimised":
+        user_width = user_width or sizes[0] // 2
+        flops -= (ads - 1) * 2 * user_width * sizes[1]
+    return 3 * impressions * flops
 
 
 def graph_flops(model: onnx.ModelProto, candidates: int, requests: int = 1) -> int | float:

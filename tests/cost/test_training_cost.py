@@ -10,10 +10,10 @@ from lib.cost.training_cost import (
     median_interval,
     random_impressions,
     training_cost_task,
-    training_flops,
 )
 from lib.infra import sweep
 from lib.losses import ARFLoss
+from lib.models.flop_count import training_flops
 
 SIZE, USER_WIDTH = [12, 8, 6, 1], 5
 
