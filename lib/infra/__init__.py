@@ -1,6 +1,7 @@
 """What every other part stands on, and what knows nothing of ads.
 
 files          whole or absent; fingerprints
+yaml_files     plain YAML without repeated keys
 intervals      the interval of a quantity from draws of it
 machine        what this machine is, and how fast
 child_process  a measurement in a process of its own

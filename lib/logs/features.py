@@ -7,6 +7,7 @@ import pydantic
 import yaml
 
 from lib.infra.files import replacing
+from lib.infra.yaml_files import UniqueKeysLoader
 from lib.logs.errors import LogError
 
 LOG_COLUMNS = ("impression_id", "timestamp", "v", "ecpm")
@@ -97,19 +98,6 @@ class Features(pydantic.BaseModel, frozen=True, extra="forbid"):
         )
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Plain YAML in which a key given twice is an error: the last would win without a word."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value]
-        for place, (key, _) in enumerate(node.value):
-            if key.value in keys[:place]:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} is given twice", key.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
 def load_features(path) -> Features:
     """Features declared in the YAML file at `path`, in UTF-8.
 
@@ -119,7 +107,7 @@ def load_features(path) -> Features:
         raise LogError("features: no file is named; expected the path of a YAML file")
     try:
         text = Path(path).read_text(encoding="utf-8")
-        return Features.model_validate(yaml.load(text, Loader=_UniqueKeys))
+        return Features.model_validate(yaml.load(text, Loader=UniqueKeysLoader))
     except FileNotFoundError:
         raise LogError(f"{path}: no such features file") from None
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from lib.infra.yaml_files import UniqueKeysLoader
 from lib.run.places import shown
 
 HINTS = {  # by pydantic's name of the error, where YAML read something else than was meant
@@ -23,27 +24,13 @@ HINTS = {  # by pydantic's name of the error, where YAML read something else tha
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain YAML, as papermill reads it (dates stay text), without repeated keys."""
+class _Loader(UniqueKeysLoader):
+    """As papermill reads YAML: dates stay text."""
 
     yaml_implicit_resolvers: ClassVar = {
         first: [resolver for resolver in resolvers if not resolver[0].endswith(":timestamp")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-
-    def construct_mapping(self, node, deep=False):
-        names = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "expected a name before ':'; found a list", key.start_mark
-                )
-            if key.value in names:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} is given twice", key.start_mark
-                )
-            names.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def read_parameters(path: str | os.PathLike) -> dict[str, Any]:
