@@ -7,5 +7,6 @@ machine        what this machine is, and how fast
 child_process  a measurement in a process of its own
 code_digest    which code a result depends on
 settings       what is set in a process before TensorFlow starts there
+arithmetic     whether TensorFlow rounds here as where the outputs were made
 sweep          many tasks: parallel, resumable
 """
