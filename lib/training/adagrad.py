@@ -1,6 +1,7 @@
 """Adagrad in FP32, the optimizer of section 3.4."""
 
 import keras
+from keras import ops
 
 
 class Adagrad(keras.optimizers.Adagrad):
@@ -12,21 +13,28 @@ class Adagrad(keras.optimizers.Adagrad):
     """
 
     def update_step(self, gradient, variable, learning_rate):
+        accumulator = self._accumulators[self._get_variable_index(variable)]
         if not hasattr(gradient, "indices"):
-            super().update_step(gradient, variable, learning_rate)
+            self.assign_add(accumulator, ops.square(gradient))
+            step = ops.cast(learning_rate, gradient.dtype) * gradient / self._root(accumulator)
+            self.assign_sub(variable, step)
             return
         import tensorflow as tf
 
         rows, place = tf.unique(gradient.indices)
         slope = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
-        squares = self._accumulators[self._get_variable_index(variable)].value
+        squares = accumulator.value
         squares.scatter_add(tf.IndexedSlices(tf.square(slope), rows))
-        scale = tf.sqrt(tf.gather(squares, rows) + self.epsilon)
-        step = tf.cast(learning_rate, slope.dtype) * slope / scale
+        step = tf.cast(learning_rate, slope.dtype) * slope / self._root(tf.gather(squares, rows))
         variable.scatter_sub(tf.IndexedSlices(step, rows))
+
+    def _root(self, squares):
+        # The maximum changes nothing but keeps TensorFlow from making a division by a root an
+        # rsqrt, which begins with an estimate of each processor's own.
+        return ops.maximum(ops.sqrt(squares + self.epsilon), 1e-30)
 
     def reset(self):
         """Back to the state before the first step."""
         self.iterations.assign(0)
         for squares in self._accumulators:
-            squares.assign(keras.ops.full_like(squares, self.initial_accumulator_value))
+            squares.assign(ops.full_like(squares, self.initial_accumulator_value))
