@@ -81,11 +81,51 @@ def relax_and_global(
     row = ops.cast(exists, scores.dtype)[..., None]  # is there a place i in this list?
     true_top = ops.sum((true * row)[..., : min(k, n), :], axis=-2)
     model_top = ops.where(row > 0, model, _NEVER)[..., : min(m, n), :]
-    log_share = ops.logsumexp(model_top, axis=-2) - math.log(m)
+    log_share = _log_sum_of_rows(model_top) - math.log(m)
     # true_top is 0 on padding, where log_share stands for minus infinity.
     relax = -ops.sum(true_top * ops.where(real > 0, log_share, 0.0), axis=-1)
     cross_entropy = true * ops.where(real[..., None, :] > 0, model, 0.0)
     return relax, -ops.sum(cross_entropy * row, axis=(-2, -1))
+
+
+# Three functions with gradients of their own, made of exp: TensorFlow's of a logarithm and of
+# softplus take a reciprocal that begins with an estimate of each processor's own.
+
+
+@ops.custom_gradient
+def _log_sum_of_rows(x):
+    """ops.logsumexp over the rows of matrices, [..., rows, n] -> [..., n]."""
+    total = ops.logsumexp(x, axis=-2)
+
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        return upstream[..., None, :] * ops.exp(x - total[..., None, :])
+
+    return total, gradient
+
+
+@ops.custom_gradient
+def _log(x):
+    """Logarithm."""
+    value = ops.log(x)
+
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        return upstream * ops.exp(-value)
+
+    return value, gradient
+
+
+@ops.custom_gradient
+def _softplus(x):
+    """log(1 + exp(x))."""
+    value = ops.softplus(x)
+
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        return upstream * ops.exp(x - value)
+
+    return value, gradient
 
 
 @keras.saving.register_keras_serializable("retrieval_scaling")
@@ -120,7 +160,7 @@ class ARFLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         relax, whole_list = relax_and_global(y_true, y_pred, m=self.m, k=self.k, tau=self.tau)
         alpha = ops.convert_to_tensor(self.alpha)
-        return relax + whole_list / (2 * alpha * alpha) + ops.log(ops.abs(alpha))
+        return relax + whole_list / (2 * alpha * alpha) + _log(ops.abs(alpha))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -154,7 +194,8 @@ class SoftmaxLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         real = y_true >= 0
-        target = ops.softmax(ops.where(real, y_true, _NEVER), axis=-1)
+        # Not ops.softmax: TensorFlow's divides by an estimate of each processor's own.
+        target = ops.exp(ops.log_softmax(ops.where(real, y_true, _NEVER), axis=-1))
         log_share = ops.log_softmax(ops.where(real, y_pred, _NEVER), axis=-1)
         return -ops.sum(target * ops.where(real, log_share, 0.0), axis=-1)
 
@@ -172,7 +213,7 @@ class PairwiseLogisticLoss(keras.losses.Loss):
         pair = ops.logical_and(real[..., :, None], real[..., None, :])
         better = ops.logical_and(pair, y_true[..., :, None] > y_true[..., None, :])
         better = ops.cast(better, y_pred.dtype)
-        cost = ops.softplus(y_pred[..., None, :] - y_pred[..., :, None])
+        cost = _softplus(y_pred[..., None, :] - y_pred[..., :, None])
         pairs = ops.sum(better, axis=(-2, -1))
         return ops.sum(better * cost, axis=(-2, -1)) / ops.maximum(pairs, 1.0)
 

@@ -60,7 +60,8 @@ def flops(model: Any, family: str = "mlp", *, elementwise: bool = False) -> int:
     count = matrix_flops(sizes, family)
     if elementwise:
         inputs, widths, towers = sizes[0], sizes[1:], 2 if family == "twin_tower" else 1
-        # Profiler: batch norm 8 an input of a hidden layer, PReLU 4, a bias 1.
+        # Profiler, a root counted as an rsqrt: batch norm 8 an input of a hidden layer, PReLU 4,
+        # a bias 1.
         hidden = sum(widths[:-1])
         normed = towers * sum(widths[:-2])
         count += 8 * (inputs + normed) + towers * (4 * hidden + sum(widths))

@@ -2,29 +2,98 @@
 
 The first layer is linear in its input, so it splits into the user's part and the ad's part, which
 are computed once an impression and once an ad and then added ("first-layer optimization").
+
+On TensorFlow's CPU kernels a training step of these layers gives the same bits on every
+processor: no sum of a matrix product is longer than `LONGEST_SUM`, and nothing takes the
+processor's approximate reciprocal or root (`tests/models/test_layers.py` reads the graphs).
 """
 
+import math
 from collections.abc import Sequence
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
+
+# Eigen cuts the sums of a matrix product where the operands fill the first-level cache: at 288
+# terms for 32 KB, later for more. Shorter sums are never cut, and so rounded alike everywhere.
+LONGEST_SUM = 256
 
 
-def linear(units: int, fan_in: int, seed: int, bias: bool = True) -> layers.Dense:
+@keras.saving.register_keras_serializable("retrieval_scaling")
+class Linear(layers.Dense):
+    """Keras' linear map, whose training rounds alike on every processor."""
+
+    def call(self, inputs, training=False):
+        x = (product if training else ops.matmul)(inputs, self.kernel)
+        return x if self.bias is None else x + self.bias
+
+
+def product(x, kernel):
+    """x [..., inputs] @ kernel [inputs, units]; its sums and its gradients' are never cut.
+
+    Sums over inputs, over units (the gradient of x) and over rows (the gradient of the kernel) are
+    made of sums of at most `LONGEST_SUM` terms, in order.
+
+    >>> product(np.ones((2, 300), "float32"), np.ones((300, 1), "float32")).numpy().tolist()
+    [[300.0], [300.0]]
+    """
+    if keras.backend.backend() != "tensorflow":
+        return ops.matmul(x, kernel)  # other kernels, of which this knows nothing
+    inputs, units = kernel.shape
+    if inputs > LONGEST_SUM:
+        return sum(product(x[..., part], kernel[part]) for part in _parts(inputs))
+    if units > LONGEST_SUM:
+        return ops.concatenate([product(x, kernel[:, part]) for part in _parts(units)], axis=-1)
+    lead = ops.shape(x)[:-1]  # an int each, or a tensor where a batch may have any length
+    count = math.prod(lead)
+    if isinstance(count, int) and count <= LONGEST_SUM:
+        return ops.matmul(x, kernel)
+    # A product for each stretch of rows: the kernel's gradient is theirs, summed in order.
+    stretches = (count + LONGEST_SUM - 1) // LONGEST_SUM
+    rows = (count + stretches - 1) // stretches
+    x = ops.pad(ops.reshape(x, (-1, inputs)), ((0, rows * stretches - count), (0, 0)))
+    x = ops.matmul(ops.reshape(x, (stretches, rows, inputs)), kernel[None])
+    return ops.reshape(ops.reshape(x, (-1, units))[:count], (*lead, units))
+
+
+def _parts(count):
+    return [slice(i, i + LONGEST_SUM) for i in range(0, count, LONGEST_SUM)]
+
+
+@keras.saving.register_keras_serializable("retrieval_scaling")
+class BatchNorm(layers.BatchNormalization):
+    """Keras' batch norm over all axes but the last, divided by a root.
+
+    Keras multiplies by TensorFlow's rsqrt, which begins with an estimate that each maker's
+    processors compute in their own way.
+    """
+
+    def call(self, inputs, training=False, mask=None):
+        if training and self.trainable:
+            mean, variance = self._moments(inputs, mask)
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+        else:
+            mean, variance = self.moving_mean, self.moving_variance
+        scale = self.gamma / ops.sqrt(variance + self.epsilon)
+        return inputs * scale + (self.beta - mean * scale)
+
+
+def linear(units: int, fan_in: int, seed: int, bias: bool = True) -> Linear:
     """A linear map that starts from He's normal distribution of `fan_in` inputs."""
     # He et al. 2015: variance 2 / fan_in, of the whole layer's fan-in, also where
     # the layer is split into a user part and an ad part. Keras truncates at two
     # deviations and VarianceScaling makes up for it; so does this.
     start = keras.initializers.TruncatedNormal(stddev=np.sqrt(2 / fan_in) / 0.87962566, seed=seed)
-    return layers.Dense(units, use_bias=bias, kernel_initializer=start)
+    return Linear(units, use_bias=bias, kernel_initializer=start)
 
 
-def batch_norm() -> layers.BatchNormalization:
+def batch_norm() -> BatchNorm:
     """Batch norm whose moving average keeps up with a single pass."""
     # A moving average over about 30 batches: one pass over a short stream must end
     # with statistics of the trained network, not of its start.
-    return layers.BatchNormalization(momentum=0.97)
+    return BatchNorm(momentum=0.97)
 
 
 def prelu() -> layers.PReLU:
@@ -49,11 +118,11 @@ class FirstLayer(layers.Layer):
 
     def user_part(self, user, training=False):
         """The user's share, once an impression: [B, user_width] -> [B, units]."""
-        return self.user_linear(self.user_norm(user, training=training))
+        return self.user_linear(self.user_norm(user, training=training), training=training)
 
     def ad_part(self, ad, training=False, real=None):
         """The ads' share, without the bias: [B, n, ad_width] -> [B, n, units]."""
-        return self.ad_linear(self.ad_norm(ad, training=training, mask=real))
+        return self.ad_linear(self.ad_norm(ad, training=training, mask=real), training=training)
 
     def call(self, user, ad, training=False, real=None):
         return self.user_part(user, training=training)[..., None, :] + self.ad_part(
@@ -70,7 +139,8 @@ class HiddenLayer(layers.Layer):
         self.norm, self.linear, self.activation = batch_norm(), linear(units, fan_in, seed), prelu()
 
     def call(self, x, training=False, real=None):
-        return self.activation(self.linear(self.norm(x, training=training, mask=real)))
+        x = self.norm(x, training=training, mask=real)
+        return self.activation(self.linear(x, training=training))
 
 
 def check_user_width(user_width: int, inputs: int, least: int = 0) -> None:

@@ -79,7 +79,7 @@ class MLP(keras.Model):
         """The layers above the first one; all of them without `user_width`."""
         for layer in self.hidden:
             x = layer(x, training=training, real=real)
-        return self.score(x)
+        return self.score(x, training=training)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -61,7 +61,7 @@ class TwinTower(keras.Model):
         *hidden, last = self.user_tower
         for layer in hidden:
             user = layer(user, training=training)
-        return last(user)
+        return last(user, training=training)
 
     def ad_vector(self, ad, training=False, real=None):
         """[..., ad_width] -> [..., a_L]."""
@@ -70,7 +70,8 @@ class TwinTower(keras.Model):
         *hidden, last = self.ad_tower
         for layer in hidden:
             pairs = layer(pairs, training=training, real=real)
-        return ops.reshape(last(pairs), (-1, *ad.shape[1:-1], self.size_parameters[-1]))
+        vectors = last(pairs, training=training)
+        return ops.reshape(vectors, (-1, *ad.shape[1:-1], self.size_parameters[-1]))
 
     def call(self, inputs, training=False, real=None):
         user, ad = inputs
