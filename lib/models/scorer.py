@@ -116,11 +116,14 @@ class Scorer(keras.Model):
         features = tuple(_Feature(**feature) for feature in config["features"])
         return cls(**{**config, "features": _Declaration(features)})
 
-    def embed(self, side, values):
-        """Values of one side's features -> its input vector, [..., width of the side]."""
+    def embed(self, side, values, tables=None):
+        """Values of one side's features -> its input vector, [..., width of the side].
+
+        tables: width -> callable, rows -> vectors, in the place of the scorer's own.
+        """
         declared = self.features.side(side)
         parts = []
-        for width, table in self.tables.items():
+        for width, table in (tables or self.tables).items():
             shared = [f for f in declared if f.buckets and f.width == width]
             if shared:
                 parts += self._embedded(table, shared, values)
@@ -144,7 +147,11 @@ class Scorer(keras.Model):
         ]
 
     def call(self, inputs, training=False):
-        pair = [self.embed("user", inputs["user"]), self.embed("ad", inputs["ad"])]
+        return self.scores(inputs, training)
+
+    def scores(self, inputs, training=False, tables=None):
+        """The scores, with embeddings from `tables` as for `embed`."""
+        pair = [self.embed(side, inputs[side], tables) for side in ("user", "ad")]
         return self.head(pair, training=training, real=inputs.get("mask"))[..., 0]
 
 

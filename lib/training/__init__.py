@@ -1,12 +1,13 @@
 """Training in one pass over a source of batches, resumable, the same numbers twice.
 
-source      BatchSource, what a training needs of a source; LogSource, a stretch of a log
-learner     a scorer with its loss and optimizer, its step compiled
-adagrad     the optimizer
-targets     ranks of v, with label noise
-checkpoint  variables and offset in one file; a finished model's weights
-loop        one pass: source -> learner -> checkpoint
-scoring     predictions and offline metrics of a trained scorer
+source         BatchSource, what a training needs of a source; LogSource, a stretch of a log
+learner        a scorer with its loss and optimizer
+compiled_step  the training step, compiled once for all models of a form
+adagrad        the optimizer
+targets        ranks of v, with label noise
+checkpoint     variables and offset in one file; a finished model's weights
+loop           one pass: source -> learner -> checkpoint
+scoring        predictions and offline metrics of a trained scorer
 """
 
 import lazy_loader

@@ -12,6 +12,10 @@ class Adagrad(keras.optimizers.Adagrad):
     Adagrad (and than on other backends); here they are summed first.
     """
 
+    def sum_of_squares(self, variable) -> keras.Variable:
+        """Adagrad's sum of a variable's squared gradients."""
+        return self._accumulators[self._get_variable_index(variable)]
+
     def update_step(self, gradient, variable, learning_rate):
         accumulator = self._accumulators[self._get_variable_index(variable)]
         if not hasattr(gradient, "indices"):

@@ -7,6 +7,7 @@ import numpy as np
 
 from lib.infra import machine
 from lib.infra.settings import configure
+from lib.training import compiled_step
 from lib.training.adagrad import Adagrad
 
 
@@ -42,8 +43,10 @@ class Trainee(keras.Model):
 class Learner:
     """A scorer, its loss and Adagrad, with the step compiled at its first use.
 
-    One learner may go through several trainings, as a model in a closed loop does: it is compiled
-    once, and weights and Adagrad's sums go on from where they stand (`reset` forgets the sums).
+    Learners of one form (features, family, size, loss) share the compiled step in their process,
+    whatever their seeds, weights, logs and learning rates: only the first waits for it. One
+    learner may go through several trainings, as a model in a closed loop does: weights and
+    Adagrad's sums go on from where they stand (`reset` forgets the sums).
     Making one sets TensorFlow to deterministic operations (`set_up_backend`).
 
     Args:
@@ -62,7 +65,7 @@ class Learner:
         self.trainee = Trainee(scorer, loss)
         self.trainee.compile(Adagrad(learning_rate, epsilon=epsilon), loss)
         self.trainee.optimizer.build(self.trainee.trainable_variables)
-        self._compiled = {}
+        self._form = compiled_step.form_of(scorer, loss)
 
     @property
     def variables(self) -> list:
@@ -85,13 +88,15 @@ class Learner:
         if keras.backend.backend() != "tensorflow":
             return [np.ravel(self.trainee.train_on_batch(*example))[0] for example in examples]
         stacked = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *examples)
-        size, ads = examples[0][1].shape
+        size = len(examples[0][1])
         # A static shape for full batches, a dynamic one for shorter ones: division by a constant
         # rounds in another way than by a tensor, and so a batch trains alike in every run.
         size = size if size == full_batch else None
-        if (size, ads) not in self._compiled:
-            self._compiled[size, ads] = _compiled_steps(self.trainee, stacked, size)
-        return self._compiled[size, ads](stacked).numpy()
+        trainee, settings = self.trainee, (self.learning_rate, self.epsilon)
+        state = compiled_step.State.of(trainee, trainee.optimizer)
+        return compiled_step.take_steps(
+            self._form, trainee, self.loss, state, settings, stacked, size
+        )
 
     def description(self) -> dict:
         """What a checkpoint must agree in with the run that continues it."""
@@ -104,29 +109,3 @@ class Learner:
             "learning_rate": self.learning_rate,
             "epsilon": self.epsilon,
         }
-
-
-def _compiled_steps(trainee, stacked, size):
-    """TensorFlow function: examples stacked as `stacked`, any number of them -> their losses.
-
-    size: impressions of an example; None: any.
-    """
-    import tensorflow as tf
-
-    def step(example):
-        inputs, target = example
-        with tf.GradientTape() as tape:
-            loss = trainee.compute_loss(y=target, y_pred=trainee(inputs, training=True))
-        trainee.optimizer.apply(
-            tape.gradient(loss, trainee.trainable_variables), trainee.trainable_variables
-        )
-        return loss
-
-    def steps(examples):
-        # One after the other: a step starts from the weights that the one before it left.
-        return tf.map_fn(step, examples, fn_output_signature=tf.float32, parallel_iterations=1)
-
-    shapes = keras.tree.map_structure(
-        lambda array: tf.TensorSpec([None, size, *array.shape[2:]], array.dtype), stacked
-    )
-    return tf.function(steps, input_signature=[shapes], autograph=False)
