@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "machines_interval",
             "priced",
             "priced_by_form",
+            "priced_or_recorded",
             "required_machines",
         ],
         "device": ["Device", "T4", "this_machine"],

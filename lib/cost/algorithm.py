@@ -156,6 +156,57 @@ def priced_by_form(rows, bases, machines_base, price_per_hour):
     )
 
 
+HERE = "measured here"  # in the column `source` of a table of costs
+
+
+def priced_or_recorded(rows, bases, machines_base, price_per_hour, recorded=None):
+    """`priced_by_form`; where a form's base could not be measured, a recorded table's rows.
+
+    Without its base a form has no machines to count from, and rows of two machines do not go
+    together: a busy machine's rows are left out, all of them, for the recorded ones.
+
+    Args:
+      rows, bases, machines_base, price_per_hour: as of `priced_by_form`.
+      recorded: DataFrame, a table of costs measured before; None where there is none.
+
+    Returns: DataFrame with the column source, `HERE`, or "recorded: ..." with the reason.
+    Raises: what `priced` raises, where no table is recorded; ValueError where that table was
+      measured under other circumstances than the rows.
+
+    >>> rows = [{"form": "naive", "size_parameters": [4, 2, 1], "qps": np.nan,
+    ...          "qps_low": np.nan, "qps_high": np.nan, "failure": "no load passed"}]
+    >>> recorded = pd.DataFrame(rows).assign(qps=9.0, qps_low=8.0, qps_high=9.0, failure="")
+    >>> priced_or_recorded(rows, {"naive": [4, 2, 1]}, 5, 1.0, recorded)[
+    ...     ["qps", "machines", "source"]].values.tolist()
+    [[9.0, 5.0, 'recorded: [4, 2, 1] (naive) could not be measured here: no load passed']]
+    """
+    table = pd.DataFrame(rows)
+    is_base = [
+        list(size) == list(bases[form])
+        for size, form in zip(table["size_parameters"], table["form"], strict=True)
+    ]
+    lost = table[np.array(is_base) & ~(table["qps"] > 0)]
+    if lost.empty or recorded is None:
+        return priced_by_form(rows, bases, machines_base, price_per_hour).assign(source=HERE)
+    for name in ("candidates", "latency_limit_ms", "workers", "threads", "engine", "precision"):
+        here, there = (
+            one.groupby("form")[name].first().to_dict() if name in one else {}
+            for one in (table, recorded)
+        )
+        if any(there.get(form) != value for form, value in here.items()):
+            raise ValueError(
+                f"priced_or_recorded: the recorded table must have been measured with the same "
+                f"{name} as the rows, {here}; found {there}"
+            )
+    first = lost.iloc[0]
+    reason = first.get("failure") or "a request takes longer than the limit"
+    source = (
+        f"recorded: {list(first['size_parameters'])} ({first['form']}) could not be measured "
+        f"here: {reason}"
+    )
+    return priced_by_form(recorded, bases, machines_base, price_per_hour).assign(source=source)
+
+
 def _check_circumstances(table, mixed):
     for name in _CIRCUMSTANCES:
         if name not in table or name in mixed:

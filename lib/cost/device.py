@@ -80,6 +80,11 @@ def this_machine(threads=1):
     )
 
 
+def this_machine_task(task, path):
+    """The fields of `this_machine(task["threads"])`, as a task of `lib.infra.sweep`."""
+    return dataclasses.asdict(this_machine(task["threads"]))
+
+
 def _last_cache_bytes():
     """Size of the last level of cache, by Linux; 0 where it does not say."""
     files = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))

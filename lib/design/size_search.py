@@ -21,7 +21,7 @@ from lib.cost.device import CPU_CORE, Device
 from lib.cost.roofline import Roofline
 from lib.cost.service_time import LEAST_ROWS, ServiceTimeModel
 from lib.design.roi_choice import check_money, meets_roi
-from lib.infra import sweep
+from lib.infra.timings import Timings
 from lib.serving.queueing import load_at_limit, time_at_load
 
 
@@ -122,7 +122,7 @@ def search(
       goal: `Goal`, over the same sizes.
       measure: size parameters (list) -> dict with qps, or with service_ms (and no qps, or NaN)
         if the load that queueing theory gives for it will do; a qps of 0, neither of the two,
-        or an error raised is a size that cannot be served. With `measure_by_sweep` every
+        or an error raised is a size that cannot be served. With `measure_with` every
         measurement is kept.
       requests: `Requests`.
       budget: most measurements in all, `initial` and the given rows included.
@@ -189,22 +189,22 @@ def sizes_with_base(sizes: np.ndarray, base: list[int]) -> tuple[np.ndarray, int
     return (sizes, int(places[0])) if len(places) else (np.vstack([[base], sizes]), 0)
 
 
-def measure_by_sweep(function: Callable, task: dict, folder) -> Callable[[list[int]], dict]:
-    """A `measure` for `search` that keeps its measurements: `lib.infra.sweep` of one at a time.
+def measure_with(timings: Timings, function: Callable, task: dict) -> Callable[[list[int]], dict]:
+    """A `measure` for `search` that keeps its measurements, or takes them from a record.
 
     A size asked for once more is measured once more, as another task: `repeat` counts them.
 
     Args:
+      timings: `lib.infra.timings.Timings`.
       function: such as `lib.serving.load.service_time.service_time_task`.
       task: its task but for size_parameters and repeat.
-      folder: where results are kept.
     """
     asked = collections.Counter()
 
     def measure(size):
         asked[str(size)] += 1
         size_task = {**task, "size_parameters": size, "repeat": asked[str(size)]}
-        return sweep.run(function, [size_task], folder, n_jobs=1, progress=False)[0]
+        return timings.run(function, [size_task], progress=False)[0]
 
     return measure
 

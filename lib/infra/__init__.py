@@ -9,4 +9,5 @@ code_digest    which code a result depends on
 settings       what is set in a process before TensorFlow starts there
 arithmetic     whether TensorFlow rounds here as where the outputs were made
 sweep          many tasks: parallel, resumable
+timings        tasks that hang on a clock: measured, or taken from a record
 """

@@ -170,6 +170,17 @@ def scan_costs(
     return pd.DataFrame([row(count) for count in ads])
 
 
+def scan_costs_task(task, path):
+    """`scan_costs` as a task of `lib.infra.sweep`: {"rows": its rows}.
+
+    Args:
+      task: dict of its arguments; and `on`, `lib.infra.machine.facts()`.
+      path: not used.
+    """
+    settings = {name: value for name, value in task.items() if name != "on"}
+    return {"rows": scan_costs(**settings).to_dict("records")}
+
+
 def _check(users, ads, k, block, threads):
     if users.ndim != 2 or ads.ndim != 2 or users.shape[1] != ads.shape[1]:
         raise ValueError(

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.cost.algorithm import cost_per_hour, machines_interval, priced, required_machines
+from lib.cost.algorithm import (
+    HERE,
+    cost_per_hour,
+    machines_interval,
+    priced,
+    priced_or_recorded,
+    required_machines,
+)
 
 positive = st.floats(1e-3, 1e6)
 
@@ -129,3 +136,54 @@ def test_priced_by_another_rate():
 def test_price_must_be_positive():
     with pytest.raises(ValueError, match="price_per_hour must be > 0; got 0"):
         cost_per_hour(3, 0)
+
+
+def load_row(form, size, qps, **columns):
+    load = {"qps": qps, "qps_low": 0.9 * qps, "qps_high": 1.1 * qps}
+    return {
+        "form": form,
+        "size_parameters": size,
+        "candidates": 5,
+        "failure": "",
+        **load,
+        **columns,
+    }
+
+
+BASES = {"naive": [4, 2, 1], "twin_tower": [4, 2]}
+RECORDED = pd.DataFrame(
+    [load_row("naive", [4, 2, 1], 10.0), load_row("twin_tower", [4, 2], 40.0, candidates=9)]
+)
+
+
+def test_costs_are_those_measured_here_where_the_bases_are():
+    rows = [load_row("naive", [4, 2, 1], 20.0), load_row("twin_tower", [4, 2], 30.0)]
+    rows.append(load_row("naive", [8, 2, 1], np.nan, failure="busy"))  # another size may fail
+    table = priced_or_recorded(rows, BASES, 6, 1.0, RECORDED)
+    assert table.source.tolist() == 3 * [HERE]
+    assert table.qps.tolist()[::2] == [20.0, 30.0]
+
+
+@pytest.mark.parametrize(("qps", "failure"), [(np.nan, "busy"), (0.0, "")])
+def test_where_a_base_is_lost_all_rows_are_the_recorded_ones(qps, failure):
+    rows = [
+        load_row("naive", [4, 2, 1], 20.0),
+        load_row("twin_tower", [4, 2], qps, candidates=9, failure=failure),
+    ]
+    table = priced_or_recorded(rows, BASES, 6, 1.0, RECORDED)
+    assert table.qps.tolist() == [10.0, 40.0] and (table.machines == 6).all()
+    reason = failure or "a request takes longer than the limit"
+    assert set(table.source) == {
+        f"recorded: [4, 2] (twin_tower) could not be measured here: {reason}"
+    }
+
+
+def test_a_lost_base_without_a_recorded_table_that_fits_is_refused():
+    rows = [
+        load_row("naive", [4, 2, 1], 20.0),
+        load_row("twin_tower", [4, 2], np.nan, failure="busy"),
+    ]
+    with pytest.raises(ValueError, match=r"the base size \[4, 2\] could not be measured \(busy\)"):
+        priced_or_recorded(rows, BASES, 6, 1.0)
+    with pytest.raises(ValueError, match=r"same candidates as the rows, \{.*5\}; found \{.*9\}"):
+        priced_or_recorded(rows, BASES, 6, 1.0, RECORDED)

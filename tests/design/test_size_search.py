@@ -26,10 +26,11 @@ from lib.design.size_search import (
     Requests,
     SearchResult,
     first_sizes,
-    measure_by_sweep,
+    measure_with,
     search,
     sizes_with_base,
 )
+from lib.infra.timings import Timings
 from lib.models.flop_count import matrix_flops
 from lib.serving.queueing import load_at_limit
 
@@ -196,7 +197,7 @@ def counted_task(task, path):
 
 def test_measurements_are_kept_and_repeats_are_measurements_of_their_own(tmp_path):
     task = {"marks": str(tmp_path / "marks")}
-    first, second = (measure_by_sweep(counted_task, task, tmp_path) for _ in range(2))
+    first, second = (measure_with(Timings(tmp_path), counted_task, task) for _ in range(2))
     assert [first([4, 1]), first([4, 1]), first([8, 1])] == [{"qps": q} for q in (1, 2, 1)]
     assert [second([4, 1]), second([4, 1]), second([4, 1])] == [{"qps": q} for q in (1, 2, 3)]
     marks = (tmp_path / "marks").read_text().splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from lib.cost.algorithm import HERE
 from lib.cost.relative_cost import not_proportional
 from lib.cost.service_time import ServiceTimeModel
 from lib.design.cost_models_compared import STEP_MEANING
@@ -32,6 +33,7 @@ def answer(
     decisive: str,
     gain: tuple[float, float, float] | None = None,
     machine: str = "",
+    source: str = "",
 ) -> str:
     """What the paper's sizes need beside the base, and what decides it.
 
@@ -39,7 +41,9 @@ def answer(
       machines: `lib.cost.relative_machines`, with the column `T4`.
       decisive: a step of `lib.design.cost_models_compared.STEP_MEANING`.
       gain: of the cached first layer, (times the QPS, low, high); None where not measured.
-      machine: that the gain was measured on.
+      machine: that the costs were measured on.
+      source: of the costs, as in the column of `lib.cost.priced_or_recorded`; said where they
+        were not measured in this run.
     """
     sentences = []
     for row in machines.to_dict("records"):
@@ -56,6 +60,8 @@ def answer(
             f" Caching it lets a machine serve {gain[0]:.1f} times the requests of the "
             f"base ({gain[1]:.1f} to {gain[2]:.1f}) on {machine}."
         )
+    if source and source != HERE:
+        text += f" The costs were not measured in this run, but on {machine} ({source})."
     return text
 
 
@@ -78,17 +84,18 @@ def add_measured(
     single, half = largest_differences(scores)
     report.claim(
         "both forms and all engines give the same scores",
-        single,
+        _bound(single),
         tolerance=SAME_SCORES,
         holds=single < SAME_SCORES,
-        source="appendix A: equivalent results",
+        source="appendix A: equivalent results; the power of ten that bounds the differences, as "
+        "shares of the largest score",
     )
     report.claim(
         "the FP16 graph gives the same scores",
-        half,
+        _bound(half),
         tolerance=SAME_HALF_SCORES,
         holds=half < SAME_HALF_SCORES,
-        source="relative to the largest score; the paper serves in FP16",
+        source="bounded likewise; the paper serves in FP16",
     )
     if model:
         error = float(np.median(np.abs(model.leave_one_out_)))
@@ -98,6 +105,15 @@ def add_measured(
             holds=error < 0.1,
             source=f"leave-one-out over {len(model.leave_one_out_)} sizes, {engine}",
         )
+
+
+def _bound(difference):
+    """The power of ten that a difference stays below; its digits are the processor's.
+
+    >>> _bound(1.6e-06), _bound(0.0)
+    (1e-05, 0.0)
+    """
+    return float(f"1e{np.ceil(np.log10(difference)):.0f}") if difference else 0.0
 
 
 def add_t4(report: Report, published: pd.DataFrame, chosen: pd.DataFrame, roi_min: float) -> None:

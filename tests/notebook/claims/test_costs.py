@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.cost.algorithm import HERE
 from lib.design.size_search import SearchResult
 from lib.notebook.claims import costs as claims
 from lib.notebook.report import Report
@@ -40,6 +41,13 @@ def test_answer_in_words():
         "Caching it lets a machine serve 8.1 times the requests of the base (5.0 to 13.0) on "
         "a machine."
     )
+
+
+def test_an_answer_says_where_costs_come_from():
+    text = claims.answer(machines(), "cached", None, "a machine", HERE)
+    assert "not measured" not in text
+    text = claims.answer(machines(), "cached", None, "a machine", "recorded: busy")
+    assert text.endswith("not measured in this run, but on a machine (recorded: busy).")
 
 
 def test_an_interval_that_is_not_known_is_not_shown():
@@ -85,6 +93,7 @@ def test_what_is_measured_here(report, gain, verdict):
         "both forms and all engines give the same scores": "does not hold",
         "the FP16 graph gives the same scores": "holds",
     }
+    assert [claim.value for claim in report.claims[1:]] == [1e-3, 1e-2]  # bounds, no digits
 
 
 @pytest.mark.parametrize(("width", "verdict"), [(16128, "reproduces"), (12928, "does not hold")])
