@@ -1,6 +1,10 @@
-"""What a notebook may hold: short cells, and parameters that nothing overwrites."""
+"""What a notebook may hold: short cells, and parameters that nothing overwrites.
+
+And which outputs the regression test compares: all but those of a cell that says why not.
+"""
 
 import ast
+import re
 
 import nbformat
 import pytest
@@ -8,6 +12,11 @@ import pytest
 from tests import ROOT
 
 LONGEST_CELL = 30  # lines
+IGNORED = "nbval-ignore-output"
+REASON = re.compile(r"# Not compared: \w.*")
+# With a decimal point, or of two digits or more; thousands may be set apart by commas.
+NUMBER = re.compile(r"(?<![\w.])(\d[\d,]*\.\d+|\d[\d,]*\d)(?![\w.]*\.\w)")
+FEWEST_COMPARED = 300
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -58,3 +67,53 @@ def test_no_cell_overwrites_a_parameter(path):
         if cell not in tagged and (names := assigned(cell.source) & parameters)
     }
     assert overwritten == {}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_an_output_that_is_not_compared_has_a_reason(path):
+    for cell in code_cells(path):
+        reason = bool(REASON.fullmatch(cell.source.split("\n")[0]))
+        tags = [tag for tag in cell.metadata.get("tags", []) if "nbval" in tag]
+        assert tags == ([IGNORED] if reason else []), f"{path.stem}, {cell.id}"
+        assert not re.search(r"#\s*(NBVAL|PYTEST_VALIDATE)_", cell.source)  # nbval's other way
+
+
+def compared_numbers(notebook):
+    """Numbers in the texts that nbval compares, those of a table's HTML left out."""
+    texts = [
+        text
+        for cell in notebook.cells
+        if cell.cell_type == "code" and IGNORED not in cell.metadata.get("tags", [])
+        for output in cell.outputs
+        for text in (
+            output.get("text", ""),
+            *(output.get("data", {}).get(f"text/{kind}", "") for kind in ("plain", "markdown")),
+        )
+        if not text.startswith("<")  # <Figure size ...>
+    ]
+    return [number for text in texts for number in NUMBER.findall(text)]
+
+
+def test_which_numbers_are_compared():
+    outputs = [
+        nbformat.v4.new_output("stream", text="80,000 lists of 8 to 12, 3.5 % of v2 (10^5)\n"),
+        nbformat.v4.new_output("display_data", {"text/plain": "<Figure size 858x374>"}),
+        nbformat.v4.new_output("display_data", {"text/plain": "0  -0.25", "text/html": "<b>77"}),
+    ]
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell("f()", outputs=outputs),
+            nbformat.v4.new_code_cell("g()", outputs=outputs, metadata={"tags": [IGNORED]}),
+        ]
+    )
+    assert compared_numbers(notebook) == ["80,000", "12", "3.5", "10", "0.25"]
+
+
+def test_the_regression_test_compares_hundreds_of_numbers():
+    """In the committed notebooks, each of which has its share."""
+    counts = {
+        path.stem: len(compared_numbers(nbformat.read(path, as_version=4)))
+        for path in sorted((ROOT / "outputs/quick").glob("*.ipynb"))
+    }
+    assert sum(counts.values()) >= FEWEST_COMPARED, counts
+    assert min(counts.values()) >= 20, counts
