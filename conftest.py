@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 from lib.infra.arithmetic import as_committed
-
 from lib.infra.settings import configure
 
 configure()  # before a test imports TensorFlow
