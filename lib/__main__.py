@@ -1,18 +1,29 @@
-"""The project's command: python -m lib run [NOTEBOOK ...] --profile P [-p NAME VALUE]."""
+"""The project's command.
+
+python -m lib run [NOTEBOOK ...] --profile P [-p NAME VALUE]
+python -m lib receipt --profile P [--accept]
+"""
 
 import argparse
 import sys
 
 from lib import run
+from lib.run import places
 from lib.run.execute import NotebookError, run_all
 from lib.run.parameters import read_overrides
 from lib.run.plan import plan
+from lib.run.receipt import compare, write_receipt
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 done, 1 a notebook failed, 2 a wrong argument, 130 interrupted."""
+    """Exit status: 0 done, 1 a notebook failed or a table is not the committed one, 2 a wrong
+    argument, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(with_negative_values(arguments))
+    return options.carry_out(options)
+
+
+def _run(options):
     try:
         overrides = read_overrides(options.parameters)
         jobs = plan(options.notebooks, options.profile, overrides)
@@ -24,7 +35,26 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(error, 1)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command goes on with the notebook that ran", 130)
+    _print_comparison(plan([job.stem for job in jobs], options.profile))
     return 0
+
+
+def _receipt(options):
+    try:
+        jobs = plan(profile=options.profile)
+        if options.accept:
+            print(f"receipt: wrote {places.shown(write_receipt(jobs))}")
+            return 0
+    except (ValueError, TypeError) as error:
+        return _fail(error, 2)
+    return 0 if _print_comparison(jobs) else 1
+
+
+def _print_comparison(jobs):
+    equal, lines = compare(jobs)
+    for line in lines:
+        print(f"receipt: {line}")
+    return equal
 
 
 def with_negative_values(arguments):
@@ -36,7 +66,7 @@ def with_negative_values(arguments):
     >>> with_negative_values(["run", "-p", "bound", "-1e-3", "--force"])
     ['run', '-p', 'bound', ' -1e-3', '--force']
     """
-    options = ("-p", "-h", "--help", "--profile", "--force")
+    options = ("-p", "-h", "--help", "--profile", "--force", "--accept")
     return [
         f" {text}" if text.startswith("-") and text not in options and before == "-p" else text
         for text, before in zip(arguments, ["", "", *arguments])
@@ -49,7 +79,17 @@ def parser():
         description=run.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command = commands.add_subparsers(required=True).add_parser("run", help="run notebooks")
+    subcommands = commands.add_subparsers(required=True)
+    receipt = subcommands.add_parser(
+        "receipt", help="say whether the last run's tables are the committed ones"
+    )
+    receipt.add_argument("--profile", default="quick", help="a folder of params/ (quick)")
+    receipt.add_argument(
+        "--accept", action="store_true", help="make them the committed ones (receipt.json)"
+    )
+    receipt.set_defaults(carry_out=_receipt)
+    command = subcommands.add_parser("run", help="run notebooks")
+    command.set_defaults(carry_out=_run)
     command.add_argument(
         "notebooks",
         nargs="*",

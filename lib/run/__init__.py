@@ -13,4 +13,5 @@ notebook that finished is run again only if something it depends on changed.
     execute      run notebooks, keep what is reproducible of them
     places       where relative paths start
     scorecard    the claims of all notebooks in one table
+    receipt      whether the tables are the committed ones
 """

@@ -50,6 +50,7 @@ def run_all(jobs: Iterable[Job], *, force: bool = False) -> None:
     Raises NotebookError when a notebook fails. The scorecard is written all the same.
     """
     configure()  # kernels inherit it
+    seconds = {}
     try:
         for job in jobs:
             if not force and is_finished(job):
@@ -58,7 +59,11 @@ def run_all(jobs: Iterable[Job], *, force: bool = False) -> None:
             print(f"{job.stem}: running", flush=True)
             start = time.monotonic()
             execute(job)
-            print(f"{job.stem}: done in {time.monotonic() - start:.1f} s", flush=True)
+            seconds[job.stem] = time.monotonic() - start
+            print(f"{job.stem}: done in {seconds[job.stem]:.1f} s", flush=True)
+        if len(seconds) > 1:
+            times = ", ".join(f"{stem} {one:.0f}" for stem, one in seconds.items())
+            print(f"all: done in {sum(seconds.values()):.0f} s ({times})", flush=True)
     finally:
         for profile in {job.profile for job in jobs}:
             write_scorecard(profile)

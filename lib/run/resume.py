@@ -3,9 +3,11 @@
 import contextlib
 import hashlib
 import json
+import os
 import time
 
 from lib.infra.files import write_json
+from lib.infra.timings import RECORD
 from lib.run import places
 from lib.run.plan import Job
 
@@ -14,13 +16,17 @@ def stamp(job: Job) -> str:
     """Hash of what a notebook's results depend on.
 
     Its code, its parameters, the files these name, lib's source, the versions of
-    the packages, and which run of each earlier notebook of the profile it follows.
+    the packages, the record of timings if one is given, and which run of each earlier
+    notebook of the profile it follows.
     """
     code = [cell.source for cell in job.notebook.cells if cell.cell_type == "code"]
     sources = [path.read_text() for path in sorted((places.REPOSITORY / "lib").rglob("*.py"))]
     lock = (places.REPOSITORY / "requirements.lock").read_text()
     earlier = [_record(job.folder, stem).get("run") for stem in job.after]
-    everything = json.dumps([code, job.values, sources, lock, earlier, list(_input_files(job))])
+    record = os.environ.get(RECORD, "")  # of timings, taken for measured ones
+    everything = json.dumps(
+        [code, job.values, sources, lock, earlier, record, list(_input_files(job))]
+    )
     return hashlib.sha256(everything.encode()).hexdigest()
 
 
