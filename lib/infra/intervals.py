@@ -1,6 +1,11 @@
-"""The interval of a quantity from draws of it, and what an interval's probability must be."""
+"""Intervals: of a quantity from draws of it, of a share from counts; what their probability is."""
+
+from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
+
+LEAST_TRIALS = 20  # fewer agree with too many probabilities to support one of them
 
 
 def check_interval(interval: float, name: str = "interval") -> float:
@@ -32,3 +37,52 @@ def interval_bounds(draws, interval: float = 0.9, axis: int = 0):
     quantile = np.nanquantile if np.isnan(draws).any() else np.quantile  # the former is slow
     low, high = quantile(draws, [tail, 1 - tail], axis=axis)
     return low, high
+
+
+class Share(NamedTuple):
+    """How many of how many, and the exact binomial interval of the share."""
+
+    inside: int
+    count: int
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        """The share itself."""
+        return self.inside / self.count
+
+    def agrees_with(self, probability: float) -> bool | None:
+        """Whether the count is one of that probability; None below 20 trials that exclude nothing.
+
+        >>> binomial_share(2, 4).agrees_with(0.9), binomial_share(18, 20).agrees_with(0.9)
+        (None, True)
+        >>> binomial_share(0, 4).agrees_with(0.9)
+        False
+        """
+        if not self.low <= probability <= self.high:
+            return False
+        return True if self.count >= LEAST_TRIALS else None
+
+    def exceeds(self, probability: float) -> bool | None:
+        """Whether the share lies above a probability; None where its interval holds that.
+
+        >>> binomial_share(9, 9).exceeds(0.5), binomial_share(2, 9).exceeds(0.5)
+        (True, None)
+        """
+        return True if self.low > probability else False if self.high < probability else None
+
+
+def binomial_share(inside: int, count: int, interval: float = 0.9) -> Share:
+    """A share with the exact binomial interval of Clopper and Pearson.
+
+    Raises: ValueError unless 0 <= inside <= count and count > 0.
+
+    >>> share = binomial_share(1, 2)
+    >>> round(share.low, 3), round(share.high, 3)
+    (0.025, 0.975)
+    """
+    if not 0 <= inside <= count or count == 0:
+        raise ValueError(f"binomial_share: inside must lie in 0..count; got {inside} of {count}")
+    bounds = stats.binomtest(inside, count).proportion_ci(check_interval(interval))
+    return Share(inside, count, float(bounds.low), float(bounds.high))

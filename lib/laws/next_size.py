@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from tqdm import tqdm
 
-from lib.infra.intervals import check_interval
+from lib.infra.intervals import Share, binomial_share, check_interval
 from lib.laws.basin_hopping import BasinHoppingBNSL
 from lib.laws.bnsl import BNSL, PowerLaw
 from lib.laws.observations import check_points
@@ -181,15 +181,6 @@ def paired_error_difference(
     return Difference(float(mean), float(mean - half), float(mean + half), count)
 
 
-class Share(NamedTuple):
-    """How many of how many, and the exact binomial interval of the share."""
-
-    inside: int
-    count: int
-    low: float
-    high: float
-
-
 def intervals_holding(table: pd.DataFrame, law: str = AVERAGE, interval: float = 0.9) -> Share:
     """How many of a law's intervals hold the measured next size.
 
@@ -206,5 +197,4 @@ def intervals_holding(table: pd.DataFrame, law: str = AVERAGE, interval: float =
     """
     rows = table[table.law == law]
     inside = int(((rows.low <= rows.measured) & (rows.measured <= rows.high)).sum())
-    bounds = stats.binomtest(inside, len(rows)).proportion_ci(check_interval(interval))
-    return Share(inside, len(rows), float(bounds.low), float(bounds.high))
+    return binomial_share(inside, len(rows), interval)

@@ -1,12 +1,19 @@
 """What a notebook leaves behind: tables, figures, claims and summary.json.
 
-A claim is a sentence with a number that this run computed, its interval, and where
-it can be held against something: the published value. Its verdict is computed, too:
+A claim is a sentence with a number that this run computed, its interval, which re-draw that
+interval covers, and where it can be held against something the published value. Its verdict is
+computed, too:
 
-  reproduces        the published value lies in the interval or within the tolerance
+  reproduces        what ours and the published value differ by is explained by the errors of both,
+                    and they leave no room for a difference beyond the margin
   holds             no published value; what the sentence asserts is true of this run
+  no difference     a difference was claimed, and its interval lies within the margin: a finding,
+                    unlike one that nothing here could decide
   does not hold     the contrary: a result like any other, and said
-  cannot be tested  nothing here could decide it, or the run found no finite number
+  cannot be tested  nothing here could decide it, the interval is wider than the margin, or the
+                    run found no finite number
+
+What is true by construction is no claim; `Report.check` holds it.
 """
 
 from __future__ import annotations
@@ -31,7 +38,12 @@ from matplotlib.text import Text
 
 from lib.infra.files import replacing, write_json
 
-VERDICTS = ("reproduces", "holds", "does not hold", "cannot be tested")
+VERDICTS = ("reproduces", "holds", "no difference", "does not hold", "cannot be tested")
+# What would have to be drawn again for an interval to say how far the number moves.
+THIS_SYSTEM = "this system measured again"
+LIKE_SYSTEM = "another system like it"
+THIS_MACHINE = "this machine measured again"
+COVERS = (THIS_SYSTEM, LIKE_SYSTEM, THIS_MACHINE)
 SUMMARY = "summary.json"
 ANSWER = "**Answer.** "  # how the Markdown of an answer begins
 # What a file format says of its making that differs between runs or installations.
@@ -46,15 +58,17 @@ MANY_POINTS = 2000  # more than these are drawn as pixels in SVG and PDF, which 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """One row of the claims table; see the module."""
+    """One row of the claims table; see the module and `Report.claim`."""
 
     name: str
     value: float | None
     interval: list | None
     published: float | None
     source: str
-    tolerance: float | None
     verdict: str
+    published_interval: list | None = None
+    margin: float | None = None
+    covers: str | None = None  # of COVERS: which re-draw the interval is for
 
 
 class Report:
@@ -126,38 +140,116 @@ class Report:
         *,
         interval: Any = None,
         published: float | None = None,
-        tolerance: float | None = None,
+        published_interval: Any = None,
+        margin: float | None = None,
         holds: bool | None = None,
+        covers: str | None = None,
         source: str,
     ) -> Claim:
         """Add a claim; its verdict follows from the numbers.
 
         Args:
           name: the sentence that is claimed.
-          value, interval: what this run found, and (low, high).
-          published, tolerance: the value to hold it against, and how near counts as
-            reproduced beside lying in the interval.
+          value, interval: what this run found, and (low, high); without an interval the value
+            counts as exact.
+          published, published_interval: the value to hold it against, and its own sampling error;
+            without an interval it counts as exact.
+          margin: the largest difference from the published value that would not matter. A value
+            whose errors allow for more reproduces nothing.
           holds: for a claim without a published value, whether it is true; None where
             nothing here could decide it.
+          covers: which re-draw the interval is for, one of COVERS.
           source: the paper's place, or how the number came about.
+
+        Raises: ValueError for a published value without a value and a margin, for both published
+          and holds, an interval without covers, or covers that is none of COVERS.
         """
-        interval = None if interval is None else tuple(interval)
-        try:
-            verdict = _verdict(value, interval, published, tolerance, holds)
-        except ValueError as error:
-            raise ValueError(f"claim {name!r}: {error}") from None
+        interval, published_interval = map(_pair, (interval, published_interval))
+        if published is None:
+            verdict = "cannot be tested" if holds is None else "holds" if holds else "does not hold"
+        elif holds is not None:
+            raise ValueError(f"claim {name!r}: give published or holds, not both")
+        elif value is None or margin is None:
+            raise ValueError(
+                f"claim {name!r}: to be held against a published value it needs a value and the "
+                f"margin that would not matter; got value {value} and margin {margin}"
+            )
+        else:
+            verdict = _reproduces(value, interval, published, published_interval, margin)
+        return self._add(
+            name, value, interval, published, published_interval, margin, covers, source, verdict
+        )
+
+    def difference(
+        self,
+        name: str,
+        value: float,
+        interval: Any,
+        *,
+        margin: float | None = None,
+        published: float | None = None,
+        covers: str,
+        source: str,
+    ) -> Claim:
+        """Add the claim that a difference is above 0; its verdict follows from the interval.
+
+        Within the margin on both sides of 0 it is "no difference" (two one-sided tests), else
+        "holds" above 0, "does not hold" below, and "cannot be tested" where it holds 0.
+
+        Args:
+          name, covers, source: as for `claim`; a published difference that lies outside the
+            interval is called excluded in the source.
+          value, interval: the difference and (low, high).
+          margin: the largest difference that would not matter; None: every one does.
+          published: the difference to stand beside it.
+
+        >>> import tempfile
+        >>> report = Report("01_metric_validation", tempfile.mkdtemp())
+        >>> report.difference("a is better than b", 0.001, (-0.017, 0.017), margin=0.02,
+        ...                   covers=THIS_SYSTEM, source="made up").verdict
+        'no difference'
+        """
+        low, high = interval = _pair(interval)
+        if not np.isfinite([value, low, high]).all():
+            verdict = "cannot be tested"
+        elif margin is not None and -margin <= low and high <= margin:
+            verdict = "no difference"
+        else:
+            verdict = "holds" if low > 0 else "does not hold" if high < 0 else "cannot be tested"
+        if published is not None and not low <= published <= high:
+            source = f"{source}; excludes the published {published:g}"
+        return self._add(name, value, interval, published, None, margin, covers, source, verdict)
+
+    def _add(
+        self, name, value, interval, published, published_interval, margin, covers, source, verdict
+    ):
+        if interval is not None and covers not in COVERS:
+            raise ValueError(
+                f"claim {name!r}: covers must say what its interval covers, one of "
+                f"{', '.join(map(repr, COVERS))}; got {covers!r}"
+            )
+        numbers_of_claim = map(_plain, (published_interval, margin))
         claim = Claim(
             name,
             _plain(value),
             _plain(interval),
             _plain(published),
             source,
-            _plain(tolerance),
             verdict,
+            *numbers_of_claim,
+            covers,
         )
         # A cell that is run twice claims the same once.
         self.claims = [*(earlier for earlier in self.claims if earlier.name != name), claim]
         return claim
+
+    def check(self, name: str, passed: bool) -> None:
+        """Hold what must be true whatever the data say, such as a proof or equal results.
+
+        Raises: AssertionError, naming it, where it is not.
+        """
+        if not passed:
+            raise AssertionError(f"{self.notebook}: it is not so: {name}")
 
     def write(self) -> pd.DataFrame:
         """Put tables and figures in place, write summary.json; returns the claims as a table.
@@ -190,7 +282,10 @@ def read_summary(path: str | os.PathLike) -> dict | None:
         summary = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    fields = {field.name for field in dataclasses.fields(Claim)}
+    # Those with a default are newer than some summaries.
+    fields = {
+        field.name for field in dataclasses.fields(Claim) if field.default is dataclasses.MISSING
+    }
     match summary:
         case {"notebook": str(), "answer": str(), "values": dict(), "claims": list(claims)} if all(
             isinstance(claim, dict) and fields <= claim.keys() for claim in claims
@@ -228,21 +323,28 @@ def _rasterise_many_points(figure):
         line.set_rasterized(line.get_rasterized() or len(line.get_xdata()) > MANY_POINTS)
 
 
-def _verdict(value, interval, published, tolerance, holds):
-    if published is None:
-        return "cannot be tested" if holds is None else "holds" if holds else "does not hold"
-    if holds is not None:
-        raise ValueError("give published or holds, not both")
-    if interval is None and (value is None or tolerance is None):
-        raise ValueError(
-            "a published value needs an interval, or a value and its tolerance, to be held against"
-        )
-    found = [x for x in (value, *(interval or ())) if x is not None]
-    if not np.isfinite(found).all():
+def _pair(interval):
+    return None if interval is None else tuple(interval)
+
+
+def _reproduces(value, interval, published, published_interval, margin):
+    """The verdict of a value beside a published one, both with their errors.
+
+    The interval of their difference takes the distances of the bounds from the two values as
+    independent errors, so that they add in squares (MOVER; Zou 2007, Psychological Methods 12).
+    """
+    low, high = interval or (value, value)
+    published_low, published_high = published_interval or (published, published)
+    if not np.isfinite([value, low, high, published, published_low, published_high]).all():
         return "cannot be tested"
-    inside = interval is not None and interval[0] <= published <= interval[1]
-    near = None not in (value, tolerance) and abs(value - published) <= tolerance
-    return "reproduces" if inside or near else "does not hold"
+    difference = value - published
+    least = difference - np.hypot(value - low, published_high - published)
+    most = difference + np.hypot(high - value, published - published_low)
+    if -margin <= least and most <= margin:
+        return "reproduces"  # whatever the difference, it does not matter
+    if not least <= 0 <= most:
+        return "does not hold"
+    return "reproduces" if (most - least) / 2 <= margin else "cannot be tested"
 
 
 def _as_json(cell):

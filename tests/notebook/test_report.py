@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from lib.notebook.report import Report, read_summary
+from lib.notebook.report import LIKE_SYSTEM, THIS_SYSTEM, Report, read_summary
 
 
 @pytest.fixture
@@ -26,47 +26,120 @@ def summary(report):
 @pytest.mark.parametrize(
     ("value", "given", "verdict"),
     [
-        (0.90, {"published": 0.902, "tolerance": 0.01}, "reproduces"),
-        (0.85, {"published": 0.902, "tolerance": 0.01}, "does not hold"),
-        (0.892, {"published": 0.902, "tolerance": 0.0101}, "reproduces"),
-        (0.80, {"published": 0.902, "interval": (0.7, 0.95)}, "reproduces"),
-        (0.80, {"published": 0.902, "interval": (0.7, 0.9)}, "does not hold"),
-        (0.80, {"published": 0.902, "interval": np.array([0.7, 0.902])}, "reproduces"),
-        (None, {"published": 0.902, "interval": (0.7, 0.95)}, "reproduces"),
-        (0.90, {"published": 0.902, "interval": (0.7, 0.9), "tolerance": 0.01}, "reproduces"),
-        (0.80, {"published": 0.902, "interval": (0.7, 0.9), "tolerance": 0.01}, "does not hold"),
-        (np.nan, {"published": 0.902, "tolerance": 0.01}, "cannot be tested"),
-        (0.90, {"published": 0.902, "interval": (np.nan, np.nan)}, "cannot be tested"),
-        (np.inf, {"published": 0.902, "interval": (0.7, np.inf)}, "cannot be tested"),
+        # published 0.9 (0.8 to 1.0), ours 0.7 (0.6 to 0.8): they differ by 0.2 +- 0.141
+        (0.7, {"interval": (0.6, 0.8), "margin": 0.3}, "does not hold"),
+        # ours 0.8 (0.7 to 0.9): 0.1 +- 0.141 holds 0; the errors alone leave room for 0.141
+        (0.8, {"interval": (0.7, 0.9), "margin": 0.15}, "reproduces"),
+        (0.8, {"interval": (0.7, 0.9), "margin": 0.14}, "cannot be tested"),
+        # published without an error of its own counts as exact
+        (
+            0.8,
+            {"interval": (0.7, 0.89), "margin": 0.1, "published_interval": None},
+            "does not hold",
+        ),
+        # an exact value: 0.15 +- 0.1
+        (0.75, {"margin": 0.2}, "does not hold"),
+        (0.85, {"margin": 0.11}, "reproduces"),
+        # a certain difference that does not matter: 0.05 +- 0.014
+        (
+            0.85,
+            {"interval": (0.84, 0.86), "margin": 0.07, "published_interval": (0.89, 0.91)},
+            "reproduces",
+        ),
+        (np.nan, {"margin": 0.1}, "cannot be tested"),
+        (0.90, {"interval": (np.nan, np.nan), "margin": 0.1}, "cannot be tested"),
+        (np.inf, {"interval": (0.7, np.inf), "margin": 9.0}, "cannot be tested"),
+    ],
+)
+def test_what_reproduces_is_neither_another_value_nor_any_value(report, value, given, verdict):
+    given = {"published_interval": (0.8, 1.0)} | given
+    claim = report.claim("R²", value, published=0.9, covers=LIKE_SYSTEM, source="Figure 3", **given)
+    assert claim.verdict == verdict
+
+
+def test_unequal_bounds_add_in_squares_on_their_side(report):
+    """0.3 less 0.4 (0.1 towards ours) + 0.3 (ours towards it): 0.5 against 0.6, then 0.4."""
+    ours = {"interval": (0.0, 0.6), "covers": THIS_SYSTEM, "margin": 5.0, "source": "here"}
+    for published, verdict in ((0.79, "reproduces"), (0.81, "does not hold")):
+        bounds = (published - 0.4, published + 9)
+        got = report.claim("a", 0.3, published=published, published_interval=bounds, **ours)
+        assert got.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "given", "verdict"),
+    [
         (0.03, {"holds": True}, "holds"),
         (0.03, {"holds": np.bool_(False)}, "does not hold"),
-        (0.03, {"holds": True, "interval": (0.01, 0.05)}, "holds"),
+        (0.03, {"holds": True, "interval": (0.01, 0.05), "covers": THIS_SYSTEM}, "holds"),
         (None, {}, "cannot be tested"),
     ],
 )
-def test_verdicts(report, value, given, verdict):
-    assert report.claim("R² of R/R*", value, source="paper, Figure 3", **given).verdict == verdict
+def test_without_a_published_value_the_run_decides(report, value, given, verdict):
+    assert report.claim("R/R* grows", value, source="here", **given).verdict == verdict
     (claim,) = summary(report)["claims"]
-    assert claim["verdict"] == verdict
-    assert (claim["name"], claim["source"]) == ("R² of R/R*", "paper, Figure 3")
-    assert claim["value"] == (value if value is not None and np.isfinite(value) else None)
+    assert (claim["name"], claim["verdict"], claim["source"]) == ("R/R* grows", verdict, "here")
+    assert claim["value"] == value and claim["covers"] == given.get("covers")
+
+
+@pytest.mark.parametrize(
+    ("interval", "margin", "verdict"),
+    [
+        ((0.01, 0.05), None, "holds"),
+        ((-0.05, -0.01), None, "does not hold"),
+        ((-0.01, 0.01), None, "cannot be tested"),
+        ((-0.017, 0.017), 0.02, "no difference"),
+        ((0.001, 0.017), 0.02, "no difference"),
+        ((0.011, 0.051), 0.02, "holds"),
+        ((-0.017, 0.021), 0.02, "cannot be tested"),
+        ((np.nan, 0.01), 0.02, "cannot be tested"),
+    ],
+)
+def test_a_difference_is_there_or_not_or_not_known(report, interval, margin, verdict):
+    claim = report.difference(
+        "a", np.mean(interval), interval, margin=margin, covers=THIS_SYSTEM, source="here"
+    )
+    assert claim.verdict == verdict and claim.margin == margin
+
+
+@pytest.mark.parametrize(
+    ("published", "source"), [(0.109, "here; excludes the published 0.109"), (0.01, "here")]
+)
+def test_a_published_difference_outside_is_called_excluded(report, published, source):
+    claim = report.difference(
+        "a", 0.0, (-0.017, 0.017), published=published, covers=THIS_SYSTEM, source="here"
+    )
+    assert (claim.source, claim.published) == (source, published)
 
 
 @pytest.mark.parametrize(
     ("value", "given", "match"),
     [
-        (0.9, {"published": 0.902}, "needs an interval, or a value and its tolerance"),
-        (None, {"published": 0.902, "tolerance": 0.1}, "needs an interval, or a value"),
         (
             0.9,
-            {"published": 0.902, "tolerance": 0.1, "holds": True},
-            "published or holds, not both",
+            {"published": 0.902},
+            "needs a value and the margin .* got value 0.9 and margin None",
         ),
+        (None, {"published": 0.902, "margin": 0.1}, "got value None and margin 0.1"),
+        (0.9, {"published": 0.9, "margin": 0.1, "holds": True}, "published or holds, not both"),
+        (
+            0.9,
+            {"holds": True, "interval": (0, 1)},
+            "covers must say .* 'another system .* got None",
+        ),
+        (0.9, {"holds": True, "interval": (0, 1), "covers": "all"}, "got 'all'"),
     ],
 )
 def test_claims_without_a_reference_are_refused(report, value, given, match):
     with pytest.raises(ValueError, match=f"claim 'slope': .*{match}"):
         report.claim("slope", value, source="here", **given)
+    assert report.claims == []
+
+
+def test_what_is_true_by_construction_is_no_claim(report):
+    report.check("the gap is proven", True)
+    with pytest.raises(AssertionError, match="02_bnsl_fitting: it is not so: the gap is proven"):
+        report.check("the gap is proven", False)
     assert report.claims == []
 
 
@@ -88,7 +161,9 @@ def test_the_summary_is_plain_json(report, capsys):
         1 / 3,
         interval=(0, np.float64(2 / 3)),
         published=np.float32(0.5),
-        tolerance=np.float32(0.25),
+        published_interval=np.array([0.25, 0.75]),
+        margin=np.float32(0.25),
+        covers=THIS_SYSTEM,
         source="here",
     )
     got = summary(report)
@@ -112,24 +187,29 @@ def test_the_summary_is_plain_json(report, capsys):
             "interval": [0, 0.666667],
             "published": 0.5,
             "source": "here",
-            "tolerance": 0.25,
-            "verdict": "reproduces",
+            "verdict": "cannot be tested",
+            "published_interval": [0.25, 0.75],
+            "margin": 0.25,
+            "covers": "this system measured again",
         }
     ]
 
 
 def test_a_verdict_comes_from_the_number_and_not_from_its_rounding(report):
-    got = report.claim("a", 1.0, interval=(1.0000004, 2), published=1.0, source="here")
+    ours = {"interval": (1.0000004, 2), "margin": 0.1, "covers": THIS_SYSTEM, "source": "here"}
+    got = report.claim("a", 1.0000004, published=1.0, **ours)
     assert got.interval == [1.0, 2] and got.verdict == "does not hold"
 
 
 @pytest.mark.filterwarnings("error")
 def test_the_claims_are_shown_without_gaps(report):
     report.claim("one", 0.5, holds=True, source="here")
-    report.claim("two", published=3, interval=[1, 2], source="paper")
+    two = {"published": 3, "margin": 1, "covers": LIKE_SYSTEM, "source": "paper"}
+    report.claim("two", 1.5, interval=[1, 2], **two)
     table = report.write()
     assert table.name.tolist() == ["one", "two"]
-    assert table.value.tolist() == [0.5, ""]
+    assert table.value.tolist() == [0.5, 1.5]
+    assert table.covers.tolist() == ["", "another system like it"]
     assert table.interval.tolist() == ["", [1, 2]]
     assert table.verdict.tolist() == ["holds", "does not hold"]
     assert len(Report("empty", report.output / "empty").write()) == 0

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,28 +85,56 @@ def test_a_search_that_ends_without_an_answer(report, enough, verdict):
 
 
 @pytest.mark.parametrize(
-    ("gain", "verdict"), [((8.0, 5.0, 13.0), "holds"), ((1.2, 0.9, 1.5), "does not hold")]
+    ("gain", "verdict"),
+    [
+        ((8.0, 5.0, 13.0), "holds"),
+        ((1.2, 0.9, 1.5), "cannot be tested"),
+        ((0.8, 0.7, 0.9), "does not hold"),
+    ],
 )
 def test_what_is_measured_here(report, gain, verdict):
-    scores = pd.DataFrame({"precision": ["fp32", "fp32", "fp16"], "difference": [0, 2e-4, 4e-3]})
-    claims.add_measured(report, scores, gain, None, "onnxruntime")
+    claims.add_measured(report, scores(), gain, None, "onnxruntime")
+    assert verdicts(report) == {"the first-layer optimization raises the base's QPS": verdict}
+
+
+def scores(single=2e-5, half=4e-3):
+    return pd.DataFrame({"precision": ["fp32", "fp32", "fp16"], "difference": [0, single, half]})
+
+
+@pytest.mark.parametrize("differ", [{"single": 2e-4}, {"half": 6e-3}])
+def test_equal_scores_are_no_claim(report, differ):
+    with pytest.raises(AssertionError, match="the same scores"):
+        claims.add_measured(report, scores(**differ), None, None, "onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdict"),
+    [
+        ([0.01, -0.02, 0.05, 0.09, -0.3, 0.2], "cannot be tested"),  # 4 of 6
+        ([0.01, -0.02, 0.05, 0.09, -0.03, 0.02], "holds"),
+        ([0.11, -0.2, 0.5, 0.9, -0.3, 0.2], "does not hold"),
+    ],
+)
+def test_a_median_error_is_known_by_how_many_are_below(report, errors, verdict):
+    model = SimpleNamespace(leave_one_out_=np.array(errors))
+    claims.add_measured(report, scores(), None, model, "onnxruntime")
     assert verdicts(report) == {
-        "the first-layer optimization raises the base's QPS": verdict,
-        "both forms and all engines give the same scores": "does not hold",
-        "the FP16 graph gives the same scores": "holds",
+        "sizes not measured are predicted within 10% (median error)": verdict
     }
     assert [claim.value for claim in report.claims[1:]] == [1e-3, 1e-2]  # bounds, no digits
 
 
 @pytest.mark.parametrize(("width", "verdict"), [(16128, "reproduces"), (12928, "does not hold")])
 def test_t4(report, width, verdict):
-    """Two rows that were not fitted to, off by 10 and 20 %; the fitted row's error is left out."""
-    published = pd.DataFrame({"error": [5.0, -0.1, 0.2], "calibrates": [True, False, False]})
+    """Five rows that were not fitted to, four off by 10 and one by 15 %; the fitted one is not."""
+    published = pd.DataFrame(
+        {"error": [5.0, *[-0.1] * 4, 0.15], "calibrates": [True, *[False] * 5]}
+    )
     chosen = pd.DataFrame(
         {"cost_model": ["T4, first layer cached"], "size_parameters": [[width, 512, 1]]}
     )
     claims.add_t4(report, published, chosen, 1.0)
     times, best = report.claims
-    assert times.value == pytest.approx(0.15)
-    assert times.interval == pytest.approx([0.105, 0.195])
+    assert times.value == pytest.approx(0.1)
+    assert "5 of 5 published rows" in times.source
     assert (times.verdict, best.verdict) == ("holds", verdict)
