@@ -113,7 +113,8 @@ def split_half_tables(
     the difference to the first model on the same impressions.
 
     Returns: `rows` with metrics, `revenue_lift` (here: money over the first model's, less 1),
-      their standard errors and `impressions`.
+      their standard errors, `revenue_lift_own_se` (of a lift less the mean of all: what the first
+      model's money errs by is common to all lifts) and `impressions`.
     """
     money = values["money"]
     seen = np.random.default_rng(seed).permutation(money.shape[1]) < money.shape[1] // 2
@@ -125,10 +126,12 @@ def split_half_tables(
         ]
     earned = money[:, ~seen]
     ratio = earned.sum(axis=1) / earned[0].sum()
-    squares = np.square(earned - ratio[:, None] * earned[0]).sum(axis=1)
+    residual = earned - ratio[:, None] * earned[0]
+    own = residual - residual.mean(axis=0)
     return table.assign(
         revenue_lift=ratio - 1,
-        revenue_lift_se=np.sqrt(squares) / earned[0].sum(),
+        revenue_lift_se=np.linalg.norm(residual, axis=1) / earned[0].sum(),
+        revenue_lift_own_se=np.linalg.norm(own, axis=1) / earned[0].sum(),
         impressions=earned.shape[1],
     )
 

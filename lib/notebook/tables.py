@@ -6,7 +6,7 @@ import pandas as pd
 
 from lib.notebook.plots import NAMES
 from lib.validation.metric_comparison import MetricComparison
-from lib.validation.published import FIGURES_3_TO_6
+from lib.validation.published import FIGURES_3_TO_6, published_difference
 
 IN_POINTS = ["mean_deviation", "max_deviation", "lift_of_selected", "regret"]
 
@@ -24,6 +24,19 @@ def metric_comparison(
     table = comparison.table(interval).merge(log_comparison.wins(), on="metric", how="left")
     published = {name: figures.r_squared for name, figures in FIGURES_3_TO_6.items()}
     return table.assign(**{"published R²": table.metric.map(published)})
+
+
+def differences(comparison: MetricComparison, interval: float = 0.9) -> pd.DataFrame:
+    """R² of R/R* less that of the paper's other metrics, beside the published difference."""
+    rows = []
+    for name in comparison.metrics:
+        published = published_difference("r_over_r_star", name)
+        if name != "r_over_r_star" and published is not None:
+            value, low, high = comparison.difference("r_over_r_star", name, interval=interval)
+            rows.append([NAMES[name], value, low, high, published])
+    return pd.DataFrame(
+        rows, columns=["R² of R/R* less that of", "here", "low", "high", "published"]
+    )
 
 
 def readable_comparison(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,10 @@ the models of a resample are the same in all its worlds, since what is peculiar 
 shows in every world (Owen 2007, arXiv:0712.1111, "the pigeonhole bootstrap"). All metrics share
 the resamples, so that their differences are paired.
 
+Which model a metric puts first is an argmax: a resample that lacks the best models cannot choose
+them, and the bootstrap's draws lie to one side of the value. Intervals of what is chosen are the
+jackknife's instead, over models and worlds, centred on the value.
+
 A sensitivity parameter ("dial") is one assumption of the simulated system that is varied while all
 else stays; its name and value stand in the columns `dial` and `value`.
 """
@@ -16,8 +20,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from lib.infra.intervals import interval_bounds
+from lib.infra.intervals import check_interval, interval_bounds
 from lib.validation.rank_correlation import kendall_tau
 
 STATISTICS = (
@@ -30,6 +35,8 @@ STATISTICS = (
     "lift_of_selected",
     "regret",
 )
+SIZE = "flops"
+CHOICES = ("lift_of_selected", "regret")  # what an argmax earns, and what it leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +51,12 @@ class MetricComparison:
         have earned: the cost of choosing by the metric. The others are those of a line, lift on
         metric, or of ranks.
       draws: statistic -> [draws, metrics], means over resampled worlds.
+      left_out: each of CHOICES -> its mean over worlds without each model in turn, [models,
+        metrics], and without each world, [worlds, metrics] (none where there is one world).
       ceiling: of each world, the share of the lifts' variance that is not noise of the tests: no
-        metric's R² can be expected beyond it. NaN where the tests' errors are not known.
+        metric's R² can be expected beyond it. Noise that all models have in common, such as that
+        of the base, moves all lifts alike and does not count. NaN where the tests' errors are not
+        known.
     """
 
     metrics: tuple[str, ...]
@@ -53,6 +64,7 @@ class MetricComparison:
     models: np.ndarray
     values: dict[str, np.ndarray]
     draws: dict[str, np.ndarray]
+    left_out: dict[str, tuple[np.ndarray, np.ndarray]]
     ceiling: np.ndarray
 
     def value(self, metric: str, statistic: str = "r_squared") -> float:
@@ -70,17 +82,24 @@ class MetricComparison:
     def interval(
         self, metric: str, statistic: str = "r_squared", interval: float = 0.9
     ) -> tuple[float, float]:
-        """(low, high) over resampled worlds and models."""
+        """(low, high) over resampled worlds and models; the jackknife's for CHOICES."""
+        if statistic in CHOICES:
+            left_out = [values[:, self._column(metric)] for values in self.left_out[statistic]]
+            low, high = _jackknife(self.value(metric, statistic), left_out, interval)
+            return (max(low, 0.0), high) if statistic == "regret" else (low, high)
         return _bounds(self._draws(metric, statistic), interval)
 
     def difference(
         self, first: str, second: str, statistic: str = "r_squared", interval: float = 0.9
     ) -> tuple[float, float, float]:
         """(value, low, high) of one metric's statistic less another's, on the same resamples."""
-        return (
-            self.value(first, statistic) - self.value(second, statistic),
-            *_bounds(self._draws(first, statistic) - self._draws(second, statistic), interval),
-        )
+        value = self.value(first, statistic) - self.value(second, statistic)
+        if statistic in CHOICES:
+            columns = self._column(first), self._column(second)
+            left_out = [v[:, columns[0]] - v[:, columns[1]] for v in self.left_out[statistic]]
+            return value, *_jackknife(value, left_out, interval)
+        drawn = self._draws(first, statistic) - self._draws(second, statistic)
+        return value, *_bounds(drawn, interval)
 
     def table(self, interval: float = 0.9) -> pd.DataFrame:
         """One row a metric: each statistic with NAME_low and NAME_high."""
@@ -135,7 +154,9 @@ def compare_metrics(
 
     Args:
       table: DataFrame, one row a model (and world): `model`, the metrics, the lift, optionally
-        `world` and the lift's standard error, `{lift}_se`.
+        `world`, the lift's standard error, `{lift}_se`, and `{lift}_own_se`, that of the lift less
+        the mean of all models' lifts. Without the latter, half of the variance of a lift's error
+        is taken to be the base's, as if both arms of a test had as much noise of their own.
       metrics: names of columns.
       lift: column of lifts (fractions).
       draws, seed: of the bootstrap.
@@ -162,7 +183,6 @@ def compare_metrics(
 
     lifts = by_world_and_model(lift)
     scores = np.stack([by_world_and_model(metric) for metric in metrics])
-    error = f"{lift}_se"
     values = _by_world(scores, lifts, np.ones((1, len(models))))
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(models), np.full(len(models), 1 / len(models)), draws)
@@ -174,12 +194,33 @@ def compare_metrics(
         models=np.isfinite(lifts).sum(axis=1),
         values={name: value[0] for name, value in values.items()},
         draws={name: _mean_over_worlds(value, world_weights) for name, value in drawn.items()},
-        ceiling=(
-            _ceiling(lifts, by_world_and_model(error))
-            if error in table
-            else np.full(len(worlds), np.nan)
-        ),
+        left_out=_left_out(scores, lifts, values),
+        ceiling=1 - np.clip(_noise(table, lift, by_world_and_model) / _variance(lifts), 0, 1),
     )
+
+
+def compare_choices(
+    table: pd.DataFrame, metrics: Sequence[str], *, lift: str = "revenue_lift"
+) -> MetricComparison:
+    """What choosing by each metric earns, and what choosing the largest model does without any.
+
+    Args:
+      table, metrics, lift: as for `compare_metrics`; the column `flops`, where it is there and
+        differs between the models of every world, joins the metrics as SIZE.
+
+    Returns: `MetricComparison`, of whose statistics CHOICES are of use.
+
+    >>> table = pd.DataFrame({"model": list("abc"), "ndcg": [3, 2, 1], "flops": [1, 2, 3],
+    ...                       "revenue_lift": [0.0, 0.01, 0.02]})
+    >>> choices = compare_choices(table, ["ndcg"])
+    >>> [choices.value(name, "lift_of_selected") for name in choices.metrics]
+    [0.0, 0.02]
+    """
+    worlds = table["world"] if "world" in table else pd.Series("", table.index)
+    sized = SIZE in table and table[SIZE].notna().all()
+    if sized and (table.groupby(worlds)[SIZE].nunique() > 1).all():
+        metrics = [*metrics, SIZE]
+    return compare_metrics(table, metrics, lift=lift, draws=1)
 
 
 def standardised_residuals(
@@ -202,6 +243,56 @@ def standardised_residuals(
     world = models["world"]
     slope = (x * y).groupby(world).sum() / (x * x).groupby(world).sum()
     return (y - world.map(slope) * x) / worlds[lift].transform("std")
+
+
+def leave_two_out(models: pd.DataFrame, metric: str, lift: str = "revenue_lift") -> pd.DataFrame:
+    """R² of a metric in each world, with every pair of models left out in turn.
+
+    A line's R² may hang on one or two models that lie far from all others; this names them.
+
+    Args:
+      models: as for `compare_metrics`; 5 models a world or more.
+
+    Returns: DataFrame, a row a world: world, r_squared (of all models), lowest, median, highest
+      (over the pairs left out), without_for_lowest, without_for_highest (the pair, as text).
+    Raises: ValueError as `compare_metrics`, and for fewer than 5 models in a world.
+
+    >>> table = pd.DataFrame({"model": list("abcdef"), "ndcg": [0.0, 1, 2, 3, 4, 5],
+    ...                       "revenue_lift": [0.0, 1, 2, 3, 4, -9]})
+    >>> leave_two_out(table, "ndcg")[["highest", "without_for_highest"]].values.tolist()
+    [[1.0, 'a, f']]
+    """
+    models = models.assign(world=models["world"] if "world" in models else "")
+    _check(models, [metric], lift)
+    rows = []
+    for world, part in models.groupby("world", sort=False):
+        if len(part) < 5:
+            raise ValueError(
+                f"leave_two_out: needs 5 or more models in world {world!r}; got {len(part)}"
+            )
+        first, second = np.triu_indices(len(part), 1)
+        weights = np.ones((len(first), len(part)))
+        weights[np.arange(len(first))[:, None], np.stack([first, second], axis=1)] = 0
+        x, y = part[metric].to_numpy(float), part[lift].to_numpy(float)
+        left = _correlation(x, y, weights) ** 2
+        names = part.model.astype(str).to_numpy()
+        low, high = int(np.nanargmin(left)), int(np.nanargmax(left))
+        pairs = {
+            pair: f"{names[first[place]]}, {names[second[place]]}"
+            for pair, place in (("lowest", low), ("highest", high))
+        }
+        rows.append(
+            {
+                "world": world,
+                "r_squared": float(np.corrcoef(x, y)[0, 1] ** 2),
+                "lowest": left[low],
+                "median": float(np.nanmedian(left)),
+                "highest": left[high],
+                "without_for_lowest": pairs["lowest"],
+                "without_for_highest": pairs["highest"],
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def sensitivity(
@@ -417,9 +508,44 @@ def _mean_over_worlds(values, weights):
     return np.divide(summed, total, out=np.full_like(summed, np.nan), where=total > 0)
 
 
-def _ceiling(lifts, error):
-    variance = np.nanvar(lifts, axis=1, ddof=1)
-    return np.clip(1 - np.nanmean(np.square(error), axis=1) / variance, 0, 1)
+def _variance(lifts):
+    return np.nanvar(lifts, axis=1, ddof=1)
+
+
+def _noise(table, lift, by_world_and_model):
+    """Expected part of the tests' noise in the variance of lifts between models, [worlds]."""
+    own, error = f"{lift}_own_se", f"{lift}_se"
+    if own in table:
+        squares = np.square(by_world_and_model(own))
+        return np.nansum(squares, axis=1) / (np.isfinite(squares).sum(axis=1) - 1)
+    if error in table:
+        return np.nanmean(np.square(by_world_and_model(error)), axis=1) / 2
+    return np.nan
+
+
+def _left_out(scores, lifts, values):
+    """`MetricComparison.left_out`."""
+    models, worlds = lifts.shape[::-1]
+    without_model = _by_world(scores, lifts, 1.0 - np.eye(models))
+    without_world = (1.0 - np.eye(worlds))[worlds == 1 :]  # nothing is left without the only one
+    return {
+        name: (
+            _mean_over_worlds(without_model[name], np.ones((models, worlds))),
+            _mean_over_worlds(
+                np.broadcast_to(values[name], (len(without_world), *values[name].shape[1:])),
+                without_world,
+            ),
+        )
+        for name in CHOICES
+    }
+
+
+def _jackknife(value, left_out, interval):
+    """Student's t interval about the value; variances without models and without worlds add up."""
+    variance = sum((len(values) - 1) * np.nanvar(values) for values in left_out if len(values) > 1)
+    freedom = len(left_out[0]) - 1
+    half = stats.t(freedom).ppf((1 + check_interval(interval)) / 2) * np.sqrt(variance)
+    return float(value - half), float(value + half)
 
 
 def _bounds(draws, interval):

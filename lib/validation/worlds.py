@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 from scipy import stats
 
+from lib.validation.metric_comparison import MetricComparison
+
 WORLD = ["world", "dial", "value"]
 
 
@@ -24,6 +26,27 @@ def r_squared_by_world(
         .apply(lambda world: world[metrics].corrwith(world[lift]) ** 2)
         .reset_index()
     )
+
+
+def mean_by_preset(comparison: MetricComparison, statistic: str = "r_squared") -> pd.DataFrame:
+    """A statistic of each metric, mean over the worlds of each preset.
+
+    Worlds of one preset differ in their seed alone; the mean over all worlds is one over the
+    presets that a study chose, weighed by how many seeds of each it took.
+
+    Args:
+      comparison: of worlds named as "D seed 2" (a preset and a seed), or otherwise (a preset each).
+
+    Returns: DataFrame with the columns preset, worlds and the metrics.
+    """
+    by_world = pd.DataFrame(
+        {name: comparison.values_by_world(name, statistic) for name in comparison.metrics}
+    )
+    preset = pd.Series(comparison.worlds).str.replace(r" seed \d+$", "", regex=True)
+    groups = by_world.groupby(preset.rename("preset"), sort=False)
+    means = groups.mean()
+    means.insert(0, "worlds", groups.size())
+    return means.reset_index()
 
 
 def add_r_squared(

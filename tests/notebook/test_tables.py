@@ -29,3 +29,12 @@ def test_lifts_are_shown_in_percent():
     row = shown.set_index("metric").loc["NDCG"]
     assert row["regret, %"] == pytest.approx(100 * comparison.value("ndcg", "regret"), abs=5e-4)
     assert row["R²"] == pytest.approx(comparison.value("ndcg"), abs=5e-4)
+
+
+def test_published_differences_stand_beside_ours():
+    comparison = compare_metrics(made_up_models(), METRICS, draws=50)
+    table = tables.differences(comparison)
+    assert table.iloc[:, 0].tolist() == ["NDCG", "Recall", "OPA"]
+    assert table.published.tolist() == [0.109, 0.393, 0.762]
+    assert table.here[2] == comparison.difference("r_over_r_star", "opa")[0]
+    assert (table.low <= table.here).all() and (table.here <= table.high).all()

@@ -1,5 +1,7 @@
 """How metrics agree with revenue: by hand, by SciPy, by loop, and how often intervals hold."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from lib.validation.metric_comparison import (
     _by_world,
     changes_of_all,
     compare_metrics,
+    leave_two_out,
     paired_changes,
     sensitivity,
     sensitivity_by_lift,
@@ -115,10 +118,64 @@ def test_the_ceiling_is_what_noise_leaves():
     table = population(2).assign(revenue_lift_se=0.0)
     assert compare_metrics(table, ["a"], draws=5).ceiling.tolist() == [1, 1, 1]
     noisy = table.assign(revenue_lift_se=table.groupby("world").revenue_lift.transform("std") / 2)
-    np.testing.assert_allclose(compare_metrics(noisy, ["a"], draws=5).ceiling, 0.75)
+    # Half of the noise is the base's, common to all lifts: 1/4 / 2 of the variance.
+    np.testing.assert_allclose(compare_metrics(noisy, ["a"], draws=5).ceiling, 0.875)
     assert np.isnan(
         compare_metrics(table.drop(columns="revenue_lift_se"), ["a"], draws=5).ceiling
     ).all()
+
+
+def test_noise_that_all_models_share_does_not_lower_the_ceiling():
+    """The base's noise moves all lifts alike: only what differs between models does."""
+    table = population(2, worlds=1, models=4).assign(revenue_lift_se=9.0)
+    own = table.assign(revenue_lift_own_se=[0.0, 0.3, 0.0, 0.0])
+    expected = 1 - 0.3**2 / 3 / table.revenue_lift.var()
+    assert compare_metrics(own, ["a"], draws=5).ceiling[0] == pytest.approx(expected)
+    assert compare_metrics(table, ["a"], draws=5).ceiling[0] == 0
+
+
+def test_what_is_chosen_has_the_jackknife_s_interval():
+    """By hand: without c (of 4) a chooses b, 3 % less; without d the regret of 1 % is gone."""
+    table = pd.DataFrame(
+        {"model": list("abcd"), "a": [0, 1, 3, 0.5], "revenue_lift": [0.0, 0.01, 0.04, 0.05]}
+    )
+    found, t = compare_metrics(table, ["a"], draws=50), stats.t(3).ppf(0.95)
+    low, high = found.interval("a", "lift_of_selected")
+    half = t * np.sqrt(3 * np.var([0.04, 0.04, 0.01, 0.04]))
+    assert (low, high) == pytest.approx((0.04 - half, 0.04 + half))
+    half = t * np.sqrt(3 * np.var([0.01, 0.01, 0.04, 0.0]))
+    assert found.interval("a", "regret") == pytest.approx((0.0, 0.01 + half))
+
+
+def test_worlds_add_to_the_jackknife(table):
+    found = compare_metrics(table, ["a", "b"], draws=5)
+    lifts = found.values_by_world("a", "lift_of_selected")
+    without = [np.delete(lifts, world).mean() for world in range(3)]
+    _, of_worlds = found.left_out["lift_of_selected"]
+    np.testing.assert_allclose(of_worlds[:, 0], without)
+    _, low, high = found.difference("a", "b", "lift_of_selected")
+    apart = [values[:, 0] - values[:, 1] for values in found.left_out["lift_of_selected"]]
+    variance = sum((len(values) - 1) * np.var(values) for values in apart)
+    assert high - low == pytest.approx(2 * stats.t(11).ppf(0.95) * np.sqrt(variance))
+
+
+@pytest.mark.parametrize("world", ["w0", "w2"])
+def test_leave_two_out_is_a_loop(table, world):
+    row = leave_two_out(table, "a").set_index("world").loc[world]
+    of = table[table.world == world].set_index("model")
+    left = {
+        pair: of.drop(list(pair)).a.corr(of.drop(list(pair)).revenue_lift) ** 2
+        for pair in itertools.combinations(of.index, 2)
+    }
+    assert row.lowest == pytest.approx(min(left.values()))
+    assert row["median"] == pytest.approx(np.median(list(left.values())))
+    assert row.without_for_highest == ", ".join(max(left, key=left.get))
+    assert row.without_for_lowest == ", ".join(min(left, key=left.get))
+
+
+def test_leave_two_out_needs_five_models(table):
+    with pytest.raises(ValueError, match="needs 5 or more models in world 'w0'; got 4"):
+        leave_two_out(table[:4], "a")
 
 
 def test_scale_and_direction(table):

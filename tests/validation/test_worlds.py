@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from lib.validation import worlds
+from lib.validation.metric_comparison import compare_metrics
 from tests.validation.models import METRICS, made_up_models
 
 
@@ -15,6 +16,17 @@ def test_r_squared_is_that_of_each_world():
         for metric in METRICS:
             expected = np.corrcoef(world[metric], world.revenue_lift)[0, 1] ** 2
             assert table.loc[name, metric] == pytest.approx(expected)
+
+
+def test_presets_count_once_whatever_their_seeds():
+    comparison = compare_metrics(
+        made_up_models(("notebook 00", "D seed 1", "D seed 2")), METRICS, draws=2
+    )
+    table = worlds.mean_by_preset(comparison)
+    assert table.preset.tolist() == ["notebook 00", "D"] and table.worlds.tolist() == [1, 2]
+    assert table.opa.tolist() == pytest.approx(
+        [comparison.values_by_world("opa")[0], comparison.values_by_world("opa")[1:].mean()]
+    )
 
 
 def test_it_stands_beside_the_gap_of_the_same_setting():

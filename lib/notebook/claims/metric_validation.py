@@ -2,22 +2,38 @@
 
 import pandas as pd
 
+from lib.infra.intervals import binomial_share
 from lib.notebook.figures.metric_validation import sensitivity_name
 from lib.notebook.plots import NAMES
-from lib.notebook.report import Report
-from lib.validation.metric_comparison import MetricComparison
+from lib.notebook.report import LIKE_SYSTEM, THIS_SYSTEM, Report
+from lib.validation.metric_comparison import SIZE, MetricComparison
 from lib.validation.population import FULL_METRICS, PAPER_METRICS
-from lib.validation.published import FIGURES_3_TO_6
+from lib.validation.published import FIGURES_3_TO_6, MODELS, published_difference
 
 R = "r_over_r_star"
 STATISTIC_NAMES = {"r_squared": "R²", "spearman": "Spearman's correlation"}
 CONVERGED = 0.01  # a closed loop whose last round changed revenue by less
+# Differences that would not matter: of R² or rank correlation between two metrics (the paper's
+# smallest is 0.11), of R² from a published one, and of what two choices earn (0.1 % of revenue).
+SAME, R_SQUARED_MARGIN, SAME_LIFT = 0.02, 0.2, 0.001
+RIVAL_CHOICES = {
+    "ndcg": "choosing by NDCG",
+    "recall": "choosing by Recall",
+    "opa": "choosing by OPA",
+    "revenue_weighted_r_over_r_star": "choosing by R/R* of summed money",
+    SIZE: "always taking the largest model",
+}
 ASSUMPTIONS = "towards the assumptions"  # sensitivity parameter of the study
 
 
 def decided(low: float, high: float) -> bool | None:
     """Whether a difference is above 0; None where its interval holds 0."""
     return True if low > 0 else False if high < 0 else None
+
+
+def covers_of(comparison: MetricComparison) -> str:
+    """What intervals over resampled models, and worlds where there are several, cover."""
+    return LIKE_SYSTEM if len(comparison.worlds) > 1 else THIS_SYSTEM
 
 
 def place_of(comparison: MetricComparison, *, simulated: bool) -> str:
@@ -41,6 +57,7 @@ def answer(
     lift: str = "revenue lift",
     earned: str = "revenue",
     interval: float = 0.9,
+    choices: MetricComparison | None = None,
     changes: pd.DataFrame | None = None,
 ) -> str:
     """The answer in sentences.
@@ -51,6 +68,7 @@ def answer(
       place, slope_place: where the models, and those of the line, were tested.
       lift, earned: what the tests measured.
       interval: probability of all intervals.
+      choices: of `lib.validation.metric_comparison.compare_choices`, said where it is given.
       changes: of R² where sensitivity parameters leave their plain value, if any do.
     """
     low, high = comparison.interval(R, interval=interval)
@@ -61,16 +79,38 @@ def answer(
         f"Over {int(comparison.models.max())} models in {place} the R² with {lift} is "
         f"{comparison.value(R):.2f} ({low:.2f} to {high:.2f}) for R/R*"
         + "".join(f", {comparison.value(name):.2f} for {NAMES[name]}" for name in others),
+        _beside_the_paper(comparison, interval),
         _best_of_the_log(log_comparison),
         f"0.01 of R/R* is worth {0.01 * fit.slope_:+.2%} of {earned} "
         f"({0.01 * slope[0]:+.2%} to {0.01 * slope[1]:+.2%}{slope_place}); the model that it puts "
-        f"first earns {comparison.value(R, 'lift_of_selected'):+.2%}, the best one would have "
-        f"earned {comparison.value(R, 'regret'):.2%} more",
+        f"first earns {comparison.value(R, 'lift_of_selected'):+.2%} over the base, and the best "
+        f"model would have earned {comparison.value(R, 'regret'):.2%} more",
+        other_choices(choices, interval) if choices else "",
         *(f"{NAMES[name]} has {comparison.value(name):.2f}" for name in full),
     ]
     if changes is not None and len(changes):
         sentences.append(_where_it_falls(changes, interval))
     return ". ".join(sentence for sentence in sentences if sentence) + "."
+
+
+def _beside_the_paper(comparison, interval):
+    """How R² of R/R* differs from that of the paper's other metrics, and what the paper reports."""
+    parts = []
+    for name in PAPER_METRICS[1:]:
+        if name not in comparison.metrics:
+            continue
+        value, low, high = comparison.difference(R, name, interval=interval)
+        published = published_difference(R, name)
+        if -SAME <= low and high <= SAME:
+            text = f"{NAMES[name]} predicts as well as R/R*: their R² differ by at most {SAME}"
+        elif low > 0:
+            text = f"R/R* predicts better than {NAMES[name]}, by {value:.2f} of R²"
+        elif high < 0:
+            text = f"{NAMES[name]} predicts better than R/R*, by {-value:.2f} of R²"
+        else:
+            text = f"R/R* and {NAMES[name]} cannot be told apart ({low:+.2f} to {high:+.2f} of R²)"
+        parts.append(f"{text} (the paper reports {published:.2f})")
+    return "; ".join(parts)
 
 
 def _best_of_the_log(comparison):
@@ -120,15 +160,20 @@ def shared_start(gains: pd.DataFrame, others: MetricComparison, interval: float 
 def add_published(
     report: Report, comparison: MetricComparison, place: str, interval: float = 0.9
 ) -> None:
-    """R² of each metric of the paper, held against Figures 3 to 6."""
+    """R² of each metric of the paper, held against Figures 3 to 6 and their own sampling error."""
     for name in comparison.metrics:
         if name in FIGURES_3_TO_6:
+            published = FIGURES_3_TO_6[name]
             report.claim(
                 f"R² of {NAMES[name]} with revenue lift",
                 comparison.value(name),
                 interval=comparison.interval(name, interval=interval),
-                published=FIGURES_3_TO_6[name].r_squared,
-                source=f"paper, Figures 3 to 6; here {place}",
+                published=published.r_squared,
+                published_interval=published.r_squared_interval(interval),
+                margin=R_SQUARED_MARGIN,
+                covers=covers_of(comparison),
+                source=f"paper, Figures 3 to 6, as of {MODELS} models (it does not say how many); "
+                f"here {place}",
             )
 
 
@@ -143,7 +188,7 @@ def add_differences(
     """R/R* against the paper's other metrics, and what may be better than R/R* against it.
 
     The resampled models and worlds are the same for both: their difference is better known than
-    either.
+    either. Differences that the paper reports stand beside ours.
     """
     pairs = [(R, name, statistic) for statistic in STATISTIC_NAMES for name in PAPER_METRICS[1:]]
     pairs += [(name, R, "r_squared") for name in ("revenue_weighted_r_over_r_star", *FULL_METRICS)]
@@ -151,43 +196,89 @@ def add_differences(
         if first not in comparison.metrics or second not in comparison.metrics:
             continue
         value, low, high = comparison.difference(first, second, statistic, interval)
-        report.claim(
+        report.difference(
             f"{NAMES[first]} predicts {lift} better than {NAMES[second]} "
             f"(difference of {STATISTIC_NAMES[statistic]})",
             value,
-            interval=(low, high),
-            holds=decided(low, high),
+            (low, high),
+            margin=SAME,
+            published=published_difference(first, second) if statistic == "r_squared" else None,
+            covers=covers_of(comparison),
             source=f"paper, section 4.1; resampled models, {place}",
         )
 
 
 def add_wins(report: Report, paper_comparison: MetricComparison) -> None:
-    """Whether R/R* is the best of the paper's metrics in most worlds; None below three worlds."""
+    """Whether R/R* is the best of the paper's metrics in most worlds, as far as counts tell."""
     if len(paper_comparison.metrics) < 2:
         return
     wins = paper_comparison.wins().set_index("metric").loc[R]
-    worlds = len(paper_comparison.worlds)
+    share = binomial_share(int(wins.worlds_won), len(paper_comparison.worlds))
     report.claim(
         "R/R* is the best of the paper's four in most worlds (share of worlds)",
-        wins.worlds_won / worlds,
-        holds=None if worlds < 3 else bool(wins.worlds_won > worlds / 2),
-        source=f"best in {wins.probability_best:.0%} of resamples",
+        share.value,
+        interval=(share.low, share.high),
+        holds=share.exceeds(0.5),
+        covers=LIKE_SYSTEM,
+        source=f"best in {share.inside} of {share.count}; best in {wins.probability_best:.0%} of "
+        "resamples",
     )
 
 
 def add_selection(
-    report: Report, comparison: MetricComparison, place: str, interval: float = 0.9
+    report: Report, choices: MetricComparison, place: str, interval: float = 0.9
 ) -> None:
-    """Whether choosing by R/R* earns more than the base."""
-    low, high = comparison.interval(R, "lift_of_selected", interval)
-    lifts = comparison.values_by_world(R, "lift_of_selected")
-    report.claim(
+    """Whether choosing by R/R* earns more than the base, and than other ways to choose.
+
+    Args:
+      choices: of `lib.validation.metric_comparison.compare_choices`.
+    """
+    lifts = choices.values_by_world(R, "lift_of_selected")
+    report.difference(
         "the model that R/R* puts first earns more than the base (lift)",
-        comparison.value(R, "lift_of_selected"),
-        interval=(low, high),
-        holds=decided(low, high),
-        source=f"it does in {(lifts > 0).sum()} of {len(lifts)}: {place}",
+        choices.value(R, "lift_of_selected"),
+        choices.interval(R, "lift_of_selected", interval),
+        covers=covers_of(choices),
+        source=f"it does in {(lifts > 0).sum()} of {len(lifts)}: {place}. "
+        + other_choices(choices, interval),
     )
+    for name in choices.metrics:
+        if name in RIVAL_CHOICES:
+            value, low, high = choices.difference(R, name, "lift_of_selected", interval)
+            report.difference(
+                f"choosing by R/R* earns more than {RIVAL_CHOICES[name]} (difference of lift)",
+                value,
+                (low, high),
+                margin=SAME_LIFT,
+                covers=covers_of(choices),
+                source=f"jackknife over models and worlds, {place}",
+            )
+
+
+def other_choices(choices: MetricComparison, interval: float = 0.9) -> str:
+    """What other ways to choose a model earn, and which of them R/R* is not told from.
+
+    Args:
+      choices: of `lib.validation.metric_comparison.compare_choices`.
+    """
+    others = [name for name in RIVAL_CHOICES if name in choices.metrics]
+    if not others:
+        return "No other choice was compared"
+    earned = ", ".join(
+        f"{RIVAL_CHOICES[name]} {choices.value(name, 'lift_of_selected'):+.2%}" for name in others
+    )
+    differences = {
+        name: choices.difference(R, name, "lift_of_selected", interval) for name in others
+    }
+    as_well = [RIVAL_CHOICES[name] for name, (_, low, _) in differences.items() if low <= 0]
+    told = (
+        "each of them earns less"
+        if not as_well
+        else "none of them is surely worse"
+        if len(as_well) == len(others)
+        else f"not surely worse: {', '.join(as_well)}"
+    )
+    return f"Earned by other choices: {earned}; {told}"
 
 
 def add_loops(report: Report, worlds: pd.DataFrame) -> None:
@@ -220,12 +311,14 @@ def add_assumptions(report: Report, along: pd.DataFrame, changes: pd.DataFrame) 
         report.claim(name, source=f"needs the dial {ASSUMPTIONS!r}: the full profile")
         return
     change = changes[changes.dial == ASSUMPTIONS].sort_values("value").iloc[-1]
+    rises = decided(change.low, change.high)
     reaches = turned.high.iloc[-1] >= turned.ceiling.iloc[-1]
     report.claim(
         f"{name}, to the ceiling",
         change.change,
         interval=(change.low, change.high),
-        holds=decided(change.low, change.high) if reaches else False,
+        holds=False if rises and not reaches else rises,
+        covers=LIKE_SYSTEM,
         source="the second version's claim; change of R² over the dial, paired",
     )
 
@@ -234,11 +327,11 @@ def add_slope(report: Report, fit, *, lift: str = "revenue lift", interval: floa
     """Whether the lift grows with R/R*, by the line of the first world."""
     low, high = fit.slope_interval(interval)
     with_errors = hasattr(fit, "scatter_")
-    report.claim(
+    report.difference(
         f"{lift} grows with R/R*",
         fit.slope_,
-        interval=(low, high),
-        holds=decided(low, high),
+        (low, high),
+        covers=THIS_SYSTEM,
         source=(
             "errors of metric and test, and scatter of models, in the interval"
             if with_errors
@@ -254,10 +347,10 @@ def add_rank_agreement(report: Report, agreement: pd.DataFrame) -> None:
       agreement: of `lib.experiments.held_out_revenue.rank_agreement`.
     """
     row = agreement.set_index("metric").loc[R]
-    report.claim(
+    report.difference(
         "R/R* orders models as the money of other lists does (Kendall's τ)",
         row.kendall,
-        interval=(row.low, row.high),
-        holds=decided(row.low, row.high),
+        (row.low, row.high),
+        covers=THIS_SYSTEM,
         source="lists drawn again and dealt into halves, one for the metric, one for the money",
     )
