@@ -1,12 +1,13 @@
 """Offline metrics against revenue.
 
-population           models, measured and tested, as metrics are compared on them
-metric_comparison    how well each metric agrees with revenue lifts, over models and worlds
-subsets              the same among models that differ in one kind of thing alone
-worlds               the same world by world, and whose random start pays
-published            what the paper's Figures 3 to 6 report
-rank_correlation     Kendall's tau over resamples
-revenue_model        G: from an offline metric to revenue lift
-tested_models        the models of two tables that G is fitted to
-errors_in_variables  a line through points whose both coordinates carry errors
+population            models, measured and tested, as metrics are compared on them
+metric_comparison     how well each metric agrees with revenue lifts, over models and worlds
+subsets               the same among models that differ in one kind of thing alone
+worlds                the same world by world, and whose random start pays
+published             what the paper's Figures 3 to 6 report
+rank_correlation      Kendall's tau over resamples
+revenue_model         G: from an offline metric to revenue lift
+concave_revenue_model G with diminishing returns, and when it is the better one
+tested_models         the models of two tables that G is fitted to
+errors_in_variables   a line through points whose both coordinates carry errors
 """

@@ -33,7 +33,9 @@ class LinearRevenueModel(BaseEstimator):
       lines_: [draws, 2], slopes and intercepts.
       r_squared_, mean_deviation_, max_deviation_, spearman_: of the models about the line.
       r_squared_draws_: of bootstrap refits.
-      scatter_, r_squared_true_: [draws], with standard errors only.
+      scatter_: [draws], standard deviation of single models about their line; without standard
+        errors the noise of their tests is in it.
+      r_squared_true_: [draws], with standard errors only.
 
     >>> g = LinearRevenueModel().fit([0.80, 0.82, 0.84, 0.86], [0.0, 0.01, 0.02, 0.03])
     >>> round(float(g.predict(0.85)), 4), round(g.r_squared_, 3)
@@ -56,11 +58,14 @@ class LinearRevenueModel(BaseEstimator):
           or models that are all alike.
         """
         metric, lift = np.asarray(metric, float), np.asarray(lift, float)
-        _check(metric, lift)
+        check_models(metric, lift, "LinearRevenueModel")
         rng = np.random.default_rng(self.seed)
         if metric_error is None and lift_error is None:
             self.slope_, self.intercept_ = _line(metric, lift)
-            self.lines_ = self._draw_lines(metric, lift - self.predict(metric), rng)
+            inputs = np.stack([metric, np.ones_like(metric)], axis=1)
+            self.lines_, self.scatter_ = draw_coefficients(
+                inputs, lift - self.predict(metric), [self.slope_, self.intercept_], self.draws, rng
+            )
         else:
             errors = _checked_errors(metric, metric_error=metric_error, lift_error=lift_error)
             self.lines_, self.scatter_, self.r_squared_true_ = posterior(
@@ -68,22 +73,16 @@ class LinearRevenueModel(BaseEstimator):
             )
             self.slope_, height = np.median(self.lines_ @ [[1, metric.mean()], [0, 1]], axis=0)
             self.intercept_ = height - self.slope_ * metric.mean()
+        self._describe(metric, lift)
+        self.r_squared_draws_ = self._bootstrapped_r_squared(metric, lift, rng)
+        return self
+
+    def _describe(self, metric, lift):
         residual = lift - self.predict(metric)
         self.r_squared_ = float(1 - residual @ residual / np.square(lift - lift.mean()).sum())
         self.mean_deviation_ = float(np.abs(residual).mean())
         self.max_deviation_ = float(np.abs(residual).max())
         self.spearman_ = float(stats.spearmanr(metric, lift).statistic)
-        self.r_squared_draws_ = self._bootstrapped_r_squared(metric, lift, rng)
-        return self
-
-    def _draw_lines(self, metric, residual, rng):
-        """Slopes and intercepts [draws, 2] from the t distribution of least squares."""
-        freedom = len(metric) - 2
-        inputs = np.stack([metric, np.ones_like(metric)], axis=1)
-        covariance = np.linalg.inv(inputs.T @ inputs) * (residual @ residual) / freedom
-        return stats.multivariate_t(
-            [self.slope_, self.intercept_], covariance, df=freedom, allow_singular=True
-        ).rvs(self.draws, random_state=rng)
 
     def _bootstrapped_r_squared(self, metric, lift, rng):
         rows = rng.integers(len(metric), size=(self.draws, len(metric)))
@@ -98,7 +97,7 @@ class LinearRevenueModel(BaseEstimator):
     def predict(self, metric, interval: float | None = None):
         """Lift (fraction) at a metric of any shape; with `interval` a tuple (mean, low, high)."""
         check_is_fitted(self, "slope_")
-        mean = self.slope_ * np.asarray(metric, float) + self.intercept_
+        mean = self._lift(np.asarray(metric, float), self.slope_, self.intercept_)
         if interval is None:
             return mean
         low, high = interval_bounds(self.sample(np.ravel(metric)), interval)
@@ -114,14 +113,18 @@ class LinearRevenueModel(BaseEstimator):
         metric, lines, axes = np.asarray(metric, float), self.lines_, np.ndim(metric)
         if axes > 1:
             lines, axes = lines[np.arange(len(metric)) % len(lines)], axes - 1
-        slope, intercept = (x.reshape(-1, *[1] * axes) for x in lines.T)
+        return self._lift(metric, *(x.reshape(-1, *[1] * axes) for x in lines.T))
+
+    def _lift(self, metric, slope, intercept):
         return slope * metric + intercept
 
     def over_base(self, law, x, base, draws, seed=0):
         """Lifts of sizes over the base: this line of a law's metric at x less that at base.
 
         Every draw takes one law and one line and asks both for the size and for the base, so
-        that what they have in common cancels.
+        that what they have in common cancels. Single models lie off the line by `scatter_`; so
+        does every size, and the base. Neighbouring sizes lie off it alike: the deviations of two
+        sizes correlate as the smaller one's FLOPs over the larger one's.
 
         Args:
           law: fitted (`lib.laws.BNSL`) to the metric over the same unit as x.
@@ -130,13 +133,11 @@ class LinearRevenueModel(BaseEstimator):
         Returns: lifts [sizes] and draws of them [draws, sizes].
         """
         check_is_fitted(self, "lines_")
-        x = np.asarray(x, float)
-        drawn = law.sample(np.append(x, base), draws, seed)
-        slopes = np.resize(self.lines_[:, 0], draws)
-        return (
-            self.slope_ * (law.predict(x) - law.predict(float(base))),
-            slopes[:, None] * (drawn[:, :-1] - drawn[:, -1:]),
-        )
+        all_x = np.append(np.asarray(x, float), base)
+        lift, drawn = self.predict(law.predict(all_x)), self.sample(law.sample(all_x, draws, seed))
+        scatter = np.resize(self.scatter_, draws)[:, None]
+        drawn += scatter * neighbouring_deviations(all_x, draws, np.random.default_rng([seed, 1]))
+        return lift[:-1] - lift[-1], drawn[:, :-1] - drawn[:, -1:]
 
     def slope_interval(self, interval: float = 0.9):
         """(low, high) of the slope over the lines drawn."""
@@ -147,6 +148,34 @@ class LinearRevenueModel(BaseEstimator):
         """(low, high) of R² over bootstrap refits."""
         check_is_fitted(self, "r_squared_draws_")
         return interval_bounds(self.r_squared_draws_, interval)
+
+
+def draw_coefficients(inputs, residual, mean, draws, rng):
+    """Draws from the posterior of least squares under flat priors (Student's t).
+
+    Args:
+      inputs: [models, coefficients]; residual: [models]; mean: coefficients of least squares.
+
+    Returns: (coefficients [draws, coefficients], standard deviation of the residual [draws]).
+    """
+    freedom = len(residual) - inputs.shape[1]
+    scatter = np.sqrt(residual @ residual / rng.chisquare(freedom, draws))
+    _, triangle = np.linalg.qr(inputs)  # inputs' inputs = triangle' triangle
+    normal = rng.normal(size=(inputs.shape[1], draws))
+    return mean + scatter[:, None] * np.linalg.solve(triangle, normal).T, scatter
+
+
+def neighbouring_deviations(x, draws, rng):
+    """Standard normal deviations of sizes that correlate as min(x) / max(x), [draws, sizes].
+
+    An Ornstein-Uhlenbeck process in log x; equal sizes deviate alike.
+    """
+    sizes, place = np.unique(x, return_inverse=True)
+    deviation = rng.normal(size=(len(sizes), draws))
+    correlation = sizes[:-1] / sizes[1:]
+    for i, shared in enumerate(correlation, 1):
+        deviation[i] = shared * deviation[i - 1] + np.sqrt(1 - shared**2) * deviation[i]
+    return deviation[place].T
 
 
 def fit_to_models(models, metric, lift="revenue_lift", *, draws=1000, seed=0):
@@ -225,17 +254,18 @@ def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000,
     )
 
 
-def _check(metric, lift):
-    if metric.shape != lift.shape or metric.ndim != 1 or len(metric) < 3:
+def check_models(metric, lift, name: str, least: int = 3) -> None:
+    """ValueError, beginning with `name`, for metrics and lifts that no G can be fitted to."""
+    if metric.shape != lift.shape or metric.ndim != 1 or len(metric) < least:
         raise ValueError(
-            "LinearRevenueModel: needs metric and lift of 3 or more models; got shapes "
+            f"{name}: needs metric and lift of {least} or more models; got shapes "
             f"{metric.shape} and {lift.shape}"
         )
     if not (np.isfinite(metric).all() and np.isfinite(lift).all()):
-        raise ValueError("LinearRevenueModel: metric and lift must be finite")
-    for name, values in {"metric": metric, "lift": lift}.items():
+        raise ValueError(f"{name}: metric and lift must be finite")
+    for what, values in {"metric": metric, "lift": lift}.items():
         if np.ptp(values) == 0:
-            raise ValueError(f"LinearRevenueModel: all models have the same {name}, {values[0]}")
+            raise ValueError(f"{name}: all models have the same {what}, {values[0]}")
 
 
 def _checked_errors(metric, **errors):

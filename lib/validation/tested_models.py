@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from lib.validation.concave_revenue_model import fit_better
 from lib.validation.revenue_model import LinearRevenueModel
 
 PRIMARY = "primary"  # of the column `set`; models broken on purpose are "secondary"
@@ -40,7 +41,7 @@ def primary_models(tested: pd.DataFrame) -> pd.DataFrame:
 def fit_revenue_model(
     tested: pd.DataFrame, metric: str, *, draws: int = 1000, seed: int = 0
 ) -> LinearRevenueModel:
-    """G fitted to the primary models of a table of measurements and tests.
+    """G fitted to the primary models of a table: a line, or a parabola where that is better.
 
     Args:
       tested: a row for each tested model, columns `metric` and revenue_lift, optional
@@ -52,6 +53,4 @@ def fit_revenue_model(
     errors = [primary.get(f"{metric}_se"), primary.get("revenue_lift_se")]
     if any(error is None for error in errors):
         errors = [None, None]
-    return LinearRevenueModel(draws=draws, seed=seed).fit(
-        primary[metric], primary["revenue_lift"], *errors
-    )
+    return fit_better(primary[metric], primary["revenue_lift"], *errors, draws=draws, seed=seed)

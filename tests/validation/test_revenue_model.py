@@ -1,5 +1,7 @@
 """G, from metric to revenue lift: NumPy's line, honest intervals."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from lib.laws import BNSL
-from lib.validation.revenue_model import LinearRevenueModel, fit_to_models, lifts_by_reference
+from lib.validation.revenue_model import (
+    LinearRevenueModel,
+    fit_to_models,
+    lifts_by_reference,
+    neighbouring_deviations,
+)
 
 METRIC = np.array([0.80, 0.81, 0.83, 0.84, 0.86, 0.90])
 LIFT = np.array([-0.010, 0.000, 0.004, 0.012, 0.015, 0.033])
@@ -120,20 +127,43 @@ def test_lifts_over_the_base_share_what_law_and_line_have_in_common(fit):
     assert draws.shape == (50, 2)
     assert lifts[0] == 0 and not draws[:, 0].any()  # the base itself, in every draw
     assert lifts[1] == pytest.approx(fit.slope_ * np.diff(law.predict(x))[0])
+    exact = copy.copy(fit)
+    exact.scatter_ = np.zeros(1)
     slow = [
         fit.lines_[i, 0] * (law.sample(x, 50, 1)[i, 1] - law.sample(x, 50, 1)[i, 0])
         for i in range(50)
     ]
-    np.testing.assert_allclose(draws[:, 1], slow)
+    np.testing.assert_allclose(exact.over_base(law, x, FLOPS[3], draws=50, seed=1)[1][:, 1], slow)
+    # What single models lie off the line by is in the lifts: twice the base shares half of it.
+    far = fit.over_base(law, x, FLOPS[3], draws=4000, seed=1)[1][:, 1]
+    without = exact.over_base(law, x, FLOPS[3], draws=4000, seed=1)[1][:, 1]
+    scatter = np.resize(fit.scatter_, 4000)
+    assert np.std((far - without) / scatter) == pytest.approx(1.0, abs=0.05)
+
+
+def test_neighbouring_sizes_lie_off_the_line_alike():
+    x = np.array([8.0, 1.0, 2.0, 8.0])
+    drawn = neighbouring_deviations(x, 50_000, np.random.default_rng(0))
+    assert (drawn[:, 0] == drawn[:, 3]).all()
+    expected = np.minimum.outer(x, x) / np.maximum.outer(x, x)
+    np.testing.assert_allclose(np.cov(drawn.T), expected, atol=0.02)
+
+
+def test_the_scatter_of_a_line_is_that_of_least_squares():
+    """Residual squares over chi squared of 4 degrees of freedom."""
+    fit = LinearRevenueModel(draws=20_000).fit(METRIC, LIFT)
+    squares = np.square(LIFT - fit.predict(METRIC)).sum()
+    expected = np.sqrt(squares / stats.chi2(4).ppf([0.75, 0.5, 0.25]))
+    np.testing.assert_allclose(np.quantile(fit.scatter_, [0.25, 0.5, 0.75]), expected, rtol=0.02)
 
 
 def test_it_is_an_estimator_like_others(fit):
     model = LinearRevenueModel(draws=50, seed=3)
     assert repr(model) == "LinearRevenueModel(draws=50, seed=3)"
-    copy = clone(model.fit(METRIC, LIFT))
-    assert copy.get_params() == {"draws": 50, "seed": 3} and not hasattr(copy, "slope_")
-    copy.fit(METRIC, LIFT)
-    np.testing.assert_array_equal(copy.lines_, model.lines_)
+    other = clone(model.fit(METRIC, LIFT))
+    assert other.get_params() == {"draws": 50, "seed": 3} and not hasattr(other, "slope_")
+    other.fit(METRIC, LIFT)
+    np.testing.assert_array_equal(other.lines_, model.lines_)
 
 
 @pytest.mark.parametrize(

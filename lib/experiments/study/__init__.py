@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "assembly": ["StudyPlan", "first_tables", "population_of"],
-        "held_out_sizes": ["predict_lifts", "worlds_inside"],
+        "held_out_sizes": ["predict_lifts", "skill"],
         "plan": ["Variant", "expand_dials", "expand_worlds", "plain_values", "training_fields"],
         "table": ["average", "run"],
         "tasks": ["offline", "train"],

@@ -1,6 +1,7 @@
 """Revenue lifts of sizes that neither the law nor G has seen (section 4.2, last paragraph)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from scipy import stats
 from lib.experiments.study.table import average
 from lib.infra.intervals import check_interval, interval_bounds
 from lib.laws.bnsl import BNSL
-from lib.validation.revenue_model import LinearRevenueModel
+from lib.validation.concave_revenue_model import fit_better
 
 LEAST_MODELS = 4  # sizes that a law, and models of other kinds that G, is fitted to
 
@@ -27,7 +28,8 @@ def predict_lifts(
 
     The law is fitted to the trainings of all other sizes (kinds "size" and "none"), G to the
     models that differ from the base in anything but size (kind not "size"), so that no test
-    of a size takes part in its prediction. A predicted interval covers the uncertainty of the law
+    of a size takes part in its prediction; G is a line, or a parabola where that predicts left-out
+    models better. A predicted interval covers the uncertainty of the law
     and of G, how far single models lie off G's line, and the errors of the measurement beside it:
     sampling of users, and seeds of training.
 
@@ -39,8 +41,8 @@ def predict_lifts(
       interval: probability of the intervals; draws, seed: of laws and lines.
 
     Returns: DataFrame, one row a world and held-out model: world, model, flops, trainings,
-      metric_predicted, metric_measured, predicted, low, high (lifts), measured, measured_low,
-      measured_high, inside.
+      metric_predicted, metric_measured, predicted, low, high (lifts), by_measured_metric (G of
+      metric_measured), measured, measured_low, measured_high, inside.
     Raises: ValueError for a metric that is not a column, where no world has trainings of all the
       held-out models (naming the models of the table), or where a world has fewer than 4 sizes,
       or 4 models of other kinds, to fit.
@@ -75,17 +77,61 @@ def predict_lifts(
     return pd.concat(predictions, ignore_index=True)
 
 
-def worlds_inside(lifts: pd.DataFrame) -> tuple[int, int]:
-    """In how many worlds all measured lifts lie in their predicted intervals, and of how many.
+class Skill(NamedTuple):
+    """What predicted lifts are worth beside predicting none; lifts are fractions of revenue.
+
+    Attributes:
+      error: mean absolute error of the predictions; no_lift: of predicting that nothing changes.
+      saved: no_lift less error; low, high: Student's t interval over worlds (NaN for one world).
+      bias: mean of predicted less measured.
+      law_bias, g_bias: its parts, what the law's metric moves the prediction by, and what G of the
+        measured metric is off by. They may cancel.
+      g_error: mean absolute error of G of the measured metric.
+      worlds: number of worlds.
+    """
+
+    error: float
+    no_lift: float
+    saved: float
+    low: float
+    high: float
+    bias: float
+    law_bias: float
+    g_bias: float
+    g_error: float
+    worlds: int
+
+
+def skill(lifts: pd.DataFrame, interval: float = 0.9) -> Skill:
+    """How much better the lifts of sizes not seen are predicted than by "no lift".
 
     Args:
-      lifts: of `predict_lifts`.
+      lifts: of `predict_lifts`; interval: probability of that of `saved`.
 
-    >>> worlds_inside(pd.DataFrame({"world": ["A", "A", "B"], "inside": [True, False, True]}))
-    (1, 2)
+    >>> table = pd.DataFrame({"world": list("AB"), "predicted": [0.02, 0.03],
+    ...                       "measured": [0.01, 0.03], "by_measured_metric": [0.04, 0.03]})
+    >>> [round(value, 3) for value in skill(table)[:3]], round(skill(table).law_bias, 3)
+    ([0.005, 0.02, 0.015], -0.01)
     """
-    all_inside = lifts.groupby("world").inside.all()
-    return int(all_inside.sum()), len(all_inside)
+    check_interval(interval, "skill: interval")
+    error, size = (lifts.predicted - lifts.measured).abs(), lifts.measured.abs()
+    saved = (size - error).groupby(lifts.world).mean()
+    half = np.nan
+    if len(saved) > 1:
+        half = stats.t(len(saved) - 1).ppf((1 + interval) / 2) * saved.sem()
+    g = lifts.by_measured_metric - lifts.measured
+    return Skill(
+        error=float(error.mean()),
+        no_lift=float(size.mean()),
+        saved=float(saved.mean()),
+        low=float(saved.mean() - half),
+        high=float(saved.mean() + half),
+        bias=float((lifts.predicted - lifts.measured).mean()),
+        law_bias=float((lifts.predicted - lifts.by_measured_metric).mean()),
+        g_bias=float(g.mean()),
+        g_error=float(g.abs().mean()),
+        worlds=len(saved),
+    )
 
 
 def _predict(world, fitted, held_out, metric, interval, draws, seed):
@@ -101,9 +147,8 @@ def _predict(world, fitted, held_out, metric, interval, draws, seed):
                 f"predict_lifts: {world} has {count} {what} to fit; expected {LEAST_MODELS} or more"
             )
     law = BNSL(direction="rising", bound=1.0).fit(sizes.flops, sizes[metric], groups=sizes.flops)
-    g = LinearRevenueModel(draws, seed).fit(
-        others[metric], others.revenue_lift, others[f"{metric}_se"], others.revenue_lift_se
-    )
+    errors = others[f"{metric}_se"], others.revenue_lift_se
+    g = fit_better(others[metric], others.revenue_lift, *errors, draws=draws, seed=seed)
     flops, rng = held_out.flops.to_numpy(float), np.random.default_rng(seed)
     seed_error = held_out.revenue_lift_spread.fillna(0) / np.sqrt(held_out.trainings)
     error = np.hypot(held_out.revenue_lift_se, seed_error).to_numpy()
@@ -122,6 +167,7 @@ def _predict(world, fitted, held_out, metric, interval, draws, seed):
             "predicted": g.predict(metric_predicted),
             "low": low,
             "high": high,
+            "by_measured_metric": g.predict(held_out[metric]),
             "measured": measured,
             "measured_low": measured - half,
             "measured_high": measured + half,

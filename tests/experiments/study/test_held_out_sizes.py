@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from lib.experiments import study
 
@@ -73,6 +74,35 @@ def test_no_test_of_a_size_takes_part():
     )
     pd.testing.assert_series_equal(plain.predicted, extra.predicted)
     assert plain.inside.all() and not extra.inside.any()
+
+
+def test_skill_is_held_against_no_lift_and_takes_errors_apart():
+    """Two worlds; the law's metric is too low by 1 % of lift, G too high by 2: 1 % is left."""
+    table = pd.DataFrame(
+        {
+            "world": ["A", "A", "B", "B"],
+            "measured": [0.02, -0.01, 0.04, 0.0],
+            "by_measured_metric": [0.04, 0.01, 0.06, 0.02],
+            "predicted": [0.03, 0.0, 0.05, 0.01],
+        }
+    )
+    got = study.skill(table)
+    assert (got.error, got.no_lift, got.bias) == pytest.approx((0.01, 0.0175, 0.01))
+    assert (got.law_bias, got.g_bias, got.g_error) == pytest.approx((-0.01, 0.02, 0.02))
+    saved = [0.005, 0.01]  # of A: 0.015 - 0.01, of B: 0.02 - 0.01
+    half = stats.t(1).ppf(0.95) * np.std(saved, ddof=1) / np.sqrt(2)
+    assert (got.saved, got.low, got.high) == pytest.approx((0.0075, 0.0075 - half, 0.0075 + half))
+    one = study.skill(table[:2])
+    assert one.worlds == 1 and one.saved == pytest.approx(0.005) and np.isnan([one.low]).all()
+
+
+def test_the_measured_metric_goes_through_the_same_g():
+    table = study.predict_lifts(trainings(0), list(NEW.values()))
+    assert np.isfinite(table.by_measured_metric).all()
+    same = table.metric_predicted - table.metric_measured
+    np.testing.assert_array_equal(
+        np.sign(table.predicted - table.by_measured_metric), np.sign(same)
+    )
 
 
 def test_worlds_without_one_of_the_sizes_are_left_out():
