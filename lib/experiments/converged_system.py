@@ -48,7 +48,8 @@ class SystemParameters(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     Attributes:
       world: "A", "B", "C" or "D" (`lib.simulation.world_parameters`); seed: of the world,
-        the logs, the weights; world_changes: parameters that differ from the preset.
+        the logs, the weights; world_changes: parameters that differ from the preset; a "seed"
+        among them is the world's own, whose loop, logs and weights are then drawn by `seed`.
       hidden: the base's [a_1, ..., a_L].
       rounds, impressions_per_round: of the closed loop; the model of a round starts
         from the weights of the round before.
@@ -86,8 +87,8 @@ class SystemParameters(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     def make_world(self) -> World:
         """The world; ValueError for an unknown preset or unknown changes."""
-        changes = self.world_changes or {}
-        return World(world_parameters(self.world, seed=self.seed, **changes))
+        changes = {"seed": self.seed, **(self.world_changes or {})}
+        return World(world_parameters(self.world, **changes))
 
     def scorer(self, features: Features) -> Scorer:
         """The untrained base model."""

@@ -4,6 +4,7 @@ population            models, measured and tested, as metrics are compared on th
 metric_comparison     how well each metric agrees with revenue lifts, over models and worlds
 subsets               the same among models that differ in one kind of thing alone
 worlds                the same world by world, and whose random start pays
+systems               one figure from several systems, with an interval for another like them
 published             what the paper's Figures 3 to 6 report
 rank_correlation      Kendall's tau over resamples
 revenue_model         G: from an offline metric to revenue lift

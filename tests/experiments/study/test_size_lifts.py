@@ -1,0 +1,40 @@
+"""Lifts of sizes in each system, where the truth is known."""
+
+import numpy as np
+import pytest
+
+from lib.experiments import study
+from tests.experiments.study.test_held_out_sizes import SLOPE, metric_at, trainings
+
+RELATIVE = np.array([0.5, 1.0, 2.0, 4.0])  # of the base, 32
+
+
+def true_lifts():
+    return SLOPE * (metric_at(32 * RELATIVE) - metric_at(32))
+
+
+def test_a_row_a_system_and_nothing_for_the_base():
+    lifts = study.lifts_by_system(trainings(0, worlds=3), RELATIVE)
+    assert lifts.index.tolist() == ["world 0", "world 1", "world 2"]
+    assert (lifts[1] == 0).all()
+    np.testing.assert_allclose(lifts.mean(), true_lifts(), atol=0.002)
+
+
+def test_a_row_is_the_system_s_own():
+    table = trainings(1, worlds=2)
+    alone, draws = study.lifts_of_sizes(table[table.world == "world 1"], RELATIVE, draws=50)
+    both = study.lifts_by_system(table, RELATIVE, draws=50)
+    np.testing.assert_array_equal(both.loc["world 1"], alone)
+    assert draws.shape == (50, len(RELATIVE)) and (draws[:, 1] == 0).all()
+
+
+def test_points_of_a_dial_are_no_systems():
+    table = trainings(0, worlds=2)
+    table.loc[table.world == "world 1", "dial"] = "drift"
+    assert study.lifts_by_system(table, RELATIVE).index.tolist() == ["world 0"]
+
+
+def test_a_study_without_its_base_is_refused():
+    table = trainings(0)
+    with pytest.raises(ValueError, match=r"world 0 needs a training of the base .*'none'.*size"):
+        study.lifts_of_sizes(table[table.kind != "none"], RELATIVE)
