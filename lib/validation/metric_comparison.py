@@ -2,14 +2,16 @@
 
 Figures 3 to 6 of the paper show one system: R² and deviations of a line through its models.
 Here every world has a line of its own (0.01 of R/R* is worth more in one world than in another)
-and a statistic is the mean over worlds. Intervals are the bootstrap's over worlds *and* models:
-the models of a resample are the same in all its worlds, since what is peculiar to a variant
-shows in every world (Owen 2007, arXiv:0712.1111, "the pigeonhole bootstrap"). All metrics share
-the resamples, so that their differences are paired.
+and a statistic is the mean over worlds. With three worlds or more its interval is Student's t of
+that mean: another system like them would draw world, loop, log and trainings anew
+(`lib.validation.systems`).
 
-Which model a metric puts first is an argmax: a resample that lacks the best models cannot choose
-them, and the bootstrap's draws lie to one side of the value. Intervals of what is chosen are the
-jackknife's instead, over models and worlds, centred on the value.
+With fewer, intervals are the bootstrap's over worlds *and* models: the models of a resample are the
+same in all its worlds, since what is peculiar to a variant shows in every world (Owen 2007,
+arXiv:0712.1111, "the pigeonhole bootstrap"). Which model a metric puts first is an argmax: a
+resample that lacks the best models cannot choose them, and the bootstrap's draws lie to one side of
+the value. Intervals of what is chosen are the jackknife's instead, over models and worlds, centred
+on the value. All metrics share worlds and resamples, so that their differences are paired.
 
 A sensitivity parameter ("dial") is one assumption of the simulated system that is varied while all
 else stays; its name and value stand in the columns `dial` and `value`.
@@ -24,6 +26,7 @@ from scipy import stats
 
 from lib.infra.intervals import check_interval, interval_bounds
 from lib.validation.rank_correlation import kendall_tau
+from lib.validation.systems import LEAST_SYSTEMS, AcrossSystems
 
 STATISTICS = (
     "r_squared",
@@ -37,6 +40,7 @@ STATISTICS = (
 )
 SIZE = "flops"
 CHOICES = ("lift_of_selected", "regret")  # what an argmax earns, and what it leaves
+RANGES = {"r_squared": (0, 1), "regret": (0, np.inf)}  # that a statistic cannot leave
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,18 +86,28 @@ class MetricComparison:
     def interval(
         self, metric: str, statistic: str = "r_squared", interval: float = 0.9
     ) -> tuple[float, float]:
-        """(low, high) over resampled worlds and models; the jackknife's for CHOICES."""
-        if statistic in CHOICES:
+        """(low, high): Student's t over worlds where they are three or more.
+
+        Else over resampled worlds and models, or the jackknife's for CHOICES.
+        """
+        values = self.values_by_world(metric, statistic)
+        if len(values) >= LEAST_SYSTEMS:
+            low, high = _across(values, interval)
+        elif statistic in CHOICES:
             left_out = [values[:, self._column(metric)] for values in self.left_out[statistic]]
             low, high = _jackknife(self.value(metric, statistic), left_out, interval)
-            return (max(low, 0.0), high) if statistic == "regret" else (low, high)
-        return _bounds(self._draws(metric, statistic), interval)
+        else:
+            low, high = _bounds(self._draws(metric, statistic), interval)
+        return tuple(np.clip((low, high), *RANGES.get(statistic, (-np.inf, np.inf))).tolist())
 
     def difference(
         self, first: str, second: str, statistic: str = "r_squared", interval: float = 0.9
     ) -> tuple[float, float, float]:
-        """(value, low, high) of one metric's statistic less another's, on the same resamples."""
+        """(value, low, high) of one metric's statistic less another's, paired by world."""
         value = self.value(first, statistic) - self.value(second, statistic)
+        if len(self.worlds) >= LEAST_SYSTEMS:
+            pair = (self.values_by_world(metric, statistic) for metric in (first, second))
+            return value, *_across(np.subtract(*pair), interval)
         if statistic in CHOICES:
             columns = self._column(first), self._column(second)
             left_out = [v[:, columns[0]] - v[:, columns[1]] for v in self.left_out[statistic]]
@@ -546,6 +560,15 @@ def _jackknife(value, left_out, interval):
     freedom = len(left_out[0]) - 1
     half = stats.t(freedom).ppf((1 + check_interval(interval)) / 2) * np.sqrt(variance)
     return float(value - half), float(value + half)
+
+
+def _across(values, interval):
+    """Student's t over worlds; NaN where a world has no such statistic."""
+    check_interval(interval)
+    if not np.isfinite(values).all():
+        return np.nan, np.nan
+    low, high = AcrossSystems(values).interval(interval)
+    return float(low), float(high)
 
 
 def _bounds(draws, interval):

@@ -147,10 +147,23 @@ def test_what_is_chosen_has_the_jackknife_s_interval():
     assert found.interval("a", "regret") == pytest.approx((0.0, 0.01 + half))
 
 
-def test_worlds_add_to_the_jackknife(table):
+def test_three_worlds_have_student_s_t(table):
     found = compare_metrics(table, ["a", "b"], draws=5)
+    for statistic in ("slope", "lift_of_selected"):
+        a, b = (found.values_by_world(metric, statistic) for metric in "ab")
+        half = stats.t(2).ppf(0.95) * stats.sem(a)
+        assert found.interval("a", statistic) == pytest.approx((a.mean() - half, a.mean() + half))
+        half = stats.t(2).ppf(0.95) * stats.sem(a - b)
+        expected = (np.mean(a - b), np.mean(a - b) - half, np.mean(a - b) + half)
+        assert found.difference("a", "b", statistic) == pytest.approx(expected)
+    low, high = found.interval("a", interval=0.9999)
+    assert (low, high) == (0, 1)  # no R² lies beyond
+
+
+def test_worlds_add_to_the_jackknife(table):
+    found = compare_metrics(table[table.world != "w2"], ["a", "b"], draws=5)
     lifts = found.values_by_world("a", "lift_of_selected")
-    without = [np.delete(lifts, world).mean() for world in range(3)]
+    without = [np.delete(lifts, world).mean() for world in range(2)]
     _, of_worlds = found.left_out["lift_of_selected"]
     np.testing.assert_allclose(of_worlds[:, 0], without)
     _, low, high = found.difference("a", "b", "lift_of_selected")

@@ -5,7 +5,7 @@ import pandas as pd
 
 from lib.experiments.study.table import average
 from lib.laws.bnsl import BNSL
-from lib.validation.revenue_model import fit_to_models
+from lib.validation.tested_models import fit_revenue_model
 
 SIZES = ("size", "none")  # kinds of models whose metric the law is fitted to
 
@@ -40,7 +40,7 @@ def lifts_of_sizes(
         )
     base_flops = sizes.flops[sizes.kind == "none"].iloc[0]
     law = BNSL(monotone=True).fit(sizes.flops / base_flops, sizes[metric], groups=sizes.flops)
-    g = fit_to_models(average(primary), metric, draws=draws, seed=seed)
+    g = fit_revenue_model(average(primary), metric, draws=draws, seed=seed)
     return g.over_base(law, np.asarray(relative_flops, float), 1.0, draws, seed)
 
 

@@ -9,6 +9,7 @@ from lib.notebook.report import LIKE_SYSTEM, THIS_SYSTEM, Report
 from lib.validation.metric_comparison import SIZE, MetricComparison
 from lib.validation.population import FULL_METRICS, PAPER_METRICS
 from lib.validation.published import FIGURES_3_TO_6, MODELS, published_difference
+from lib.validation.systems import LEAST_SYSTEMS
 
 R = "r_over_r_star"
 STATISTIC_NAMES = {"r_squared": "R²", "spearman": "Spearman's correlation"}
@@ -32,8 +33,8 @@ def decided(low: float, high: float) -> bool | None:
 
 
 def covers_of(comparison: MetricComparison) -> str:
-    """What intervals over resampled models, and worlds where there are several, cover."""
-    return LIKE_SYSTEM if len(comparison.worlds) > 1 else THIS_SYSTEM
+    """What a comparison's intervals cover: over worlds they are another system's."""
+    return LIKE_SYSTEM if len(comparison.worlds) >= LEAST_SYSTEMS else THIS_SYSTEM
 
 
 def place_of(comparison: MetricComparison, *, simulated: bool) -> str:
