@@ -3,6 +3,7 @@
 files          whole or absent; fingerprints
 yaml_files     plain YAML without repeated keys
 intervals      the interval of a quantity from draws of it
+grid           numbers that are the same on every processor
 machine        what this machine is, and how fast
 child_process  a measurement in a process of its own
 code_digest    which code a result depends on

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from lib.infra.grid import on_grid
+
 
 def fold(values, buckets):
     """Ids to buckets 0 .. buckets - 1: integers modulo, strings by a fixed hash.
@@ -47,7 +49,8 @@ def encode(feature, values):
     For callers that hold features in arrays instead of a log. Lists of a multi_valued feature
     come as [rows, any]; -1 or "" marks an empty place, as in a log.
 
-    Returns: int32 for ids, [rows] or [rows, length]; float32 for numbers.
+    Returns: int32 for ids, [rows] or [rows, length]; float32 for numbers, logarithms rounded to
+      multiples of 2^-16.
     Raises: ValueError for a negative id in a list other than -1.
     """
     values = np.asarray(values)
@@ -62,4 +65,7 @@ def encode(feature, values):
         folded = fold_listed(values[:, : feature.length], feature.buckets)
         return np.pad(folded, ((0, 0), (0, feature.length - folded.shape[1])))
     values = values.astype(np.float32)
-    return np.log1p(values) if feature.kind == "statistical" else values
+    if feature.kind == "dense":
+        return values
+    # The same inputs, and so the same trained weights, on every processor.
+    return on_grid(np.log1p(values.astype(np.float64)), 16).astype(np.float32)

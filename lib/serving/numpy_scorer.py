@@ -1,16 +1,19 @@
 """A trained scorer as the ad system calls it: Keras-free, first layer cached.
 
 What stays of a model after export: the ads' parts of the first layer (or the ads'
-vectors of a twin tower), computed once, and the folded upper layers in NumPy.
+vectors of a twin tower), computed once, and the folded upper layers in NumPy. It computes in
+float64 and rounds the scores (lib/infra/grid.py), so that they are the same on every processor.
 """
 
 import numpy as np
 from keras import ops
 
+from lib.infra.grid import on_grid
 from lib.logs.encoding import encode
 from lib.serving.graphs.export import Layer, ad_parts, forward, prelu
 
-_BLOCK = 1 << 21  # numbers of the widest intermediate array held at a time
+_BLOCK = 1 << 20  # numbers of the widest intermediate array held at a time
+SCORE_BITS = 14  # scores are multiples of 2^-14
 
 
 def compile_scorer(scorer, users, ads):
@@ -31,13 +34,14 @@ class MLPScorer:
     """`(users [B], ads [B, C]) -> scores [B, C]`: an MLP over any user-ad pairs."""
 
     def __init__(self, head, user_inputs, ad_inputs):
-        first, *self.upper = layers(head)
+        first, *upper = map(_double, layers(head))
+        user_inputs, ad_inputs = np.float64(user_inputs), np.float64(ad_inputs)
         width = user_inputs.shape[1]
         kernel, bias = first.folded()
         self.alpha = first.alpha
         self.user_parts = user_inputs @ kernel[:width] + bias
         self.ad_parts = ad_parts([first], ad_inputs, width)
-        self.upper = [Layer(*layer.folded(), layer.alpha) for layer in self.upper]
+        self.upper = [Layer(*layer.folded(), layer.alpha) for layer in upper]
 
     def __call__(self, users, ads):
         users, ads = np.asarray(users), np.asarray(ads)
@@ -48,7 +52,7 @@ class MLPScorer:
             x = self.ad_parts[ads[part]]
             x += self.user_parts[users[part], None]
             x = prelu(x, self.alpha, out=x)
-            out[part] = forward(self.upper, x)[..., 0]
+            out[part] = on_grid(forward(self.upper, x)[..., 0], SCORE_BITS)
         return out
 
 
@@ -56,12 +60,13 @@ class TwinTowerScorer:
     """`(users [B]) -> scores [B, ads]`: a twin tower over the whole inventory."""
 
     def __init__(self, head, user_inputs, ad_inputs):
-        user_layers, ad_layers = layers(head)
-        self.user_vectors = forward(user_layers, user_inputs).astype(np.float32)
-        self.ad_vectors = forward(ad_layers, ad_inputs).astype(np.float32)
+        user_layers, ad_layers = ([*map(_double, tower)] for tower in layers(head))
+        self.user_vectors = forward(user_layers, np.float64(user_inputs))
+        self.ad_vectors = forward(ad_layers, np.float64(ad_inputs))
 
     def __call__(self, users):
-        return self.user_vectors[users] @ self.ad_vectors.T
+        scores = self.user_vectors[users] @ self.ad_vectors.T
+        return on_grid(scores, SCORE_BITS).astype(np.float32)
 
 
 def layers(head):
@@ -80,6 +85,12 @@ def layers(head):
         first, alpha = head.first, _array(head.first_activation.alpha)
         hidden = [_split_layer(first, alpha), *hidden]
     return [*hidden, _linear(head.score)]
+
+
+def _double(layer):
+    """A layer in float64."""
+    numbers = [x if x is None else np.float64(x) for x in layer]
+    return Layer(*numbers)
 
 
 def _array(variable):

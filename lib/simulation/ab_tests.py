@@ -8,6 +8,7 @@ errors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -113,8 +114,8 @@ def run_arms(
 ) -> list[Arm]:
     """Arms of several Pre-ranking models, a block of users at a time.
 
-    The same arms as from `run_arm` on systems of all users, up to rounding, but memory grows
-    neither with users nor with visits, and blocks may run side by side.
+    The same arms as from `run_arm` on systems of all users, but memory grows neither with users
+    nor with visits, and blocks may run side by side.
 
     Args:
       world: World, without budgets: their pace is found from all users together.
@@ -211,13 +212,16 @@ def _check_paired(base, variant):
 
 def _lift(base, variant, bootstrap, seed):
     """Lift in revenue and its standard error over users, (float, float)."""
+    # Sums of money are exact (cascade.py), and fsum's do not depend on the order of terms.
     ratio = variant.sum() / base.sum()
     n = len(base)
     if bootstrap:
         # Resampling users with replacement is weighting them by multinomial counts.
         weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), bootstrap)
-        se = np.std((weights @ variant) / (weights @ base), ddof=1)
+        ratios = (weights @ variant) / (weights @ base)
+        mean = math.fsum(ratios) / bootstrap
+        se = np.sqrt(math.fsum((ratios - mean) ** 2) / (bootstrap - 1))
     else:
         residual = variant - ratio * base
-        se = np.sqrt(n * np.sum(residual**2) / (n - 1)) / base.sum() if n > 1 else np.nan
+        se = np.sqrt(n * math.fsum(residual**2) / (n - 1)) / base.sum() if n > 1 else np.nan
     return float(ratio - 1), float(se)

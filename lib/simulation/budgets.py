@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lib.simulation.cascade import oracle_system, visit
+from lib.infra.grid import on_grid
+from lib.simulation.cascade import MONEY_BITS, oracle_system, visit
 from lib.simulation.keyed_random import normal, visit_keys
 
 ROUNDS = 6  # a throttled advertiser's demand goes to others, who may then need throttling
@@ -27,7 +28,8 @@ def paced(matched):
     unlimited = spend(replace(matched, pace=np.ones(p.ads, np.float32)))
     keys = visit_keys(p.seed, "budgets", 0, 0)
     size = np.bincount(advertiser, minlength=p.advertisers)
-    budget = size * np.exp(p.budget_sd * normal(keys, np.arange(p.advertisers)))
+    spread = np.exp(p.budget_sd * normal(keys, np.arange(p.advertisers)).astype(np.float64))
+    budget = size * on_grid(spread, 20)
     budget *= unlimited.sum() / p.budget_tightness / budget.sum()
     pace, spent = np.ones(p.advertisers), unlimited
     for _ in range(ROUNDS):
@@ -49,6 +51,6 @@ def spend(matched, seed=0):
         places = outcome.queue[:, : len(discounts)]  # of the ads that compete for slots
         ads = matched.ads[block[:, None], np.take_along_axis(outcome.columns, places, axis=1)]
         ecpm = np.take_along_axis(outcome.ecpm, places, axis=1)
-        price = outcome.exposed * discounts * ecpm / 1000
+        price = on_grid(outcome.exposed * discounts * ecpm / 1000, MONEY_BITS)
         total += np.bincount(matched.world.advertiser[ads].ravel(), price.ravel(), p.advertisers)
     return total

@@ -19,8 +19,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from lib.infra.grid import on_grid, significant
 from lib.simulation.keyed_random import normal, uniform, visit_keys
-from lib.simulation.truth import BLOCK_USERS
+from lib.simulation.truth import BLOCK_USERS, LOGIT_BITS
+
+ECPM_BITS = 20  # significant bits of an eCPM, so that it is the same on every processor
+MONEY_BITS = 32  # grid of an exposure's price, 2^-32: all sums of money up to 2^21 are exact
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,8 @@ def visit(system: System, rows: np.ndarray, visits: np.ndarray, seed: int) -> Vi
     columns, log_ecpm = _rank(columns, ads, log_ecpm, keys, p)
     ranked_ads = np.take_along_axis(ads, columns, axis=1)
     queue, exposed = _mix(ranked_ads, log_ecpm, matched.world.organic, keys, p)
-    ecpm = np.exp(log_ecpm)
-    true_ecpm = np.exp(matched.true_log_ecpm[rows[:, None], columns])
+    ecpm = _exp(log_ecpm)
+    true_ecpm = _exp(matched.true_log_ecpm[rows[:, None], columns])
     revenue = _bill(ecpm, true_ecpm, queue, exposed, p)
     return Visits(columns, ecpm, queue, exposed, absent, scores, *revenue)
 
@@ -163,7 +167,7 @@ def _rank(columns, ads, log_ecpm, keys, parameters):
     """Ranking: adds a visit's noise to its predictions; columns and log eCPM, best first."""
     noise = normal(keys("ranking"), np.take_along_axis(ads, columns, axis=1))
     log_ecpm = log_ecpm + parameters.ranking_noise_sd * noise
-    order = np.argsort(-log_ecpm, axis=1)
+    order = np.argsort(-log_ecpm, axis=1, kind="stable")
     return (np.take_along_axis(values, order, axis=1) for values in (columns, log_ecpm))
 
 
@@ -175,9 +179,10 @@ def _mix(ads, log_ecpm, organic, keys, parameters):
     p, in_mix = parameters, slice(parameters.mix_queue)
     worth = log_ecpm[:, in_mix] + p.mix_noise_sd * normal(keys("mix"), ads[:, in_mix])
     behind = np.tile(np.arange(p.mix_queue, p.pre_ranking_ads), (len(ads), 1))
-    queue = np.append(np.argsort(-worth, axis=1), behind, axis=1)
+    queue = np.append(np.argsort(-worth, axis=1, kind="stable"), behind, axis=1)
     slots = np.arange(len(p.position_discounts))
-    ad_worth = np.take_along_axis(worth, queue[:, slots], axis=1) + np.log(p.position_discounts)
+    ad_worth = np.take_along_axis(worth, queue[:, slots], axis=1)
+    ad_worth = ad_worth + on_grid(np.log(p.position_discounts), LOGIT_BITS)
     return queue, ad_worth > organic + p.organic_sd * normal(keys("organic"), slots)
 
 
@@ -188,21 +193,31 @@ def _bill(ecpm, true_ecpm, queue, exposed, parameters):
     places = queue[:, : len(discounts)]  # of the ads that compete for slots
     next_ecpm = np.append(ecpm[:, 1:], np.zeros_like(ecpm[:, :1]), axis=1)
     return [
-        np.sum(attention * np.take_along_axis(price, places, axis=1), axis=1)
+        np.sum(on_grid(attention * np.take_along_axis(price, places, axis=1), MONEY_BITS), axis=1)
         for price in (ecpm, next_ecpm, true_ecpm)
     ]
+
+
+def _exp(log_ecpm):
+    return significant(np.exp(log_ecpm.astype(np.float64)), ECPM_BITS).astype(np.float32)
 
 
 def best(scores: np.ndarray, count: int) -> np.ndarray:
     """Columns of the `count` best scores of each row, best first, [B, C] -> [B, count].
 
-    Sorted because the order that a partition leaves is the processor's.
+    Scores are compared as float32; of equal ones the first column is the best.
     """
     if count == 0:
         return np.empty((len(scores), 0), dtype=np.intp)
-    columns = np.argpartition(scores, scores.shape[1] - count, axis=1)[:, -count:]
-    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1)
-    return np.take_along_axis(columns, order, axis=1)
+    # Whole numbers in the order of (score, -column): without ties, partitions and sorts of every
+    # processor agree. A float's bits are in its order once those of a negative one are turned;
+    # adding 0 makes -0 a 0.
+    bits = (np.asarray(scores, np.float32) + np.float32(0)).view(np.int32)
+    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) << 32
+    last = keys.shape[1] - 1
+    keys |= last - np.arange(last + 1)
+    keys.partition(last + 1 - count, axis=1)
+    return last - (np.sort(keys[:, -count:], axis=1)[:, ::-1] & 0xFFFFFFFF)
 
 
 def blocks(users: int, stage: str) -> tqdm:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
+from lib.infra.grid import on_grid
+
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -60,8 +62,8 @@ def integers(keys: np.ndarray, item: int, high: int) -> np.ndarray:
 
 
 def normal(keys: np.ndarray, items: ArrayLike) -> np.ndarray:
-    """Standard normal numbers, float32 [B, C]; arguments as for `uniform`."""
-    return ndtri((_bits(keys, items) + 0.5) * 2.0**-32).astype(np.float32)
+    """Standard normal numbers on a grid of 2^-16, float32 [B, C]; arguments as for `uniform`."""
+    return on_grid(ndtri((_bits(keys, items) + 0.5) * 2.0**-32), 16).astype(np.float32)
 
 
 def _splitmix64(x):

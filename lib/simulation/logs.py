@@ -136,7 +136,8 @@ def _impressions(system, numbers, counts, seed):
     sample["v"] = place - (~present).sum(axis=1, keepdims=True)
     sample["impression_id"] = np.broadcast_to(numbers[:, None], present.shape)
     sample["user"] = np.broadcast_to(matched.users[rows][:, None], present.shape)
-    row_order = np.argsort(uniform(visit_keys(seed, "row order", 0, numbers), sample["ad"]), axis=1)
+    mixed = uniform(visit_keys(seed, "row order", 0, numbers), sample["ad"])
+    row_order = np.argsort(mixed, axis=1, kind="stable")
     present = np.take_along_axis(present, row_order, axis=1)
     return {
         name: np.take_along_axis(values, row_order, axis=1)[present]

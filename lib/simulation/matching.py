@@ -90,13 +90,13 @@ def _match(world, matching, users):
     slots = [p.matching_ads - interest_ads - random_ads, interest_ads, random_ads, lost]
     ads = fuse([revenue, interest, random, random], slots).astype(np.int32)
     candidates, lost_ads = np.split(ads, [p.matching_ads], axis=1)
-    order = np.argsort(-np.take_along_axis(revenue, lost_ads, axis=1), axis=1)
+    order = np.argsort(-np.take_along_axis(revenue, lost_ads, axis=1), axis=1, kind="stable")
     true_log_ecpm = world.truth.log_ecpm(users, candidates)
     return (
         candidates,
         np.take_along_axis(interest, candidates, axis=1).astype(np.float32),
-        world.truth.as_ranking_predicts(users, candidates, true_log_ecpm),
-        true_log_ecpm,
+        world.truth.as_ranking_predicts(users, candidates, true_log_ecpm).astype(np.float32),
+        true_log_ecpm.astype(np.float32),
         np.take_along_axis(lost_ads, order, axis=1),
     )
 

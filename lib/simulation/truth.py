@@ -11,9 +11,16 @@ from functools import partial
 
 import numpy as np
 
+from lib.infra.grid import check_exact, exact_product, on_grid
 from lib.simulation.keyed_random import normal, visit_keys
 
 BLOCK_USERS = 256  # user x ad matrices are made for this many users at a time
+# What is true lies on these grids, multiples of 2^-bits, and is the same on every processor
+# (lib/infra/grid.py).
+LATENT_BITS = 20  # of latents and of what they are multiplied with
+FACTOR_BITS = 16  # of the waves' factors
+LOGIT_BITS = 16  # of logits and logarithms of money
+RATE_BITS = 24  # of click and conversion rates
 
 
 class Waves:
@@ -27,7 +34,7 @@ class Waves:
     its first 2 k columns are the k strongest waves.
 
     Args:
-      user_latents, ad_latents: float [users, width], [ads, width], of variance 1.
+      user_latents, ad_latents: float [users, width], [ads, width], of variance 1, on the grid.
       waves: number of waves.
       roughness: radians, see above.
       sd: standard deviation of f over random phases.
@@ -40,22 +47,30 @@ class Waves:
         strength *= sd / np.sqrt(np.sum(strength**2) / 2)
         width = user_latents.shape[1]
         frequency = roughness * (1 + k / 32) ** 0.3 / np.sqrt(width)
-        user_phase = user_latents @ (rng.normal(size=(width, waves)) * frequency)
-        ad_phase = ad_latents @ (rng.normal(size=(width, waves)) * frequency)
+        user_phase, ad_phase = (
+            exact_product(
+                latents,
+                on_grid(rng.normal(size=(width, waves)) * frequency, LATENT_BITS),
+                LATENT_BITS,
+            )
+            for latents in (user_latents, ad_latents)
+        )
         user_phase = user_phase + rng.uniform(0, 2 * np.pi, waves)
+        # |cos x cos y| + |sin x sin y| <= 1: no partial sum is larger than the strengths'.
+        check_exact(2 * strength.sum(), 2 * FACTOR_BITS)
         self.user_factors = _interleave(
             strength * np.cos(user_phase), -strength * np.sin(user_phase)
         )
         self.ad_factors = _interleave(np.cos(ad_phase), np.sin(ad_phase))
 
     def all_ads(self, users, strongest=None):
-        """Values for users [B] and every ad, float32 [B, ads]; of the `strongest` waves only."""
+        """Values for users [B] and every ad, [B, ads]; of the `strongest` waves only."""
         columns = None if strongest is None else 2 * strongest
         return self.user_factors[users, :columns] @ self.ad_factors[:, :columns].T
 
     def turned(self, angles):
         """The same waves with other phases: phi_k + angles[k] (radians), angles [waves]."""
-        cosine, sine = (np.float32(f(angles)) for f in (np.cos, np.sin))
+        cosine, sine = np.cos(np.float64(angles)), np.sin(np.float64(angles))
         first, second = self.user_factors[:, ::2], self.user_factors[:, 1::2]
         later = copy.copy(self)
         later.user_factors = _interleave(
@@ -83,15 +98,15 @@ class Truth:
         self.ctr_waves = draw(waves=p.ctr_waves, sd=p.ctr_sd)
         self.cvr_waves = draw(waves=p.cvr_waves, sd=p.cvr_sd)
         self.error_waves = draw(waves=p.ranking_error_waves, sd=p.ranking_error_sd)
-        self.ctr_bias = rng.normal(p.ctr_logit, p.ctr_bias_sd, p.ads).astype(np.float32)
+        self.ctr_bias = on_grid(rng.normal(p.ctr_logit, p.ctr_bias_sd, p.ads), LOGIT_BITS)
         cvr_bias = rng.normal(0, p.cvr_bias_sd, p.ads)
-        self.cvr_bias = (p.cvr_logit + cvr_bias).astype(np.float32)
+        self.cvr_bias = on_grid(p.cvr_logit + cvr_bias, LOGIT_BITS)
         # Half of a bid's variance is the advertiser's; who converts easily bids less per
         # conversion.
         own, shared = rng.normal(size=p.ads), rng.normal(size=p.advertisers)[advertiser]
         spread = p.bid_sd * (own + shared) / np.sqrt(2)
         log_bid = np.log(p.bid_median) + spread - p.bid_cvr_slope * cvr_bias
-        self.log_bid = log_bid.astype(np.float32)
+        self.log_bid = on_grid(log_bid, LOGIT_BITS)
         self.ranking_bias = p.ranking_bias_sd * _keyed_normal(p.seed, "ranking bias", p.ads)
 
     def turned(self, drift):
@@ -110,28 +125,23 @@ class Truth:
         return later
 
     def ctr(self, users, ads=slice(None)):
-        """Click rate of users [B] on the given ads [C] (default all), float32 [B, C]."""
-        logit = self.ctr_waves.user_factors[users] @ self.ctr_waves.ad_factors[ads].T
-        return np.exp(_log_sigmoid(logit + self.ctr_bias[ads]))
+        """Click rate of users [B] on the given ads [C] (default all), [B, C]."""
+        return self._rate(self.ctr_waves, self.ctr_bias, users, ads)
 
     def cvr(self, users, ads=slice(None)):
         """Conversion rate after a click, arguments and result as for `ctr`."""
-        logit = self.cvr_waves.user_factors[users] @ self.cvr_waves.ad_factors[ads].T
-        return np.exp(_log_sigmoid(logit + self.cvr_bias[ads]))
+        return self._rate(self.cvr_waves, self.cvr_bias, users, ads)
 
     def log_ecpm(self, users, ads):
-        """What an exposure really brings on average: log of 1000 CTR CVR bid, float32 [B, C].
+        """What an exposure really brings on average: log of 1000 CTR CVR bid, [B, C].
 
         Args:
           users: integers [B].
           ads: integers [B, C].
         """
-        return (
-            np.log(np.float32(1000))
-            + _log_sigmoid(self._at(self.ctr_waves, users, ads) + self.ctr_bias[ads])
-            + _log_sigmoid(self._at(self.cvr_waves, users, ads) + self.cvr_bias[ads])
-            + self.log_bid[ads]
-        )
+        rates = _log_sigmoid(self._at(self.ctr_waves, users, ads) + self.ctr_bias[ads])
+        rates += _log_sigmoid(self._at(self.cvr_waves, users, ads) + self.cvr_bias[ads])
+        return on_grid(np.log(1000) + rates, LOGIT_BITS) + self.log_bid[ads]
 
     def as_ranking_predicts(self, users, ads, log_ecpm):
         """Ranking's prediction before the noise of a visit, from the truth `log_ecpm`.
@@ -141,8 +151,8 @@ class Truth:
         """
         p = self.parameters
         rates = _log_sigmoid(p.ctr_logit) + _log_sigmoid(p.cvr_logit)
-        distance = log_ecpm - np.float32(np.log(1000 * p.bid_median) + rates)
-        stretched = log_ecpm + np.float32(p.ranking_slope - 1) * distance
+        distance = log_ecpm - on_grid(np.log(1000 * p.bid_median) + rates, LOGIT_BITS)
+        stretched = log_ecpm + (p.ranking_slope - 1) * distance
         return stretched + self._at(self.error_waves, users, ads) + self.ranking_bias[ads]
 
     def ranking_log_ecpm(self, users, ads):
@@ -158,6 +168,11 @@ class Truth:
             true = self.log_ecpm(users[block], ads[block])
             result[block] = self.as_ranking_predicts(users[block], ads[block], true)
         return result
+
+    @staticmethod
+    def _rate(waves, bias, users, ads):
+        logit = waves.user_factors[users] @ waves.ad_factors[ads].T + bias[ads]
+        return on_grid(1 / (1 + np.exp(-logit)), RATE_BITS)
 
     @staticmethod
     def _at(waves, users, ads):
@@ -177,7 +192,7 @@ class Truth:
         """
         cvr = self.cvr_waves.all_ads(users, strongest=self.parameters.stand_in_cvr_waves)
         ctr = self.ctr_waves.all_ads(users, strongest=self.parameters.stand_in_ctr_waves)
-        return ctr + cvr + np.float32(0.8) * (self.ctr_bias + self.cvr_bias + self.log_bid)
+        return ctr + cvr + 0.8 * (self.ctr_bias + self.cvr_bias + self.log_bid)
 
 
 def _keyed_normal(seed, stream, count):
@@ -186,11 +201,11 @@ def _keyed_normal(seed, stream, count):
 
 
 def _interleave(first, second):
-    """Columns of two [rows, waves] arrays in turn, float32 [rows, 2 waves]."""
-    return np.stack([first, second], axis=-1).reshape(len(first), -1).astype(np.float32)
+    """Columns of two [rows, waves] arrays in turn, on the grid of factors, [rows, 2 waves]."""
+    return on_grid(np.stack([first, second], axis=-1).reshape(len(first), -1), FACTOR_BITS)
 
 
 def _log_sigmoid(logit):
-    # In float32 np.exp and np.log are vectorised; np.log1p and np.logaddexp are not. Logits stay
-    # far from the overflow at -88.
+    # np.exp and np.log are vectorised where np.log1p and np.logaddexp are not. Logits stay far
+    # from the overflow at -709.
     return -np.log(1 + np.exp(-logit))

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from lib.infra.grid import exact_product, on_grid, significant
 from lib.simulation.parameters import WorldParameters
-from lib.simulation.truth import Truth
+from lib.simulation.truth import LATENT_BITS, LOGIT_BITS, Truth
 
 
 class World:
@@ -95,7 +96,8 @@ class World:
         users = np.arange(min(p.users, 256))
         ads = np.broadcast_to(np.arange(p.ads), (len(users), p.ads))
         best = np.sort(self.truth.ranking_log_ecpm(users, ads), axis=1)[:, : -slots - 1 : -1]
-        return float(np.quantile(best + np.log(p.position_discounts), p.organic_share))
+        worth = np.quantile(best + np.log(p.position_discounts), p.organic_share)
+        return float(on_grid(worth, LOGIT_BITS))
 
     @cached_property
     def features(self) -> list[dict[str, Any]]:
@@ -154,7 +156,7 @@ class World:
         Independent clicks in proportion to the true CTR: the inverse of its cumulative sum.
         """
         p = self.parameters
-        cumulative = np.cumsum(ctr, axis=1, dtype=np.float64)
+        cumulative = np.cumsum(ctr, axis=1)
         draws = rng.uniform(size=(p.users, p.recent_clicks)) * cumulative[:, -1:]
         clicked = np.stack([np.searchsorted(c, d) for c, d in zip(cumulative, draws, strict=True)])
         return self.category[shown[clicked]]
@@ -171,7 +173,7 @@ class World:
             "advertiser_id": self.advertiser,
             "category_id": self.category,
             "ad_embedding": _embed(latents, p, rng),
-            "bid": np.exp(self.truth.log_bid),
+            "bid": significant(np.exp(self.truth.log_bid), 20).astype(np.float32),
             "ad_impressions": impressions.astype(np.float32),
             "ad_clicks": clicks.astype(np.float32),
             "ad_conversions": conversions.astype(np.float32),
@@ -183,7 +185,7 @@ def _latents(groups, shares, width, rng):
     latents = np.sqrt(1 - sum(shares)) * rng.normal(size=(len(groups[0]), width))
     for group, share in zip(groups, shares, strict=True):
         latents += np.sqrt(share) * rng.normal(size=(group.max() + 1, width))[group]
-    return latents
+    return on_grid(latents, LATENT_BITS)
 
 
 def _zipf(values, exponent, size, rng):
@@ -197,4 +199,5 @@ def _embed(latents, parameters, rng):
     p = parameters
     projection = rng.normal(size=(p.latents, p.embedding_width)) / np.sqrt(p.latents)
     noise = p.embedding_noise * rng.normal(size=(len(latents), p.embedding_width))
-    return (latents @ projection + noise).astype(np.float32)
+    projected = exact_product(latents, on_grid(projection, LATENT_BITS), LATENT_BITS)
+    return on_grid(projected + noise, 16).astype(np.float32)
