@@ -66,6 +66,6 @@ def test_the_committed_plan_is_one_and_gives_its_reasons(profile):
     for line in plan["variants"] + plan["worlds"] + plan["dials"]:
         assert line["reason"]
     study.expand_dials(plan["dials"], plan["dial_study"].get("changes"))
-    assert len(study.expand_worlds(plan["worlds"])) == (0 if profile == "quick" else 8)
+    assert len(study.expand_worlds(plan["worlds"])) == (2 if profile == "quick" else 8)
     sets = [line.get("set", "primary") for line in plan["variants"]]
     assert profile == "quick" or (sets.count("primary") >= 30 and "secondary" in sets)
