@@ -104,8 +104,8 @@ class Report:
             frame.map(_as_json).to_csv(path, index=False)
         return frame
 
-    def figure(self, name: str, figure: Figure) -> Figure:
-        """Write a figure as PNG and SVG, and as PDF if asked for, and return it.
+    def figure(self, name: str, figure: Figure) -> None:
+        """Write a figure as PNG and SVG, and as PDF if asked for; a notebook's cell shows it.
 
         The same figure gives the same files. A "$" in a label is shown as it stands:
         names come from data, and none of our labels is TeX.
@@ -118,7 +118,6 @@ class Report:
                 mpl.rc_context({"svg.hashsalt": "lib", "pdf.fonttype": 42}),
             ):
                 figure.savefig(path, dpi=PNG_DPI, metadata=NO_METADATA[kind])
-        return figure
 
     @contextlib.contextmanager
     def _file(self, name):

@@ -248,7 +248,7 @@ def drawn(label="clicks", points=2):
 def test_figures_are_the_same_files_twice(tmp_path):
     for folder in ("one", "two"):
         report, figure = Report("02_bnsl_fitting", tmp_path / folder, pdf=True), drawn()
-        assert report.figure("figure", figure) is figure
+        report.figure("figure", figure)
         plt.close(figure)
         report.write()
     for kind, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
