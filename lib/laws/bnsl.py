@@ -41,7 +41,8 @@ class BNSL:
       r_squared_, mean_deviation_, max_deviation_: of the averaged prediction at the
         points, deviations in units of y, as the paper reports them.
       residuals_: y minus prediction, in the order given.
-      noise_: standard deviation of log y around the law.
+      noise_: standard deviation of log y around the law, of single measurements, mean over sizes;
+        where 3 or more sizes are repeated it depends on the size (`noise_at`).
       break_weights_: {number of breaks: its share of the average}.
 
     >>> flops = np.geomspace(1e6, 1e8, 9)
@@ -126,7 +127,7 @@ class BNSL:
             members = members.take(monotone)
         self.points_, self.members_, self._params = points, members, None
         self.x_, self.y_, self.groups_ = x, y, groups
-        self.noise_ = float(np.sqrt(points.single) * (members.weight @ members.noise))
+        self.noise_ = float(np.mean(self.noise_at(np.unique(x))))
         breaks_used = np.count_nonzero(members.theta[:, 2:], axis=1)
         self.break_weights_ = {
             int(b): float(members.weight[breaks_used == b].sum()) for b in np.unique(breaks_used)
@@ -147,13 +148,20 @@ class BNSL:
             )
         return self.breaks
 
-    def predict(self, x: ArrayLike, interval: float | None = None):
+    def noise_at(self, x: ArrayLike, repeats: ArrayLike = 1) -> np.ndarray:
+        """Standard deviation of log y around the law: of the mean of `repeats` measurements."""
+        share = self.points_.noise_share(self._locate(x), np.ravel(repeats))
+        noise = self.members_.weight @ self.members_.noise
+        return (np.sqrt(share) * noise).reshape(np.shape(x))[()]
+
+    def predict(self, x: ArrayLike, interval: float | None = None, repeats: ArrayLike = 1):
         """Averaged law at x.
 
         Args:
           x: scaling factor, > 0, any shape.
           interval: probability that an interval should cover a *new measurement* at x,
             noise included, such as 0.9.
+          repeats: how many trainings the new measurement is the mean of, a number or of x's shape.
 
         Returns: y of x's shape; with `interval`, a tuple (mean, low, high).
         Raises: ValueError for x that is not finite and > 0, or an interval outside (0, 1).
@@ -168,7 +176,8 @@ class BNSL:
             raise ValueError(
                 f"{type(self).__name__}.predict: interval must lie between 0 and 1; got {interval}"
             )
-        sd = np.hypot(sd, np.sqrt(self.points_.single) * self.members_.noise[:, None])
+        share = self.points_.noise_share(u, np.ravel(repeats))
+        sd = np.hypot(sd, np.sqrt(share) * self.members_.noise[:, None])
         low, high = (
             mixture_quantile(q, log_y, sd, self.members_.weight)
             for q in ((1 - interval) / 2, (1 + interval) / 2)

@@ -21,7 +21,7 @@ class HeldOutFit:
       power_law: `PowerLaw` of the same sizes.
       full_law: `BNSL` of all sizes.
       table: one row a size in order: x, mean, std, count (of its repeats), predicted, low, high
-        (`law`, for a new measurement), power_law, held_out (bool).
+        (`law`, for a new mean of as many repeats), power_law, held_out (bool).
     """
 
     law: BNSL
@@ -82,7 +82,7 @@ def fit_without_largest(
     power_law = PowerLaw(**shape).fit(x[is_known], y[is_known], groups=x[is_known])
     full_law = BNSL(breaks=breaks, **shape).fit(x, y, groups=x)
     table = pd.DataFrame({"x": x, "y": y}).groupby("x").y.agg(["mean", "std", "count"])
-    predicted, low, high = law.predict(sizes, interval=interval)
+    predicted, low, high = law.predict(sizes, interval, repeats=table["count"].to_numpy())
     table = table.reset_index().astype({"x": given_type})
     table = table.assign(
         predicted=predicted,

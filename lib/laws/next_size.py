@@ -51,7 +51,7 @@ def predict_next_size(
       direction, bound: as in `BNSL`.
 
     Returns: DataFrame, a row a law and fit: law, sizes (fitted to), x (of the next size),
-      measured (mean of its repeats), predicted, low, high (NaN for basin-hopping),
+      measured (mean of its repeats), predicted, low, high (of such a mean; NaN: basin-hopping),
       error (predicted - measured), r_squared (in sample).
     Raises: ValueError where no size is left to predict or a number of breaks is negative, and
       as `BNSL.fit`.
@@ -82,7 +82,7 @@ def predict_next_size(
         for name, law in laws.items():
             if isinstance(law, BNSL):
                 law.fit(x[fitted], y[fitted], groups[fitted])
-                predicted = law.predict(sizes[n], interval)
+                predicted = law.predict(sizes[n], interval, repeats=predicted_size.sum())
             else:
                 law.fit(x[fitted], y[fitted])
                 predicted = law.predict(sizes[n]), np.nan, np.nan

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 
 @dataclass(frozen=True)
@@ -13,8 +14,10 @@ class Points:
     y: np.ndarray  # [n] geometric mean of a size's repeats, in units of `unit`
     count: np.ndarray  # [n] measurements of a size
     whiten: np.ndarray  # [n, n] makes errors of log y independent, see `whitening`
+    noise_slope: float  # of log variance between repeats over u; 0: the same for all sizes
     within: float  # squares of log y around the means of repeats, in units of noise^2
-    single: float  # share of noise^2 that a single new measurement carries
+    misfit: float  # share of noise^2 that sizes err by, which no repeat averages out
+    scatter: float  # share of noise^2 that a measurement of mean variance errs by
     sign: float  # +1 where y falls towards its asymptote, -1 where it rises
     farthest: float  # distance of the bound from the best y, in ranges of y
     largest_x: float
@@ -23,6 +26,14 @@ class Points:
     @property
     def measurements(self):
         return self.count.sum()
+
+    def noise_share(self, u, repeats=1):
+        """Share of noise^2 that the mean of new measurements carries at u, which is at most 0.
+
+        Beyond the sizes the noise stays as at the nearest of them.
+        """
+        variance = relative_variance(np.clip(u, self.u[0], 0.0), self.noise_slope, self.u)
+        return self.misfit + self.scatter * variance / repeats
 
     @property
     def span(self):
@@ -86,6 +97,9 @@ def gather_points(x, y, groups, *, direction, bound, error_ratio, error_length, 
     mean = np.bincount(groups, log_y) / count
     order = np.argsort(log_x, kind="stable")
     u, count_in_order = (log_x - log_x.max())[order], count[order].astype(float)
+    squares = np.bincount(groups, (log_y - mean[groups]) ** 2)[order]
+    slope = noise_slope(u, count_in_order, squares)
+    variance = relative_variance(u, slope, u)
     unit = np.exp(mean.mean())
     values = np.exp(mean[order]) / unit
     if np.ptp(values) == 0:
@@ -105,9 +119,11 @@ def gather_points(x, y, groups, *, direction, bound, error_ratio, error_length, 
         u=u,
         y=values,
         count=count_in_order,
-        whiten=whitening(u, count_in_order, error_ratio, error_length),
-        within=float((1 + error_ratio) * np.sum((log_y - mean[groups]) ** 2)),
-        single=(1 + error_ratio / count.mean()) / (1 + error_ratio),
+        whiten=whitening(u, count_in_order, error_ratio, error_length, variance),
+        noise_slope=slope,
+        within=float((1 + error_ratio) * np.sum(squares / variance)),
+        misfit=float(error_ratio / count.mean() / (1 + error_ratio)),
+        scatter=1 / (1 + error_ratio),
         sign=sign,
         farthest=float(farthest),
         largest_x=float(np.exp(log_x.max())),
@@ -115,15 +131,43 @@ def gather_points(x, y, groups, *, direction, bound, error_ratio, error_length, 
     )
 
 
-def whitening(u, count, ratio, length):
+def noise_slope(u, count, squares):
+    """Slope of the log variance of single measurements over u, from the repeats of each size.
+
+    Trainings of large sizes may scatter less than those of small ones. The log variance of a size
+    of r repeats errs by the trigamma of (r - 1) / 2 (chi squared), which weighs a straight line;
+    its slope is shrunk by what it errs itself, to 0 where fewer than 3 sizes are repeated.
+
+    Args:
+      u: [n] log x; count: [n] repeats; squares: [n] sums of squares about the means of repeats.
+    """
+    repeated = (count > 1) & (squares > 0)
+    if repeated.sum() < 3:
+        return 0.0
+    u, half = u[repeated], (count[repeated] - 1) / 2
+    log_variance = np.log(squares[repeated] / 2) - special.digamma(half)
+    weight = 1 / special.polygamma(1, half)
+    u = u - weight @ u / weight.sum()
+    information = weight @ u**2
+    slope = weight @ (u * log_variance) / information
+    return float(slope * max(0.0, 1 - 1 / (information * slope**2))) if slope else 0.0
+
+
+def relative_variance(u, slope, sizes):
+    """Variance of single measurements at u over its mean at the sizes."""
+    return np.exp(slope * u) / np.exp(slope * sizes).mean()
+
+
+def whitening(u, count, ratio, length, variance=1.0):
     """Matrix V with V' V = inverse of the errors' covariance, in units of noise^2, [n, n].
 
     No curve follows its law exactly: neighbouring sizes err together. Beside an
-    independent error of every measurement, each size has an error of `ratio` times its
-    variance, correlated as exp(-|distance in u| / (length x measured range)).
+    independent error of every measurement (its `variance` relative to the mean of all sizes),
+    each size has an error of `ratio` times the mean variance, correlated as
+    exp(-|distance in u| / (length x measured range)).
     """
     near = np.exp(-np.abs(u[:, None] - u) / (length * -u[0]))
-    cov = (np.diag(1 / count) + ratio / count.mean() * near) / (1 + ratio)
+    cov = (np.diag(variance / count) + ratio / count.mean() * near) / (1 + ratio)
     return np.linalg.inv(np.linalg.cholesky(cov))
 
 

@@ -20,19 +20,12 @@ class Published(NamedTuple):
     mean_deviation: float
     max_deviation: float
 
-    def r_squared_interval(
-        self, interval: float = 0.9, models: int = MODELS
-    ) -> tuple[float, float]:
-        """(low, high) of R² by Fisher's z of the correlation, as if its models were a sample.
 
-        >>> low, high = FIGURES_3_TO_6["r_over_r_star"].r_squared_interval()
-        >>> round(low, 2), round(high, 2)
-        (0.7, 0.97)
-        """
-        half = stats.norm.ppf((1 + check_interval(interval)) / 2) / np.sqrt(models - 3)
-        z = np.arctanh(np.sqrt(self.r_squared))
-        low, high = np.tanh([max(z - half, 0.0), z + half]) ** 2
-        return float(low), float(high)
+class Figure7(NamedTuple):
+    """The law of R/R* over FLOPs: R² in sample, and of how many sizes."""
+
+    r_squared: float
+    sizes: int
 
 
 FIGURES_3_TO_6 = {
@@ -41,6 +34,32 @@ FIGURES_3_TO_6 = {
     "recall": Published(0.509, 0.534, 1.139),
     "opa": Published(0.140, 0.634, 1.690),
 }
+
+
+FIGURE_7 = Figure7(0.996, 10)
+
+
+def r_squared_interval(
+    r_squared: float, models: int = MODELS, interval: float = 0.9
+) -> tuple[float, float]:
+    """(low, high) of the R² of a line by Fisher's z, its models taken as a sample.
+
+    Args:
+      r_squared: between 0 and 1; models: 4 or more.
+
+    >>> low, high = r_squared_interval(FIGURES_3_TO_6["r_over_r_star"].r_squared)
+    >>> round(low, 2), round(high, 2)
+    (0.7, 0.97)
+    """
+    if not 0 <= r_squared < 1 or models < 4:
+        raise ValueError(
+            "r_squared_interval: needs 0 <= r_squared < 1 of 4 or more models; got "
+            f"{r_squared} of {models}"
+        )
+    half = stats.norm.ppf((1 + check_interval(interval)) / 2) / np.sqrt(models - 3)
+    z = np.arctanh(np.sqrt(r_squared))
+    low, high = np.tanh([max(z - half, 0.0), z + half]) ** 2
+    return float(low), float(high)
 
 
 def published_difference(first: str, second: str) -> float | None:

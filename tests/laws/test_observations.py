@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lib.laws import BNSL
-from lib.laws.observations import whitening
+from lib.laws.observations import noise_slope, relative_variance, whitening
 
 
 def test_errors_of_neighbours_by_hand():
@@ -14,6 +14,67 @@ def test_errors_of_neighbours_by_hand():
     assert cov[1, 1] == pytest.approx((1 + 1.5) / (1 + 2))
     assert cov[2, 2] == pytest.approx((1 / 2 + 1.5) / (1 + 2))
     assert cov[1, 2] == pytest.approx(1.5 * np.exp(-0.5 / 0.1) / (1 + 2))
+
+
+def test_a_noisier_size_counts_less():
+    V = whitening(np.array([-1.0, 0.0]), np.ones(2), 2.0, 0.1, np.array([1.5, 0.5]))
+    cov = np.linalg.inv(V.T @ V)
+    assert np.diag(cov) == pytest.approx([(1.5 + 2) / 3, (0.5 + 2) / 3])
+
+
+def test_the_noise_of_sizes_by_hand():
+    """Variances 4, 2, 1 of sizes a unit apart: slope -log 2, each log erring by trigamma(2)."""
+    u, count = np.array([-2.0, -1.0, 0.0]), np.full(3, 5.0)
+    squares = 4 * np.array([4.0, 2.0, 1.0])
+    error = (np.pi**2 / 6 - 1) / 2  # variance of the slope: trigamma(2) over sum of u^2
+    expected = -np.log(2) * (1 - error / np.log(2) ** 2)
+    assert noise_slope(u, count, squares) == pytest.approx(expected)
+    assert noise_slope(u, count, np.ones(3)) == 0.0
+    assert noise_slope(u, np.array([5.0, 5.0, 1.0]), squares) == 0.0  # two sizes are no trend
+    variance = relative_variance(u, expected, u)
+    assert variance.mean() == pytest.approx(1)
+    assert variance[0] / variance[1] == pytest.approx(np.exp(-expected))
+
+
+def repeated(noise, seed, repeats=6):
+    """Nine sizes on a law; `noise` gives the standard deviation of log y at u from -7 to 0."""
+    rng, u = np.random.default_rng(seed), np.repeat(np.linspace(-7, 0, 9), repeats)
+    y = (0.9 - 0.1 * np.exp(-0.5 * (u + 7))) * np.exp(noise(u) * rng.normal(size=len(u)))
+    return 1e6 * np.exp(u), y
+
+
+def test_large_sizes_scatter_less_where_their_repeats_do():
+    x, y = repeated(lambda u: 0.002 * np.exp(-0.25 * u), 0)
+    law = BNSL(direction="rising").fit(x, y, groups=x)
+    small, large = law.noise_at(x[[0, -1]])
+    assert small > 1.7 * large
+    even = BNSL(direction="rising").fit(*repeated(lambda u: 0.005 + 0 * u, 1))
+    small, large = even.noise_at(x[[0, -1]])
+    assert small == pytest.approx(large, rel=0.35)
+    _, low, high = law.predict(x[[0, -1]], interval=0.9)
+    assert high[0] - low[0] > 1.5 * (high[1] - low[1])
+    assert law.noise_at(9 * x[-1]) == pytest.approx(law.noise_at(x[-1]))  # no trend beyond
+
+
+def test_the_mean_of_several_trainings_is_surer_than_one():
+    x, y = repeated(lambda u: 0.005 + 0 * u, 2)
+    law = BNSL(direction="rising").fit(x, y, groups=x)
+    one, many = law.noise_at(x[0]), law.noise_at(x[0], repeats=10**6)
+    assert many == pytest.approx(one * np.sqrt((2 / 6) / (1 + 2 / 6)), rel=0.05)  # misfit stays
+    (_, low, high), (_, low3, high3) = (law.predict(x[-1], 0.9, repeats=n) for n in (1, 3))
+    assert low < low3 < high3 < high
+
+
+@pytest.mark.slow
+def test_intervals_hold_new_measurements_of_small_and_large_sizes():
+    inside = []
+    for seed in range(60):
+        x, y = repeated(lambda u: 0.002 * np.exp(-0.25 * u), seed, repeats=3)
+        _, new = repeated(lambda u: 0.002 * np.exp(-0.25 * u), seed + 1000, repeats=3)
+        _, low, high = BNSL(direction="rising").fit(x, y, groups=x).predict(x, interval=0.9)
+        inside.append((low <= new) & (new <= high))
+    by_size = np.mean(inside, axis=0).reshape(9, 3).mean(axis=1)
+    assert by_size.min() > 0.72 and by_size.mean() == pytest.approx(0.9, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,12 @@ from lib.notebook.plots import NAMES
 from lib.notebook.report import LIKE_SYSTEM, THIS_SYSTEM, Report
 from lib.validation.metric_comparison import SIZE, MetricComparison
 from lib.validation.population import FULL_METRICS, PAPER_METRICS
-from lib.validation.published import FIGURES_3_TO_6, MODELS, published_difference
+from lib.validation.published import (
+    FIGURES_3_TO_6,
+    MODELS,
+    published_difference,
+    r_squared_interval,
+)
 from lib.validation.systems import LEAST_SYSTEMS
 
 R = "r_over_r_star"
@@ -170,7 +175,7 @@ def add_published(
                 comparison.value(name),
                 interval=comparison.interval(name, interval=interval),
                 published=published.r_squared,
-                published_interval=published.r_squared_interval(interval),
+                published_interval=r_squared_interval(published.r_squared, interval=interval),
                 margin=R_SQUARED_MARGIN,
                 covers=covers_of(comparison),
                 source=f"paper, Figures 3 to 6, as of {MODELS} models (it does not say how many); "
