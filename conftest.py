@@ -1,6 +1,10 @@
-"""The notebooks' regression test runs beside the committed outputs, not over them."""
+"""The notebooks' regression test runs beside the committed outputs, not over them.
+
+It finds the tables of outputs/quick, so that each notebook can be tested alone.
+"""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,8 +13,9 @@ from lib.infra.settings import configure
 
 configure()  # before a test imports TensorFlow
 
+REPOSITORY = Path(__file__).parent
 # What notebook 03 measured when outputs/quick was made: 03 to 05 are computed from that again.
-RECORD = Path(__file__).parent / "outputs/quick/03_cost_simulation/timings.csv"
+RECORD = REPOSITORY / "outputs/quick/03_cost_simulation/timings.csv"
 NOT_COMPARED = (
     "The notebooks ran, but their outputs were not compared: this processor's TensorFlow rounds "
     "otherwise than that of the committed ones (lib.infra.arithmetic)."
@@ -24,6 +29,10 @@ def pytest_configure(config):
     config.add_cleanup(folder.cleanup)
     # Kernels inherit it: every relative path of a notebook then starts there.
     os.environ["RETRIEVAL_SCALING_ROOT"] = folder.name
+    for table in REPOSITORY.glob("outputs/quick/*/*.csv"):
+        copy = Path(folder.name, table.relative_to(REPOSITORY))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(table, copy)
     if RECORD.exists():
         os.environ["RETRIEVAL_SCALING_RECORD"] = str(RECORD)
     config.option.nbval_lax |= not as_committed()
