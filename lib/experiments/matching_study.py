@@ -5,7 +5,7 @@ tested by letting them retrieve what Pre-ranking scores (section 5.2).
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from lib.experiments.converged_system import ConvergedSystem
 from lib.experiments.study.tasks import offline
 from lib.experiments.train_and_evaluate import TrainingSpec, load_trained, train_and_evaluate
 from lib.infra import sweep
+from lib.models.flop_count import flops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,39 +37,40 @@ class MatchingStudy:
         error of the metric is that of its difference to the base's.
       base_model: the model that all lifts count from.
       base, largest: that model and the one of most FLOPs, in the system.
+      retrievals: every model in the system, name -> what it retrieves.
     """
 
     models: pd.DataFrame
     base_model: str
     base: Retrieval
     largest: Retrieval
+    retrievals: Mapping[str, Retrieval]
 
 
 @dataclasses.dataclass(frozen=True)
 class Additivity:
-    """Whether a better Matching is worth the same under a better Pre-ranking.
+    """Whether a better Matching and a better Pre-ranking earn the sum of their lifts.
+
+    Four arms serve the same users: both base models, each of the two new ones alone, both.
 
     Attributes:
-      under_base, under_oracle: tests of the largest Matching model against the base one, with the
-        trained base as Pre-ranking and with the oracle, the best there could be.
+      tower, pre_ranking: names of the new models.
+      matching_alone, pre_ranking_alone, both: tests against both base models.
+      difference: lift of both less the sum of the other two; 0 if lifts add up.
+      standard_error: of the difference, over users, paired in all four arms.
     """
 
-    under_base: simulation.ABTest
-    under_oracle: simulation.ABTest
-
-    @property
-    def difference(self) -> float:
-        """Lift under the oracle less that under the base; 0 if lifts add up."""
-        return self.under_oracle.revenue_lift - self.under_base.revenue_lift
-
-    @property
-    def standard_error(self) -> float:
-        """Of the difference, as if the two tests were independent."""
-        return float(np.hypot(self.under_oracle.revenue_lift_se, self.under_base.revenue_lift_se))
+    tower: str
+    pre_ranking: str
+    matching_alone: simulation.ABTest
+    pre_ranking_alone: simulation.ABTest
+    both: simulation.ABTest
+    difference: float
+    standard_error: float
 
     def rows(self) -> list[dict]:
-        """The two tests as rows of `ab_tests`."""
-        return [self.under_base.as_row(), self.under_oracle.as_row()]
+        """The three tests as rows of `ab_tests`."""
+        return [test.as_row() for test in (self.matching_alone, self.pre_ranking_alone, self.both)]
 
 
 def model_name(hidden: Sequence[int], seed: int) -> str:
@@ -149,7 +151,9 @@ def run(
     rows[f"{metric}_se"] = rows["model"].map(errors)
     models = rows.merge(_tests(retrievals, base_model), on="model", validate="one_to_one")
     largest = models.sort_values("flops")["model"].iloc[-1]
-    return MatchingStudy(models, base_model, retrievals[base_model], retrievals[largest])
+    return MatchingStudy(
+        models, base_model, retrievals[base_model], retrievals[largest], retrievals
+    )
 
 
 def paired_standard_errors(
@@ -175,17 +179,104 @@ def paired_standard_errors(
     }
 
 
-def additivity(study: MatchingStudy) -> Additivity:
-    """Test the largest tower against the base tower under two Pre-rankings; see `Additivity`."""
+def additivity(
+    study: MatchingStudy, tower: str, base_pre_ranking, pre_ranking, name: str
+) -> Additivity:
+    """Test a tower and a Pre-ranking model alone and together; see `Additivity`.
+
+    Args:
+      study: that trained the tower; tower: one of its models.
+      base_pre_ranking, pre_ranking: models as for `lib.simulation.install_pre_ranking`.
+      name: of the latter.
+    """
     visits, seed = study.base.arm.visits, study.base.arm.seed
-    base, largest = (
-        simulation.run_arm(simulation.oracle_system(retrieval.candidates), visits=visits, seed=seed)
-        for retrieval in (study.base, study.largest)
-    )
+    arms = {
+        (is_new_tower, is_new_model): simulation.run_arm(
+            simulation.install_pre_ranking(retrieval.candidates, model), visits=visits, seed=seed
+        )
+        for is_new_tower, retrieval in enumerate((study.base, study.retrievals[tower]))
+        for is_new_model, model in enumerate((base_pre_ranking, pre_ranking))
+    }
+    base = arms[0, 0]
+    together = arms[1, 1].revenue - arms[1, 0].revenue - arms[0, 1].revenue + base.revenue
+    difference, error = ratio_of_means(together, base.revenue)
     return Additivity(
-        simulation.ab_test(study.base.arm, study.largest.arm, model="trained Pre-ranking"),
-        simulation.ab_test(base, largest, model="oracle Pre-ranking"),
+        tower,
+        name,
+        simulation.ab_test(base, arms[1, 0], model=f"tower {tower}"),
+        simulation.ab_test(base, arms[0, 1], model=f"Pre-ranking {name}"),
+        simulation.ab_test(base, arms[1, 1], model="both"),
+        difference,
+        error,
     )
+
+
+def ratio_of_means(part: np.ndarray, whole: np.ndarray) -> tuple[float, float]:
+    """Sum of one quantity of users over the sum of another, and its standard error over users.
+
+    >>> ratio_of_means(np.array([1.0, 1.0]), np.array([4.0, 4.0]))
+    (0.25, 0.0)
+    """
+    ratio = part.sum() / whole.sum()
+    residual, users = part - ratio * whole, len(whole)
+    error = np.sqrt(users * np.square(residual).sum() / (users - 1)) / whole.sum()
+    return float(ratio), float(error)
+
+
+def nearest_in_flops(relative: Mapping[str, float], wanted: float) -> str:
+    """The name of the model whose FLOPs are nearest, as a factor.
+
+    >>> nearest_in_flops({"half": 0.5, "double": 2.0}, 1.2)
+    'double'
+    """
+    return min(relative, key=lambda name: abs(np.log(relative[name] / wanted)))
+
+
+def train_pre_ranking(
+    system: ConvergedSystem, folder: str | Path, hidden: Sequence[Sequence[int]], wanted: float
+) -> tuple[Callable, str]:
+    """A Pre-ranking model of another size than the base, trained as the base was.
+
+    Args:
+      folder: of the trained model.
+      hidden: layers of the sizes that may be trained; the base's are left out: they test nothing.
+      wanted: FLOPs relative to the base; the size nearest to it is trained.
+
+    Returns: (model as for `lib.simulation.install_pre_ranking`, its name).
+    Raises: ValueError where all sizes are the base's.
+    """
+    parameters = system.parameters
+    specs = {
+        "-".join(map(str, layers)): TrainingSpec(
+            model="-".join(map(str, layers)),
+            logs=str(system.logs),
+            features=str(system.features),
+            hidden=layers,
+            seed=parameters.seed,
+            train_impressions=parameters.train_impressions,
+            test_start=parameters.train_impressions,
+            test_impressions=parameters.log_impressions - parameters.train_impressions,
+            learning_rate=parameters.learning_rate,
+            batch_impressions=parameters.batch_impressions,
+            m=parameters.m,
+            k=parameters.k,
+        )
+        for layers in hidden
+        if tuple(layers) != parameters.hidden
+    }
+    if not specs:
+        raise ValueError(
+            "pre_ranking_hidden must name a size other than the base's "
+            f"{list(parameters.hidden)}; got {list(map(list, hidden))}"
+        )
+    base_flops = flops(system.base_scorer().head)
+    name = nearest_in_flops(
+        {name: flops(spec.scorer().head) / base_flops for name, spec in specs.items()}, wanted
+    )
+    task = specs[name].task()
+    sweep.run(train_and_evaluate, [task], str(folder))
+    scorer = load_trained(specs[name], sweep.result_path(train_and_evaluate, task, str(folder)))
+    return system.compiled(scorer), name
 
 
 def _tests(retrievals, base_model):

@@ -59,18 +59,43 @@ def test_a_study(tmp_path):
         for retrieval in (study.base, study.largest)
     ]
     assert simulation.ab_test(*arms).revenue_lift == pytest.approx(largest.revenue_lift)
-    adding = matching_study.additivity(study)
-    assert adding.under_base.revenue_lift == pytest.approx(largest.revenue_lift)
-    oracle = [
-        simulation.oracle_system(retrieval.candidates) for retrieval in (study.base, study.largest)
+    new, name = matching_study.train_pre_ranking(
+        system, tmp_path / "mlp", [[16, 8, 1], [2, 2, 1]], 2.0
+    )
+    assert name == "16-8-1"
+    adding = matching_study.additivity(study, "8-4 seed 0", system.base(), new, name)
+    assert adding.matching_alone.revenue_lift == pytest.approx(largest.revenue_lift)
+    users = [
+        simulation.run_arm(
+            simulation.install_pre_ranking(retrieval.candidates, model), visits=1, seed=0
+        ).revenue
+        for retrieval in (study.base, study.largest)
+        for model in (system.base(), new)
     ]
-    assert adding.under_oracle.revenue_lift == pytest.approx(
-        simulation.ab_test(*oracle, visits=1, seed=0).revenue_lift
-    )
-    assert adding.difference == pytest.approx(
-        adding.under_oracle.revenue_lift - largest.revenue_lift
-    )
-    assert adding.standard_error == pytest.approx(
-        (adding.under_oracle.revenue_lift_se**2 + largest.revenue_lift_se**2) ** 0.5
-    )
-    assert [row["model"] for row in adding.rows()] == ["trained Pre-ranking", "oracle Pre-ranking"]
+    base, model, tower, both = users
+    assert adding.both.revenue_lift == pytest.approx(both.sum() / base.sum() - 1)
+    parts = adding.matching_alone.revenue_lift + adding.pre_ranking_alone.revenue_lift
+    assert adding.difference == pytest.approx(adding.both.revenue_lift - parts)
+    rng, drawn = np.random.default_rng(0), []
+    for _ in range(400):
+        rows = rng.integers(len(base), size=len(base))
+        drawn.append((both - tower - model + base)[rows].sum() / base[rows].sum())
+    assert adding.standard_error == pytest.approx(np.std(drawn), rel=0.25)
+    assert [row["model"] for row in adding.rows()] == [
+        "tower 8-4 seed 0",
+        "Pre-ranking 16-8-1",
+        "both",
+    ]
+    with pytest.raises(ValueError, match="pre_ranking_hidden must name a size other than"):
+        matching_study.train_pre_ranking(system, tmp_path, [system.parameters.hidden], 1.0)
+
+
+def test_a_ratio_of_means_errs_as_its_resamples_do():
+    rng = np.random.default_rng(1)
+    whole = rng.uniform(1, 3, 4000)
+    part = 0.1 * whole + rng.normal(size=4000)
+    ratio, error = matching_study.ratio_of_means(part, whole)
+    weights = rng.multinomial(4000, np.full(4000, 1 / 4000), 500)
+    drawn = (weights @ part) / (weights @ whole)
+    assert ratio == part.sum() / whole.sum()
+    assert error == pytest.approx(drawn.std(), rel=0.1)

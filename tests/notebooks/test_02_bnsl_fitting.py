@@ -62,9 +62,8 @@ def test_a_table_of_ones_own(tmp_path):
     half_gaps = np.diff(loss.reshape(5, 2)) / 2  # of two seeds, whose variance is 2 x its square
     expected = np.sqrt(np.mean(2 * half_gaps**2))
     assert summary["values"]["seed_sd"] == pytest.approx(expected, rel=1e-5)
-    assert [claim["name"] for claim in summary["claims"]][
-        -1
-    ] == "the next doubling of FLOPs adds loss"
+    assert summary["claims"][-1]["name"] == "loss improves with FLOPs (mean gain a doubling)"
+    assert summary["claims"][-1]["verdict"] == "holds"
     assert {file.stem for file in output.glob("*.svg")} == {"scaling_law"}
 
 
