@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import spatial, special
 
 from lib.cost.device import CPU_CORE
-from lib.cost.gaussian_process import Residual, features_of
+from lib.cost.gaussian_process import Residual, features_of, winsorised
 from lib.cost.roofline import Roofline
 from lib.infra.intervals import check_interval
 from lib.serving.queueing import load_at_limit
@@ -136,10 +136,23 @@ class ServiceTimeModel:
         workers=1,
         user_width=None,
     ):
-        """Joint draws of `qps`, [draws, sizes]."""
+        """Joint draws of `qps`, [draws, sizes], that scatter at least as rows left out did.
+
+        Beside the uncertainty of the time, every size errs by what leave-one-out errors exceed
+        that by, and by the scatter of measured loads about the formula. These errors fade with
+        the distance of sizes: a doubling of one width leaves 1/e of them in common.
+        """
         times = self.sample(
             size_parameters, form, candidates, draws=draws, seed=seed, user_width=user_width
         )
+        _, covariance = self._posterior(size_parameters, form, candidates, user_width)
+        known = self._calibration**2 * np.diag(covariance)
+        missing = np.maximum(self._scatter_left_out**2 - known, 0) + self._load_scatter**2
+        features = features_of(size_parameters, form, candidates)
+        near = np.exp(-spatial.distance.cdist(features, features))
+        factor = np.linalg.cholesky(near + 1e-9 * np.eye(len(near)))
+        noise = np.random.default_rng([seed, 1]).standard_normal((draws, len(near))) @ factor.T
+        times = times * np.exp(np.sqrt(missing) * noise)
         return self.load_ratio_ * load_at_limit(times, latency_limit_ms, workers=workers)
 
     def _posterior(self, size_parameters, form, candidates, user_width):
@@ -182,6 +195,7 @@ class ServiceTimeModel:
         ]
         mean, deviation = np.concatenate(predicted, axis=1)
         self.leave_one_out_ = np.expm1(mean - unseen)
+        self._scatter_left_out = float(np.sqrt(np.mean(winsorised(mean - unseen) ** 2)))
         # Three rows' worth of trust in the process, and never more than it claims itself: few
         # scores say little.
         scores = np.square((mean - unseen) / deviation)
