@@ -59,7 +59,7 @@ def add(
         economics.lift[best],
         (low[best], high[best]),
         covers=THIS_SYSTEM,
-        source=f"{100 * economics.interval:g} % interval over joint draws of law, G and its scatter",
+        source=f"{100 * economics.interval:g} % over joint draws of law, G and its scatter",
     )
     if published is not None:
         report.claim(
