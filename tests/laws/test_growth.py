@@ -22,6 +22,15 @@ def test_growth_is_the_textbook_line():
     assert growth == pytest.approx((slope, slope - half, slope + half))
 
 
+def test_repeats_of_a_size_count_once():
+    """A curve bends off the line: ten repeats of each size make its slope no surer."""
+    x, y = np.geomspace(1, 64, 7), 0.9 - 0.1 * np.geomspace(1, 64, 7) ** -0.5
+    once, often = growth_per_doubling(x, y), growth_per_doubling(np.repeat(x, 10), np.repeat(y, 10))
+    assert often == pytest.approx(once)
+    two = growth_per_doubling([1, 1, 2, 2], [0.1, 0.12, 0.2, 0.22])  # too few sizes: all count
+    assert two.per_doubling == pytest.approx(0.1) and two.low < 0.1 < two.high
+
+
 @pytest.mark.parametrize(
     ("low", "high", "rises", "falls"),
     [(0.1, 0.3, True, False), (-0.1, 0.3, False, False), (-0.3, -0.1, False, True)],
