@@ -187,7 +187,7 @@ def add_growth(
         sign * growth.per_doubling,
         sorted((sign * growth.low, sign * growth.high)),
         covers=THIS_SYSTEM,
-        source=f"straight line in log FLOPs over the sizes of {trainings} trainings, {interval:.0%}",
+        source=f"straight line in log FLOPs over sizes; {trainings} trainings, {interval:.0%}",
     )
 
 
