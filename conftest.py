@@ -1,6 +1,6 @@
 """The notebooks' regression test runs beside the committed outputs, not over them.
 
-It finds the tables of outputs/quick, so that each notebook can be tested alone.
+It finds the tables of outputs/quick, so that a notebook that reads no more can be tested alone.
 """
 
 import os

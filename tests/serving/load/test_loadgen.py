@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
-import time
+import threading
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from lib.serving.load import loadgen
 from lib.serving.load.load_tests import load_test_task, measure_size
 from lib.serving.load.loadgen import LEAST_QUERIES, RequestServer, mlperf_loadgen
 from lib.serving.load.service_time import service_time_task
@@ -39,10 +40,16 @@ def test_scenarios_of_a_known_engine():
 
 
 @pytest.mark.parametrize(("waiting", "batches"), [(1, [1]), (3, [3]), (8, [3, 3, 2])])
-def test_waiting_requests_run_as_one(waiting, batches):
+def test_waiting_requests_run_as_one(monkeypatch, waiting, batches):
     """A worker that cannot start before all requests wait takes as many as it may."""
     server = RequestServer(Sleeper(0.0), [{"user": np.zeros((1, 1))}], batch_requests=3)
-    server._pool.submit(time.sleep, 0.3)  # the only worker
+    all_wait, start = threading.Event(), loadgen._start
+    server._pool.submit(all_wait.wait)  # the only worker
+
+    def start_and_tell(issue, *arguments):
+        start(lambda samples: (issue(samples), all_wait.set()), *arguments)
+
+    monkeypatch.setattr(loadgen, "_start", start_and_tell)
     server.offline(waiting)
     assert [len(inputs["user"]) for inputs in server.engine.ran] == batches
 
