@@ -17,7 +17,7 @@ from lib.simulation.keyed_random import normal, visit_keys
 BLOCK_USERS = 256  # user x ad matrices are made for this many users at a time
 # What is true lies on these grids, multiples of 2^-bits, and is the same on every processor
 # (lib/infra/grid.py).
-LATENT_BITS = 20  # of latents and of what they are multiplied with
+LATENT_BITS = 16  # of latents and of what they are multiplied with
 FACTOR_BITS = 16  # of the waves' factors
 LOGIT_BITS = 16  # of logits and logarithms of money
 RATE_BITS = 24  # of click and conversion rates

@@ -1,5 +1,9 @@
 """Simulated logs: the format, the places of ads, the losers."""
 
+import ast
+import os
+import subprocess
+import sys
 from itertools import islice
 
 import numpy as np
@@ -8,10 +12,20 @@ import pytest
 
 from lib.logs import reader
 from lib.logs.features import Features
-from lib.simulation import install_pre_ranking, match, oracle_system, sample_logs
+from lib.simulation import (
+    cascade,
+    install_pre_ranking,
+    keyed_random,
+    match,
+    oracle_system,
+    sample_logs,
+    truth,
+    world,
+)
 from lib.simulation.cascade import visit
 from lib.simulation.logs import usual_counts
-from tests.simulation.helpers import columns, log_of, noisy, small
+from tests import ROOT
+from tests.simulation.helpers import all_digests, columns, log_of, noisy, perturb, small
 
 FIXED = {"pre_ranking": 4, "ranking": 4, "mix_ranking": 2}
 
@@ -142,3 +156,72 @@ def test_logged_losers(losers, counts):
     log = pa.concat_tables(sample_logs(oracle_system(match(world)), 300, seed=0))
     assert log.num_rows / 300 == pytest.approx(10, abs=0.3)
     assert np.mean(log["ecpm"].to_numpy() == 0) == pytest.approx(losers / 10, abs=0.03)
+
+
+# Whoever changes these has to draw the tables of the full profile anew.
+COMMITTED = {
+    "impression_id": "bf504f15",
+    "timestamp": "0dddc501",
+    "v": "eb5b7c1c",
+    "ecpm": "d068860b",
+    "exposed": "53674b4b",
+    "stage": "bd0f5138",
+    "user_id": "e441435d",
+    "age_group": "f0c97dd4",
+    "region": "8a0447dc",
+    "clicked_categories": "caf25ac7",
+    "user_embedding": "6fc7fbc0",
+    "user_impressions": "fd2df794",
+    "user_clicks": "05c6bd7e",
+    "ad_id": "3f7f691f",
+    "advertiser_id": "72b433fb",
+    "category_id": "3c13b0ec",
+    "ad_embedding": "a1fa3619",
+    "bid": "8a9c7d6e",
+    "ad_impressions": "e3280e32",
+    "ad_clicks": "c4a06171",
+    "ad_conversions": "731e0572",
+    "organic": "0x1.06a2400000000p+2",
+    "A/B test": "97cb17c9",
+}
+
+
+def test_the_log_is_the_committed_one_to_the_last_bit():
+    assert all_digests() == COMMITTED
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_errors_of_functions_do_not_reach_the_log(seed, monkeypatch):
+    perturb(monkeypatch, seed, error=1e-12)  # a thousand times what processors differ by
+    assert all_digests() == COMMITTED
+
+
+@pytest.mark.parametrize("module", [truth, world, cascade, keyed_random], ids=lambda m: m.__name__)
+def test_they_would_without_a_rounding(module, monkeypatch):
+    for name in {"on_grid", "significant"} & set(vars(module)):
+        monkeypatch.setattr(module, name, lambda x, bits: np.asarray(x, float))
+    exact = all_digests()
+    perturb(monkeypatch, 0, error=1e-9)  # float32 is a grid too, if a fine one
+    assert all_digests() != exact
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"NPY_DISABLE_CPU_FEATURES": "X86_V3"},  # NumPy's functions of older processors
+        {"OPENBLAS_CORETYPE": "Nehalem"},  # another kernel of matrix products
+        {"OPENBLAS_NUM_THREADS": "2"},
+    ],
+    ids=lambda environment: next(iter(environment)),
+)
+def test_the_log_is_the_same_on_another_processor(environment):
+    code = "from tests.simulation.helpers import all_digests; print(all_digests())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ast.literal_eval(done.stdout) == COMMITTED

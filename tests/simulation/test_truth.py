@@ -73,3 +73,12 @@ def test_drift_decorrelates_the_logits_as_it_says(world, drift):
     correlation = np.corrcoef(before.ravel(), after.ravel())[0, 1]
     assert correlation == pytest.approx(np.exp(-(drift**2) / 2), abs=0.15)
     assert after.std() == pytest.approx(before.std(), rel=0.15)
+
+
+def test_products_are_exact(world):
+    """They equal whole numbers' arithmetic, which no order of terms and no BLAS can change."""
+    waves = world.truth.ctr_waves
+    whole = [np.rint(x * 2**16).astype(np.int64) for x in (waves.user_factors, waves.ad_factors)]
+    np.testing.assert_array_equal(waves.user_factors * 2**16, whole[0])
+    product = whole[0][:20] @ whole[1].T
+    np.testing.assert_array_equal(waves.all_ads(np.arange(20)) * 2.0**32, product)
