@@ -1,16 +1,19 @@
-"""Training of a small and of a larger model, beside one `train_on_batch` a step.
+"""Training of a small and of a larger model, beside other ways to do the same.
 
-Both sides train the same model on the same log of the small simulated world, pass after pass,
-in turns in one process, so that a busy moment of the machine falls on both; a ratio is taken
-within each pass. A pass times all its steps but the first, which compiles in the first pass,
-and leaves out the reading of the log. The limit is the rate of a large matrix product on as
-many threads as a step uses.
+Alone: the same model trained on the same log of the small simulated world by us and by one
+`train_on_batch` a step, pass after pass. Several: the gradients of MEMBERS models of one form, one
+after the other as `lib.training` does, vectorised over the members, and each compiled by XLA,
+which chooses its code by processor and so gives other numbers elsewhere. All ways take turns in
+one process, so that a busy moment of the machine falls on all; ratios are taken within a turn.
+What compiles is left out of the times of steps and given by itself, and so is the reading of the
+log. The limit is the rate of a large matrix product on as many threads as a step uses.
 """
 
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import keras
 import numpy as np
 from tqdm import trange
 
@@ -22,12 +25,14 @@ from lib.logs.features import Features
 from lib.losses import ARFLoss
 from lib.models.flop_count import flops
 from lib.models.scorer import Scorer
+from lib.training import compiled_step
 
 BATCH, PASSES = 64, 7
 HIDDEN = {"small": [32, 8, 8, 8, 1], "larger": [1024, 256, 256, 256, 1]}
 STEPS = {"small": 129, "larger": 33}  # of a pass
 ALTERNATIVE = "one train_on_batch a step"
 LEARNING_RATE, EPSILON = 0.01, 1e-8
+MEMBERS, TURNS = 8, 15
 
 
 def write_log(path):
@@ -150,6 +155,92 @@ def rows_of(log, features, size, target):
     ]
 
 
+def several(log, features):
+    """Rows of MEMBERS small models at a time."""
+    import tensorflow as tf
+
+    ways, arguments = gradients_of_several(log, features)
+    seconds, first = {name: [] for name in ways}, {}
+    for name, way in ways.items():
+        begin = time.perf_counter()
+        keras.tree.map_structure(lambda x: x.numpy(), way(arguments))
+        first[name] = time.perf_counter() - begin
+    for _ in trange(TURNS, desc=f"{MEMBERS} models"):
+        for name, way in ways.items():
+            begin = time.perf_counter()
+            tf.nest.map_structure(lambda x: x.numpy(), way(arguments))
+            seconds[name].append(time.perf_counter() - begin)
+    ours, *others = seconds
+    rows = [
+        row(
+            f"gradients of {MEMBERS} models: {ours}, over {other}",
+            "ratio",
+            np.array(seconds[ours]) / seconds[other],
+            baseline=1,
+            name=other,
+        )
+        for other in others
+    ]
+    return rows + [
+        row(
+            f"gradients of {MEMBERS} models: first call, which compiles, {name}",
+            "s",
+            value,
+            baseline=first[ours],
+            name=ours,
+        )
+        for name, value in first.items()
+    ]
+
+
+def gradients_of_several(log, features):
+    """(name -> function, its arguments), members before each array's own axes."""
+    import tensorflow as tf
+
+    learners = [
+        training.Learner(Scorer(features, HIDDEN["small"], "mlp", seed), ARFLoss(2, 2))
+        for seed in range(MEMBERS)
+    ]
+    trainee, loss = learners[0].trainee, learners[0].loss
+    states = [compiled_step.State.of(x.trainee, x.trainee.optimizer) for x in learners]
+    batches = reader.stream(log, features, BATCH, stop=MEMBERS * BATCH)
+    arguments = keras.tree.map_structure(
+        lambda *members: tf.stack(members),
+        *(
+            (
+                state.tables,
+                compiled_step.flat(state.weights),
+                compiled_step.flat(state.statistics),
+                (training.as_inputs(batch), training.ranks(batch.v, batch.mask)),
+            )
+            for state, batch in zip(states, batches, strict=True)
+        ),
+    )
+
+    def member(argument):
+        tables, *numbers = argument
+        state = states[0]._replace(tables=tables)
+        return compiled_step.gradient(trainee, loss, state, *numbers)
+
+    one = tf.function(member, autograph=False).get_concrete_function(
+        keras.tree.map_structure(lambda x: x[0], arguments)
+    )
+    kinds = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), one.structured_outputs)
+
+    def one_by_one(arguments):
+        return tf.map_fn(member, arguments, fn_output_signature=kinds, parallel_iterations=1)
+
+    def vectorised(arguments):
+        return tf.vectorized_map(member, arguments, fallback_to_while_loop=False)
+
+    return {
+        "one after the other": tf.function(one_by_one, autograph=False),
+        "vectorised": tf.function(vectorised, autograph=False),
+        "one after the other by XLA": tf.function(one_by_one, autograph=False, jit_compile=True),
+        "vectorised by XLA": tf.function(vectorised, autograph=False, jit_compile=True),
+    }, arguments
+
+
 def main():
     """Prints the table, returns the rows of the report."""
     with TemporaryDirectory() as folder:
@@ -158,6 +249,7 @@ def main():
         rows = [
             *rows_of(log, features, "small", target=0.6),
             *rows_of(log, features, "larger", target=1.0),
+            *several(log, features),
         ]
     print(f"a step: {BATCH} impressions; hidden layers: {HIDDEN}")
     for line in rows:

@@ -85,7 +85,7 @@ def _steps(trainee, loss, state, settings, examples):
 
     def step(i, losses, weights, sums, statistics):
         example = keras.tree.map_structure(lambda array: array[i], examples)
-        value, slope, statistics, rows = _gradient(
+        value, slope, statistics, rows = gradient(
             trainee, loss, state, weights, statistics, example
         )
         change, sums = _adagrad(slope, sums, *settings)
@@ -96,7 +96,7 @@ def _steps(trainee, loss, state, settings, examples):
     def more(i, *_):
         return i < count
 
-    start = (0, tf.TensorArray(tf.float32, count), *map(_flat, state[:3]))
+    start = (0, tf.TensorArray(tf.float32, count), *map(flat, state[:3]))
     _, losses, *ends = tf.while_loop(more, step, start, parallel_iterations=1)
     for variables, end in zip(state[:3], ends, strict=True):
         for variable, value in zip(variables, _parts(end, variables), strict=True):
@@ -104,8 +104,16 @@ def _steps(trainee, loss, state, settings, examples):
     return losses.stack()
 
 
-def _gradient(trainee, loss, state, weights, statistics, example):
-    """(loss, slope of the weights, new statistics, [(rows, slopes)] of the tables)."""
+def gradient(trainee, loss, state, weights, statistics, example):
+    """A forward and a backward pass, to be traced.
+
+    Args:
+      weights, statistics: vectors made by `flat`, in the order of `state`, whose shapes they have.
+      example: (inputs of a Scorer, target).
+
+    Returns: (loss, slope of the weights, new statistics, and for each table its looked-up rows
+      [lookups] with the slopes of the vectors [lookups, width]).
+    """
     import tensorflow as tf
 
     inputs, target = example
@@ -129,7 +137,7 @@ def _gradient(trainee, loss, state, weights, statistics, example):
         for x, part in zip(lookups.values(), slopes, strict=True)
     ]
     new = [scope.get_current_value(variable) for variable in averaged]
-    return value, slope, _flat(new), rows
+    return value, slope, flat(new), rows
 
 
 class _Lookups:
@@ -176,16 +184,17 @@ def _parameters(trainee):
     return [v for v in trainee.trainable_variables if id(v) not in known], tables
 
 
-def _flat(arrays):
+def flat(arrays):
+    """All numbers of some arrays as one vector."""
     import tensorflow as tf
 
     return tf.concat([tf.reshape(array, [-1]) for array in arrays], 0)
 
 
-def _parts(flat, variables):
-    """The vector that `_flat` made, cut into the variables' shapes."""
+def _parts(vector, variables):
+    """The vector that `flat` made, cut into the variables' shapes."""
     import tensorflow as tf
 
     shapes = [variable.shape for variable in variables]
-    parts = tf.split(flat, [shape.num_elements() for shape in shapes])
+    parts = tf.split(vector, [shape.num_elements() for shape in shapes])
     return [tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]

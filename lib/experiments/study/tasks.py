@@ -38,12 +38,14 @@ class Reference(NamedTuple):
     Attributes:
       system: the world with its base.
       matched: candidates of every user at the time of the test.
+      test: impressions that all are measured on, with the base's features.
       arm: the base's arm of the test.
       values: the base's metrics, name -> [impressions]; of `FULL`, [users].
     """
 
     system: ConvergedSystem
     matched: Matched
+    test: Impressions
     arm: Arm
     values: dict[str, np.ndarray]
 
@@ -98,7 +100,7 @@ def variant_task(task: dict, path) -> dict:
     )
     trained = train(variant, task["stale"] if variant.log == "stale" else variant.logs)
     installed = install(trained.scorer, variant, reference)
-    values = evaluate(trained.scorer, variant, installed, cuts)
+    values = evaluate(trained.scorer, variant, installed, reference.test, cuts)
     test = ab_test(reference.arm, installed.system, model=variant.model)
     return _row(variant, trained, values, reference, test)
 
@@ -125,7 +127,7 @@ def load_reference(
     test = reader.read(system.logs, scorer.features, start=start, stop=stop)
     values = metrics_at(predict(scorer, test), test, parameters.m, parameters.k, cuts)
     values[FULL] = full_candidates.r_over_r_star(installed, parameters.m)
-    return Reference(system, matched, arm, values)
+    return Reference(system, matched, test, arm, values)
 
 
 def train(variant: Variant, log) -> Trained:
@@ -155,13 +157,17 @@ def install(scorer: Scorer, variant: Variant, reference: Reference) -> Installed
     return Installed(install_pre_ranking(reference.matched, noisy), noise)
 
 
-def evaluate(scorer: Scorer, variant: Variant, installed: Installed, cuts) -> dict:
-    """Metrics of a variant as in `Reference.values`, from its log and from whole lists."""
-    values = offline(scorer, variant, cuts, installed.noise)
+def evaluate(
+    scorer: Scorer, variant: Variant, installed: Installed, test: Impressions, cuts
+) -> dict:
+    """Metrics of a variant as in `Reference.values`, from test impressions and whole lists."""
+    values = offline(scorer, variant, cuts, installed.noise, test)
     return values | {FULL: full_candidates.r_over_r_star(installed.system, variant.m)}
 
 
-def offline(scorer: Scorer, spec, cuts, noise: float = 0.0) -> dict:
+def offline(
+    scorer: Scorer, spec, cuts, noise: float = 0.0, test: Impressions | None = None
+) -> dict:
     """Metrics of each test impression, name -> [impressions], NaN where undefined.
 
     Args:
@@ -169,8 +175,10 @@ def offline(scorer: Scorer, spec, cuts, noise: float = 0.0) -> dict:
       spec: `TrainingSpec` that says which impressions of which log, m and k.
       cuts: the m at which R/R* and Recall@m@m are measured as well.
       noise: standard deviation of what is added to every score.
+      test: those impressions where they have been read; features beyond the scorer's are left.
     """
-    test = reader.read(spec.logs, scorer.features, start=spec.test_start, stop=spec.test_stop)
+    if test is None:
+        test = reader.read(spec.logs, scorer.features, start=spec.test_start, stop=spec.test_stop)
     scores = predict(scorer, test)
     scores = scores + noise * np.random.default_rng([spec.seed, 2]).normal(size=scores.shape)
     return metrics_at(scores, test, spec.m, spec.k, cuts)

@@ -61,7 +61,7 @@ def test_the_base_s_own_weights_change_nothing(reference):
     scorer, spec = reference.system.base_scorer(), variant(reference)
     installed = tasks.install(scorer, spec, reference)
     assert installed.noise == 0
-    values = tasks.evaluate(scorer, spec, installed, (1, 2))
+    values = tasks.evaluate(scorer, spec, installed, reference.test, (1, 2))
     assert values.keys() == reference.values.keys()
     for name, value in values.items():
         np.testing.assert_array_equal(value, reference.values[name])
@@ -75,3 +75,11 @@ def test_epochs_pass_over_the_impressions_again(reference):
     assert twice.samples == 2 * once.samples
     weights = (trained.scorer.get_weights()[0] for trained in (once, twice))
     assert (next(weights) != next(weights)).any()
+
+
+def test_impressions_read_with_more_features_say_the_same(reference):
+    spec = variant(reference, without=["user_id", "bid"])
+    scorer = spec.scorer()
+    own, shared = (tasks.offline(scorer, spec, (1, 2), test=x) for x in (None, reference.test))
+    for name, value in own.items():
+        np.testing.assert_array_equal(value, shared[name])
