@@ -10,15 +10,15 @@ import hashlib
 import numpy as np
 
 # Of TensorFlow 2.21.0's wheel for x86-64 with the settings of `lib.infra.settings`.
-COMMITTED = "0ef1fb67745e32fb"
+COMMITTED = "a5bc0ea962df46e0"
 
 
 def fingerprint() -> str:
     """A digest of what TensorFlow makes of fixed numbers, 16 hexadecimal digits.
 
     Matrix products of the sizes that trainings have, forward and backward, sums along each axis,
-    elementary functions with whole and broken SIMD packets, and sums by index, in a compiled
-    graph. Starts TensorFlow where it has not started.
+    elementary functions with whole and broken SIMD packets, sums by index and the draws of initial
+    weights, in a compiled graph. Starts TensorFlow where it has not started.
     """
     import tensorflow as tf
 
@@ -90,5 +90,7 @@ def _operations(x):
         x["lists"] / positive,
         tf.cumsum(x["lists"], axis=-1),
         tf.math.unsorted_segment_sum(x["rows"], x["ids"], 97),
+        tf.random.stateless_truncated_normal((61, 32), seed=(1, 2)),
+        tf.random.stateless_normal((61, 32), seed=(3, 4)),
         tf.tensor_scatter_nd_add(tf.zeros((97, 61)), x["ids"][:, None], x["rows"]),
     ]

@@ -1,10 +1,11 @@
 """A small training that the tests of this room share."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 
-from lib.losses import ARFLoss
+from lib.losses import ARFLoss, PairwiseLogisticLoss, RelaxLoss, SoftmaxLoss
 from lib.models.scorer import Scorer
 from lib.training import Checkpoint, Learner, LogSource, RankTarget
 from lib.training.loop import TrainingReport
@@ -76,3 +77,48 @@ def interrupt(monkeypatch, steps):
 
     monkeypatch.setattr(Learner, "take_steps", take_steps)
     return made
+
+
+def digest_of_weights(loss, family):
+    """Digest of all variables after 32 steps from fixed numbers, without a log."""
+    learner = make_learner(seed=1, loss=loss, family=family)
+    learner.take_steps(fixed_examples(32), 64)
+    bits = b"".join(variable.numpy().tobytes() for variable in learner.variables)
+    return hashlib.sha256(bits).hexdigest()[:12]
+
+
+def all_digests_of_weights():
+    """Of each loss and each family, name -> digest."""
+    cases = {
+        "arf": (ARFLoss(2, 2), "mlp"),
+        "relax": (RelaxLoss(2, 2), "mlp"),
+        "softmax": (SoftmaxLoss(), "mlp"),
+        "pairwise": (PairwiseLogisticLoss(), "mlp"),
+        "twin tower": (ARFLoss(2, 2), "twin_tower"),
+    }
+    return {name: digest_of_weights(*case) for name, case in cases.items()}
+
+
+def fixed_examples(count, impressions=64, ads=13):
+    """Examples of whole numbers and their exact fractions, lists of 8 to 13 ads."""
+    rng = np.random.default_rng(0)
+
+    def values(feature, *lead):
+        shape = (*lead, feature.length or feature.width)
+        if feature.buckets:
+            drawn = rng.integers(0, feature.buckets, shape if feature.length else lead)
+            return drawn.astype(np.int32)
+        drawn = rng.integers(-512, 512, shape if feature.width > 1 else lead)
+        return (drawn / 256).astype(np.float32)
+
+    def example():
+        mask = np.arange(ads) < rng.integers(8, ads + 1, (impressions, 1))
+        order = rng.permuted(np.tile(np.arange(ads), (impressions, 1)), axis=1)
+        inputs = {
+            "user": {f.name: values(f, impressions) for f in FEATURES.side("user")},
+            "ad": {f.name: values(f, impressions, ads) for f in FEATURES.side("ad")},
+            "mask": mask,
+        }
+        return inputs, np.where(mask, order, -1).astype(np.float32)
+
+    return [example() for _ in range(count)]

@@ -1,18 +1,27 @@
 """A learner's compiled steps: bit for bit those of Keras, compiled once."""
 
+import ast
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from lib.infra import arithmetic
 from lib.logs import reader
 from lib.losses import ARFLoss, PairwiseLogisticLoss, RelaxLoss, SoftmaxLoss
 from lib.training import Adagrad, RankTarget, Trainee, as_inputs, learner
+from tests import ROOT
 from tests.small_log import FEATURES
 from tests.training.small_training import (
     BATCH,
     LEARNING_RATE,
     WINDOW,
+    all_digests_of_weights,
     alpha,
     assert_same_weights,
+    fixed_examples,
     interrupt,
     make_learner,
     train,
@@ -84,3 +93,79 @@ def test_without_reset_a_training_goes_on_from_the_sums(log, trained):
 def test_the_seed_changes_the_weights(log):
     first, second = (train(log, make_learner(seed), stop=100).report.losses for seed in (0, 1))
     assert (first != second).all()
+
+
+# Weights and Adagrad's sums; whoever changes these has to draw the tables of trainings anew.
+COMMITTED = {
+    "arf": "d5c320bacad6",
+    "relax": "180fecd77278",
+    "softmax": "2fca34afd352",
+    "pairwise": "29214bdabc85",
+    "twin tower": "1eb6c049e696",
+}
+
+
+@pytest.mark.slow
+def test_trained_weights_are_the_committed_ones_to_the_last_bit():
+    if not arithmetic.as_committed():
+        pytest.skip("TensorFlow rounds here in another way than where the digests were made")
+    assert all_digests_of_weights() == COMMITTED
+
+
+@pytest.mark.slow
+def test_trained_weights_do_not_hang_on_the_instruction_set():
+    code = (
+        "from lib.infra.settings import configure; configure()\n"
+        "from tests.training.small_training import all_digests_of_weights as digests\n"
+        "print(digests())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "SSE41"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ast.literal_eval(done.stdout) == all_digests_of_weights()
+
+
+# Operations that begin with the processor's estimate of a reciprocal or a root.
+ESTIMATES = ("Rsqrt", "Reciprocal", "Inv", "Softmax", "Sigmoid", "Tanh", "Pow")
+
+
+def operations_of_a_step(learner):
+    """Names of the operations that run in a step, after TensorFlow's own rewriting of them."""
+    from tensorflow.python.eager import context
+
+    context.context().enable_graph_collection()
+    learner.take_steps(fixed_examples(2), 64)
+    graphs = context.context().export_run_metadata().function_graphs
+    context.context().disable_graph_collection()
+    nodes = [
+        node
+        for graph in (entry.post_optimization_graph for entry in graphs)
+        for part in (graph.node, *(function.node_def for function in graph.library.function))
+        for node in part
+    ]
+    composed = [name.decode() for node in nodes for name in node.attr["op_names"].list.s]
+    return {node.op for node in nodes} | set(composed)
+
+
+@pytest.mark.parametrize("family", ["mlp", "twin_tower"])
+@pytest.mark.parametrize(
+    "loss", [ARFLoss(2, 2), RelaxLoss(2, 2), SoftmaxLoss(), PairwiseLogisticLoss()]
+)
+def test_no_operation_of_a_step_takes_an_estimate(loss, family):
+    names = operations_of_a_step(make_learner(loss=loss, family=family))
+    assert {"MatMul", "RealDiv", "Sqrt"} <= names
+    estimates = {name for name in names if name.removesuffix("Grad") in ESTIMATES}
+    assert not estimates
+
+
+def test_keras_batch_norm_would_take_one():
+    import tensorflow as tf
+
+    layer = tf.keras.layers.BatchNormalization()
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec((3, 2))).graph
+    assert "Rsqrt" in {node.type for node in graph.get_operations()}
