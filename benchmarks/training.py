@@ -163,7 +163,7 @@ def several(log, features):
     seconds, first = {name: [] for name in ways}, {}
     for name, way in ways.items():
         begin = time.perf_counter()
-        keras.tree.map_structure(lambda x: x.numpy(), way(arguments))
+        tf.nest.map_structure(lambda x: x.numpy(), way(arguments))
         first[name] = time.perf_counter() - begin
     for _ in trange(TURNS, desc=f"{MEMBERS} models"):
         for name, way in ways.items():
@@ -185,7 +185,7 @@ def several(log, features):
         row(
             f"gradients of {MEMBERS} models: first call, which compiles, {name}",
             "s",
-            value,
+            [value],
             baseline=first[ours],
             name=ours,
         )
