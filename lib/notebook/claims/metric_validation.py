@@ -332,7 +332,7 @@ def add_assumptions(report: Report, along: pd.DataFrame, changes: pd.DataFrame) 
 def add_slope(report: Report, fit, *, lift: str = "revenue lift", interval: float = 0.9) -> None:
     """Whether the lift grows with R/R*, by the line of the first world."""
     low, high = fit.slope_interval(interval)
-    with_errors = hasattr(fit, "scatter_")
+    with_errors = hasattr(fit, "r_squared_true_")
     report.difference(
         f"{lift} grows with R/R*",
         fit.slope_,
