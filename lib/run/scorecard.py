@@ -13,8 +13,8 @@ def write_scorecard(profile: str) -> None:
         "",
         f"What the notebooks claim in the profile `{profile}`.",
         "",
-        "| notebook | claim | value | interval | published | source | verdict |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| notebook | claim | value | interval | it covers | published | source | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for path in sorted(folder.glob("*/summary.json")):
         summary = read_summary(path)
@@ -27,6 +27,7 @@ def write_scorecard(profile: str) -> None:
                 claim["name"],
                 claim["value"],
                 claim["interval"],
+                claim.get("covers"),  # newer than some summaries
                 claim["published"],
                 claim["source"],
                 claim["verdict"],

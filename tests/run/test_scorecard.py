@@ -18,16 +18,17 @@ def test_scorecard_gathers_the_claims(repository):
         "interval": [0.29, 0.31],
         "published": None,
         "source": "Eq 6",
-        "tolerance": 0.05,
+        "covers": "another system like it",
         "verdict": "reproduces",
     }
+    older = {name: value for name, value in claim.items() if name != "covers"}
     (folder / "summary.json").write_text(
-        json.dumps({"notebook": "02_law", "answer": "Yes.", "values": {}, "claims": [claim]})
+        json.dumps({"notebook": "02_law", "answer": "Yes.", "values": {}, "claims": [older, claim]})
     )
     write_scorecard("quick")
-    assert (repository / "outputs/quick/scorecard.md").read_text().splitlines()[-1] == (
-        r"| 02_law | slope \| c0 | 0.3012 | 0.29 to 0.31 |  | Eq 6 | reproduces |"
-    )
+    *_, old, new = (repository / "outputs/quick/scorecard.md").read_text().splitlines()
+    beginning, end = r"| 02_law | slope \| c0 | 0.3012 | 0.29 to 0.31 |", "|  | Eq 6 | reproduces |"
+    assert (old, new) == (f"{beginning}  {end}", f"{beginning} another system like it {end}")
 
 
 @pytest.mark.slow

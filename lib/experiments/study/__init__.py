@@ -14,7 +14,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "assembly": ["StudyPlan", "first_tables", "population_of"],
         "held_out_sizes": ["predict_lifts", "skill"],
-        "size_lifts": ["lifts_by_system", "lifts_of_sizes"],
+        "size_lifts": [
+            "growth_by_system",
+            "largest_size",
+            "lifts_across_systems",
+            "lifts_by_system",
+            "lifts_of_sizes",
+        ],
         "plan": ["Variant", "expand_dials", "expand_worlds", "plain_values", "training_fields"],
         "table": ["average", "run"],
         "tasks": ["offline", "train"],

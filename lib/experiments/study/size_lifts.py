@@ -1,10 +1,12 @@
-"""What sizes earn over the base, by law and G, in each system of a study (sections 4.2 and 5.1)."""
+"""Growth with FLOPs, and what sizes earn over the base, in each system of a study (4.2, 5.1)."""
 
 import numpy as np
 import pandas as pd
 
 from lib.experiments.study.table import average
 from lib.laws.bnsl import BNSL
+from lib.laws.growth import growth_per_doubling
+from lib.validation.systems import LEAST_SYSTEMS, AcrossSystems
 from lib.validation.tested_models import fit_revenue_model
 
 SIZES = ("size", "none")  # kinds of models whose metric the law is fitted to
@@ -32,16 +34,26 @@ def lifts_of_sizes(
     Raises: ValueError where the system has no training of the base (kind "none").
     """
     primary = trainings[trainings.set == "primary"]
-    sizes = primary[primary.kind.isin(SIZES)]
-    if not (sizes.kind == "none").any():
-        raise ValueError(
-            f"lifts_of_sizes: {trainings.world.iloc[0]} needs a training of the base (kind "
-            f"'none'); the kinds are {', '.join(map(str, primary.kind.unique()))}"
-        )
-    base_flops = sizes.flops[sizes.kind == "none"].iloc[0]
+    sizes, base_flops = _sizes(trainings)
     law = BNSL(monotone=True).fit(sizes.flops / base_flops, sizes[metric], groups=sizes.flops)
     g = fit_revenue_model(average(primary), metric, draws=draws, seed=seed)
     return g.over_base(law, np.asarray(relative_flops, float), 1.0, draws, seed)
+
+
+def lifts_across_systems(
+    trainings: pd.DataFrame, relative_flops: np.ndarray, **settings
+) -> AcrossSystems:
+    """`lifts_by_system` as the mean of systems like these, [sizes].
+
+    Raises: ValueError for fewer than 3 systems.
+    """
+    lifts = lifts_by_system(trainings, relative_flops, **settings)
+    if len(lifts) < LEAST_SYSTEMS:
+        raise ValueError(
+            f"{trainings.attrs.get('path', 'trainings')}: needs {LEAST_SYSTEMS} systems or more "
+            f"(column world); got {', '.join(lifts.index)}"
+        )
+    return AcrossSystems(lifts)
 
 
 def lifts_by_system(
@@ -55,10 +67,49 @@ def lifts_by_system(
 
     Returns: DataFrame [systems, sizes], the systems' names as index.
     """
-    plain = trainings[trainings.dial.fillna("") == ""] if "dial" in trainings else trainings
     return pd.DataFrame(
         {
             world: lifts_of_sizes(part, relative_flops, **settings)[0]
-            for world, part in plain.groupby("world", sort=False)
+            for world, part in _systems(trainings)
         }
     ).T
+
+
+def largest_size(trainings: pd.DataFrame) -> float:
+    """FLOPs of the largest size that every system has trained, over the base's."""
+    return min(
+        sizes.flops.max() / base_flops
+        for sizes, base_flops in (_sizes(part) for _, part in _systems(trainings))
+    )
+
+
+def growth_by_system(trainings: pd.DataFrame, metric: str = "r_over_r_star") -> pd.Series:
+    """A metric's change each time a model's FLOPs double, in each system of a study.
+
+    Args:
+      trainings: as for `lifts_by_system`; the sizes of the primary set count.
+
+    Returns: Series, the systems' names as index.
+    """
+    growth = {}
+    for world, part in _systems(trainings):
+        sizes, _ = _sizes(part)
+        growth[world] = growth_per_doubling(sizes.flops, sizes[metric]).per_doubling
+    return pd.Series(growth)
+
+
+def _sizes(trainings):
+    """A system's trainings that a law is fitted to, and the base's FLOPs."""
+    primary = trainings[trainings.set == "primary"]
+    base = primary[primary.kind == "none"]
+    if base.empty:
+        raise ValueError(
+            f"{trainings.world.iloc[0]}: needs a training of the base (kind 'none') in the primary "
+            f"set; the kinds are {', '.join(map(str, primary.kind.unique()))}"
+        )
+    return primary[primary.kind.isin(SIZES)], base.flops.iloc[0]
+
+
+def _systems(trainings):
+    plain = trainings[trainings.dial.fillna("") == ""] if "dial" in trainings else trainings
+    return plain.groupby("world", sort=False)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lib.design.size_economics import SizeEconomics
-from lib.notebook.report import THIS_SYSTEM, Report
+from lib.notebook.report import Report
 
 PAPER_SIZES, PAPER_LIFT = 1000, 0.0085
 ABOUT = PAPER_SIZES // 10  # what "approximately" leaves open
@@ -37,12 +37,17 @@ def values(economics: SizeEconomics) -> dict:
 
 
 def add(
-    report: Report, economics: SizeEconomics, ratio_from: str, published: int | None = None
+    report: Report,
+    economics: SizeEconomics,
+    ratio_from: str,
+    covers: str,
+    published: int | None = None,
 ) -> None:
     """Add the claims to the report.
 
     Args:
       ratio_from: how the grid reads the 1/20 rule (`lib.design.size_grid`).
+      covers: which re-draw the lifts' intervals are for (`lib.notebook.report.COVERS`).
       published: index of the size that the paper chose, if the grid holds it.
     """
     best, (low, high) = economics.best(), economics.lift_bounds
@@ -58,8 +63,8 @@ def add(
         "the best size earns more than the base",
         economics.lift[best],
         (low[best], high[best]),
-        covers=THIS_SYSTEM,
-        source=f"{100 * economics.interval:g} % over joint draws of law, G and its scatter",
+        covers=covers,
+        source=f"{100 * economics.interval:g} % over joint draws of law and G",
     )
     if published is not None:
         report.claim(
@@ -68,7 +73,7 @@ def add(
             interval=(low[published], high[published]),
             published=PAPER_LIFT,
             margin=PAPER_LIFT / 2,  # a wider interval holds no lift as well
-            covers=THIS_SYSTEM,
+            covers=covers,
             source="paper, 5.1, measured online, its own error not given; here by the scale "
             "model's law and G",
         )

@@ -13,6 +13,7 @@ from lib.laws.held_out import HeldOutFit
 from lib.laws.next_size import Difference
 from lib.notebook.report import LIKE_SYSTEM, THIS_SYSTEM, Report
 from lib.validation.published import FIGURE_7, r_squared_interval
+from lib.validation.systems import LEAST_SYSTEMS, AcrossSystems
 
 R_SQUARED_MARGIN = 0.05  # of a fit in sample: a straight line has as much
 LIFT_MARGIN = 0.001  # the paper's own predictions miss by 0.05 and 0.07 % of revenue
@@ -188,6 +189,27 @@ def add_growth(
         sorted((sign * growth.low, sign * growth.high)),
         covers=THIS_SYSTEM,
         source=f"straight line in log FLOPs over sizes; {trainings} trainings, {interval:.0%}",
+    )
+
+
+def add_growth_elsewhere(
+    report: Report, growth: pd.Series, name: str, direction: str, interval: float
+) -> None:
+    """The same of systems like this one; nothing where they are fewer than three.
+
+    Args:
+      growth: a change a doubling for each system (`lib.experiments.study.growth_by_system`).
+    """
+    if len(growth) < LEAST_SYSTEMS:
+        return
+    across = AcrossSystems(-growth if direction == "falling" else growth)
+    report.difference(
+        f"{name} improves with FLOPs in systems like this one (mean gain a doubling)",
+        float(across.mean),
+        [float(bound) for bound in across.interval(interval)],
+        covers=LIKE_SYSTEM,
+        source=f"a straight line in each of {across.systems} systems, Student's t over them, "
+        f"{interval:.0%}",
     )
 
 

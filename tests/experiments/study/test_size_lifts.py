@@ -34,6 +34,31 @@ def test_points_of_a_dial_are_no_systems():
     assert study.lifts_by_system(table, RELATIVE).index.tolist() == ["world 0"]
 
 
+def test_the_largest_size_is_one_that_all_have():
+    table = trainings(0, worlds=2)
+    assert study.largest_size(table) == 4.0
+    least = (table.world == "world 1") & (table.flops == 128)
+    assert study.largest_size(table[~least]) == 2.0
+
+
+def test_growth_of_each_system():
+    growth = study.growth_by_system(trainings(0, worlds=2))
+    sizes = np.array([8, 16, 32, 64, 128])
+    slope = np.polyfit(np.log2(sizes), metric_at(sizes), 1)[0]
+    assert growth.index.tolist() == ["world 0", "world 1"]
+    np.testing.assert_allclose(growth, slope, atol=0.002)
+
+
+def test_systems_are_pooled():
+    table = trainings(2, worlds=3)
+    across = study.lifts_across_systems(table, RELATIVE)
+    np.testing.assert_array_equal(across.values, study.lifts_by_system(table, RELATIVE))
+    assert (across.draws(20)[:, 1] == 0).all()  # the base
+    table.attrs["path"] = "mine.csv"
+    with pytest.raises(ValueError, match=r"mine.csv: needs 3 systems .*got world 0, world 1$"):
+        study.lifts_across_systems(table[table.world != "world 2"], RELATIVE)
+
+
 def test_a_study_without_its_base_is_refused():
     table = trainings(0)
     with pytest.raises(ValueError, match=r"world 0 needs a training of the base .*'none'.*size"):

@@ -121,7 +121,6 @@ def test_a_median_error_is_known_by_how_many_are_below(report, errors, verdict):
     assert verdicts(report) == {
         "sizes not measured are predicted within 10% (median error)": verdict
     }
-    assert [claim.value for claim in report.claims[1:]] == [1e-3, 1e-2]  # bounds, no digits
 
 
 @pytest.mark.parametrize(("width", "verdict"), [(16128, "reproduces"), (12928, "does not hold")])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lib.notebook.claims import design
-from lib.notebook.report import Report
+from lib.notebook.report import LIKE_SYSTEM, THIS_SYSTEM, Report
 from tests.notebook.economics import GRID, grid_economics, paper_size
 
 
@@ -30,7 +30,9 @@ def test_the_best_earns_more_if_its_interval_says_so(tmp_path, low, verdict):
     economics = grid_economics(draws=2)
     draws = economics.lift * np.array([low, 1.0])[:, None]
     report = Report("04_roi_design", tmp_path)
-    design.add(report, grid_economics(draws=2, lift_draws=draws), "input", paper_size())
+    design.add(
+        report, grid_economics(draws=2, lift_draws=draws), "input", LIKE_SYSTEM, paper_size()
+    )
     verdicts = {claim.name: claim.verdict for claim in report.claims}
     assert verdicts["the best size earns more than the base"] == verdict
     assert verdicts["sizes in the grid of B.1"] == "does not hold"  # 1,553
@@ -39,5 +41,5 @@ def test_the_best_earns_more_if_its_interval_says_so(tmp_path, low, verdict):
 
 def test_the_paper_s_size_is_held_against_the_paper_only_if_the_grid_holds_it(tmp_path):
     report = Report("04_roi_design", tmp_path)
-    design.add(report, grid_economics(), "input", None)
+    design.add(report, grid_economics(), "input", THIS_SYSTEM)
     assert [claim.published for claim in report.claims] == [1000, None]

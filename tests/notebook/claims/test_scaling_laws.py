@@ -149,3 +149,14 @@ def test_skill_says_how_it_errs(report):
 def test_growth_is_asked_of_a_line(report, growth, direction, verdict):
     claims.add_growth(report, growth, "R/R*", direction, 27, 0.9)
     assert verdicts(report) == [verdict]
+
+
+def test_growth_in_other_systems(report):
+    growth = pd.Series({"a": 0.010, "b": 0.012, "c": 0.011})
+    claims.add_growth_elsewhere(report, growth[:2], "R/R*", "rising", 0.9)
+    assert report.claims == []  # two systems say nothing of a third
+    claims.add_growth_elsewhere(report, growth, "R/R*", "rising", 0.9)
+    claims.add_growth_elsewhere(report, growth, "loss", "falling", 0.9)
+    assert [claim.value for claim in report.claims] == pytest.approx([0.011, -0.011])
+    assert verdicts(report) == ["holds", "does not hold"]
+    assert {claim.covers for claim in report.claims} == {"another system like it"}
