@@ -13,6 +13,7 @@ import json
 import pickle
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,7 +139,12 @@ class _Sweep:
             ]
             threads = {"inner_max_num_threads": 1} if self.backend == "loky" else {}
             death = None
-            with joblib.parallel_config(self.backend, n_jobs=n_jobs, **threads):
+            with (
+                joblib.parallel_config(self.backend, n_jobs=n_jobs, **threads),
+                warnings.catch_warnings(),
+            ):
+                # A worker whose memory has grown is replaced by a new one: no reader's concern.
+                warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
                 try:
                     for name, error in joblib.Parallel(return_as="generator_unordered")(jobs):
                         errors += [error] if error else []

@@ -113,7 +113,7 @@ def test_broken_models_do_not_enter(tmp_path):
         run_cells(
             "04_roi_design",
             tmp_path,
-            "cell-06",
+            "lifts",
             draws=50,
             **written(tmp_path, ab_tests=tests) | {"models": str(path)},
         )["revenue_model"].slope_

@@ -61,5 +61,5 @@ def test_systems_are_pooled():
 
 def test_a_study_without_its_base_is_refused():
     table = trainings(0)
-    with pytest.raises(ValueError, match=r"world 0 needs a training of the base .*'none'.*size"):
+    with pytest.raises(ValueError, match=r"world 0: needs a training of the base .*'none'.*size"):
         study.lifts_of_sizes(table[table.kind != "none"], RELATIVE)
