@@ -65,8 +65,10 @@ def relative_machines(
                 seed=seed,
                 workers=workers,
             )
-            # Draws in which the size cannot meet the limit need inf machines, and a quantile
-            # between two of them is NaN by its interpolation.
+            # The base is served: draws in which it could not be say nothing. Those in which the
+            # size cannot meet the limit need inf machines, and a quantile between two of them is
+            # NaN by its interpolation.
+            qps = qps[qps[:, 0] > 0]
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = qps[:, 0] / qps[:, 1]
                 bounds = interval_bounds(ratio, interval)

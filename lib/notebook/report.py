@@ -271,7 +271,9 @@ class Report:
             with contextlib.suppress(FileNotFoundError):
                 os.replace(self._unfinished / name, self.output / name)
         shutil.rmtree(self._unfinished)
-        table = pd.DataFrame([dataclasses.asdict(claim) for claim in self.claims], dtype=object)
+        names = [field.name for field in dataclasses.fields(Claim)]
+        rows = [dataclasses.asdict(claim) for claim in self.claims]
+        table = pd.DataFrame(rows, columns=names, dtype=object)
         return table.fillna("")
 
 

@@ -15,6 +15,7 @@ from lib.logs.features import Features
 from lib.logs.reader import check, read
 from tests.small_log import FEATURES
 
+LOG_GRID = 2.0**-17  # logarithms are rounded to multiples of 2^-16
 TIME = pd.Timestamp("2024-05-01", tz="UTC")
 
 
@@ -60,7 +61,7 @@ def test_encodings_by_hand(tmp_path):
     assert got.user["vector"].tolist() == [[1, 2], [1, 2]]
     assert got.user["age"].tolist() == [30, 40]
     assert got.ad["ad"].tolist() == [[15 % 7, 6], [0, 0]]
-    np.testing.assert_allclose(got.ad["shows"], [[0, 1], [np.log(10), 0]], rtol=1e-6)
+    np.testing.assert_allclose(got.ad["shows"], [[0, 1], [np.log(10), 0]], atol=LOG_GRID)
     assert got.v.tolist() == [[1, 2], [1, 0]]
     assert got.ecpm.tolist() == [[0, 2.5], [1, 0]]
     assert got.mask.tolist() == [[True, True], [True, False]]
@@ -88,7 +89,7 @@ def test_equals_a_loop_over_the_rows(log):
             fold(np.array([row["brand"]]), 8)[0] for row in group
         ]
         np.testing.assert_allclose(
-            got.ad["bid"][i, :n], [np.log1p(r["bid"]) for r in group], rtol=1e-6
+            got.ad["bid"][i, :n], [np.log1p(r["bid"]) for r in group], atol=LOG_GRID
         )
         assert not got.v[i, n:].any() and not got.ad["bid"][i, n:].any()
 

@@ -238,8 +238,9 @@ def test_a_study_as_the_run_returned_it(tmp_path):
     plain = pd.read_csv(folder / "study.csv", dtype={"dial": "str"}).fillna({"dial": ""})
     plain["size_parameters"] = plain["size_parameters"].map(json.loads)
     pd.testing.assert_frame_equal(trainings, plain)
-    assert built.world.tolist() == ["notebook 00"] and built.dial.tolist() == [""]
-    assert len(average(trainings)) == 14
+    assert built.world.tolist() == ["notebook 00", "M seed 1", "M seed 2"]
+    assert built.dial.tolist() == [""] * 3
+    assert len(average(trainings)) == 3 * 14
 
 
 # ---- what is refused ------------------------------------------------------
