@@ -118,7 +118,8 @@ class Estimate:
       value, low, high: in the unit of the name.
       of_measurement: whether the interval is for one further measurement, such as a
         training that nobody has made, and not for what many of them have in the mean.
-      measured: in this system, what the figure predicts; NaN where it predicts nothing.
+      measured: in this system, what the figure predicts (of a size's lift, what it earns beyond
+        the base trained again); NaN where it predicts nothing.
     """
 
     notebook: str
@@ -183,9 +184,19 @@ def _of_law(trainings):
 def _of_sizes(trainings):
     names, lift, draws = lifts_of_sizes(trainings)
     low, high = interval_bounds(draws, INTERVAL)
-    tested = trainings.groupby("model").revenue_lift.mean()[names]
+    tested = lifts_beyond_retraining(trainings).groupby("model").revenue_lift.mean()[names]
     for size, *bounds, measured in zip(names, lift, low, high, tested, strict=True):
         yield Estimate("04", f"lift of {size}", *bounds, measured=measured)
+
+
+def lifts_beyond_retraining(trainings):
+    """The trainings with lifts over the base trained again, not over the base of the test.
+
+    A base trained again from other weights earns another sum than the one that writes the log:
+    a part of every lift that no size is the reason of.
+    """
+    again = trainings[trainings.kind == "none"].groupby("world").revenue_lift.mean()
+    return trainings.assign(revenue_lift=trainings.revenue_lift - trainings.world.map(again))
 
 
 def lifts_of_sizes(trainings):
@@ -306,14 +317,16 @@ def choices(trainings: pd.DataFrame, design: Design, seed: int = 0) -> pd.DataFr
     """What the sizes chosen by law and G really earn, a row a chain of `design.systems` worlds.
 
     Sizes are paid for by machines in proportion to half of their FLOPs (and a fixed half). What a
-    size really earns is its mean lift in the tests of all other systems.
+    size really earns is its mean lift in the tests of all other systems, over the base trained
+    again as the sizes are.
 
     Returns: DataFrame with the columns chosen, best, lost (revenue less cost that the choice
       forgoes, a fraction of revenue).
     """
     rng = np.random.default_rng(seed)
     worlds = trainings.world.unique()
-    tested = trainings[trainings.kind == "size"].pivot_table(
+    sizes = trainings[trainings.kind.isin(["size", "none"])]
+    tested = lifts_beyond_retraining(sizes).pivot_table(
         index="world", columns="model", values="revenue_lift"
     )
     rows = []
