@@ -1,8 +1,8 @@
 """Sweeps: nothing is done twice, nothing finished is lost."""
 
+import contextlib
 import ctypes
 import json
-import contextlib
 import os
 import signal
 import subprocess
