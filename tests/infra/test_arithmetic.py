@@ -1,13 +1,9 @@
 """The fingerprint of TensorFlow's arithmetic: what moves it and what does not."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from lib.infra import arithmetic
-from tests import ROOT
+from tests.fresh_process import printed
 
 CODE = (
     "from lib.infra.settings import configure; configure()\n"
@@ -16,15 +12,7 @@ CODE = (
 
 
 def fingerprint_with(**environment):
-    done = subprocess.run(
-        [sys.executable, "-c", CODE],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+    return printed(CODE, **environment)
 
 
 def test_same_again_and_as_committed_or_not():

@@ -1,9 +1,6 @@
 """Simulated logs: the format, the places of ads, the losers."""
 
 import ast
-import os
-import subprocess
-import sys
 from itertools import islice
 
 import numpy as np
@@ -24,7 +21,7 @@ from lib.simulation import (
 )
 from lib.simulation.cascade import visit
 from lib.simulation.logs import usual_counts
-from tests import ROOT
+from tests.fresh_process import printed
 from tests.simulation.helpers import all_digests, columns, log_of, noisy, perturb, small
 
 FIXED = {"pre_ranking": 4, "ranking": 4, "mix_ranking": 2}
@@ -216,12 +213,4 @@ def test_they_would_without_a_rounding(module, monkeypatch):
 )
 def test_the_log_is_the_same_on_another_processor(environment):
     code = "from tests.simulation.helpers import all_digests; print(all_digests())"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ast.literal_eval(done.stdout) == COMMITTED
+    assert ast.literal_eval(printed(code, **environment)) == COMMITTED

@@ -1,9 +1,6 @@
 """A learner's compiled steps: bit for bit those of Keras, compiled once."""
 
 import ast
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +9,7 @@ from lib.infra import arithmetic
 from lib.logs import reader
 from lib.losses import ARFLoss, PairwiseLogisticLoss, RelaxLoss, SoftmaxLoss
 from lib.training import Adagrad, RankTarget, Trainee, as_inputs, compiled_step, learner
-from tests import ROOT
+from tests.fresh_process import printed
 from tests.small_log import FEATURES
 from tests.training.small_training import (
     BATCH,
@@ -119,15 +116,8 @@ def test_trained_weights_do_not_hang_on_the_instruction_set():
         "from tests.training.small_training import all_digests_of_weights as digests\n"
         "print(digests())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "SSE41"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ast.literal_eval(done.stdout) == all_digests_of_weights()
+    printed_there = printed(code, ONEDNN_MAX_CPU_ISA="SSE41")
+    assert ast.literal_eval(printed_there) == all_digests_of_weights()
 
 
 # Operations that begin with the processor's estimate of a reciprocal or a root.

@@ -42,6 +42,12 @@ def covers_of(comparison: MetricComparison) -> str:
     return LIKE_SYSTEM if len(comparison.worlds) >= LEAST_SYSTEMS else THIS_SYSTEM
 
 
+def redrawn(comparison: MetricComparison, few: str = "resampled models") -> str:
+    """What a comparison's intervals come from; `few`: below three worlds."""
+    worlds = len(comparison.worlds)
+    return f"Student's t over {worlds} worlds" if worlds >= LEAST_SYSTEMS else few
+
+
 def place_of(comparison: MetricComparison, *, simulated: bool) -> str:
     """Where the models were tested, in words."""
     count = len(comparison.worlds)
@@ -193,8 +199,8 @@ def add_differences(
 ) -> None:
     """R/R* against the paper's other metrics, and what may be better than R/R* against it.
 
-    The resampled models and worlds are the same for both: their difference is better known than
-    either. Differences that the paper reports stand beside ours.
+    Models and worlds are the same for both: their difference is better known than either.
+    Differences that the paper reports stand beside ours.
     """
     pairs = [(R, name, statistic) for statistic in STATISTIC_NAMES for name in PAPER_METRICS[1:]]
     pairs += [(name, R, "r_squared") for name in ("revenue_weighted_r_over_r_star", *FULL_METRICS)]
@@ -210,7 +216,7 @@ def add_differences(
             margin=SAME,
             published=published_difference(first, second) if statistic == "r_squared" else None,
             covers=covers_of(comparison),
-            source=f"paper, section 4.1; resampled models, {place}",
+            source=f"paper, section 4.1; {redrawn(comparison)}, {place}",
         )
 
 
@@ -257,7 +263,7 @@ def add_selection(
                 (low, high),
                 margin=SAME_LIFT,
                 covers=covers_of(choices),
-                source=f"jackknife over models and worlds, {place}",
+                source=f"{redrawn(choices, 'jackknife over models')}, {place}",
             )
 
 
