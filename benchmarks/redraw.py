@@ -59,7 +59,11 @@ VARIANTS = [
 VISITS, SEEDS = 8, [0]
 METRICS = ("r_over_r_star", "ndcg", "recall", "opa")
 METRIC = METRICS[0]
-TARGETS = {"the same figure": "value", "what they measured": "measured"}  # column of estimates
+TARGETS = {  # what an interval is held against -> its column among the estimates
+    "the same figure": "value",
+    "what they measured": "measured",
+    "what their tests measured": "tested",
+}
 KEPT = ("world", "dial", "value", "model", "set", "kind", "seed", "flops", "trainings")
 # A machine for every half of the base's FLOPs beside a fixed half, and what revenue pays for it.
 MACHINES_BASE, REVENUE_PER_HOUR = 100.0, 10_000.0
@@ -120,6 +124,7 @@ class Estimate:
         training that nobody has made, and not for what many of them have in the mean.
       measured: in this system, what the figure predicts (of a size's lift, what it earns beyond
         the base trained again); NaN where it predicts nothing.
+      tested: that lift as the test has it, over the base that wrote the log.
     """
 
     notebook: str
@@ -129,6 +134,7 @@ class Estimate:
     high: float
     of_measurement: bool = False
     measured: float = np.nan
+    tested: float = np.nan
 
 
 def estimates(trainings: pd.DataFrame) -> list[Estimate]:
@@ -184,9 +190,14 @@ def _of_law(trainings):
 def _of_sizes(trainings):
     names, lift, draws = lifts_of_sizes(trainings)
     low, high = interval_bounds(draws, INTERVAL)
-    tested = lifts_beyond_retraining(trainings).groupby("model").revenue_lift.mean()[names]
-    for size, *bounds, measured in zip(names, lift, low, high, tested, strict=True):
-        yield Estimate("04", f"lift of {size}", *bounds, measured=measured)
+    measured, tested = (
+        table.groupby("model").revenue_lift.mean()[names]
+        for table in (lifts_beyond_retraining(trainings), trainings)
+    )
+    for size, *bounds, beyond, over_base in zip(
+        names, lift, low, high, measured, tested, strict=True
+    ):
+        yield Estimate("04", f"lift of {size}", *bounds, measured=beyond, tested=over_base)
 
 
 def lifts_beyond_retraining(trainings):
@@ -222,7 +233,7 @@ def coverage(table: pd.DataFrame, covers: str, chain: int = 1) -> pd.DataFrame:
 
     Returns: DataFrame; `held` is the share, held_low and held_high its exact binomial interval,
       `width` the intervals' median width, `value` the mean estimate, `target` the mean of what
-      it is held against: "the same figure" of the others, or "what they measured".
+      it is held against: "the same figure" of the others, or one of the other TARGETS.
     """
     rows = []
     for (notebook, name), part in table.groupby(["notebook", "name"], sort=False):
@@ -395,7 +406,7 @@ def main(n_jobs: int | None = None) -> list[dict]:
     _write("redraw", result)
     chosen = _choices_table(trainings[~trainings.world.str.contains(" again ")])
     _write("redraw_choices", chosen)
-    rows = [*_coverage_rows(result), *_choice_rows(chosen)]
+    rows = [*_coverage_rows(result), *_choice_rows(chosen), _base_again(trainings)]
     show(rows)
     return rows
 
@@ -437,6 +448,14 @@ def _choice_rows(chosen):
             "share of re-draws",
             design["within .1 %"],
         )
+
+
+def _base_again(trainings):
+    """What the base earns that was trained again, over the base that wrote the log."""
+    again = trainings[~trainings.world.str.contains(" again ") & (trainings.kind == "none")]
+    across = AcrossSystems(again.groupby("world").revenue_lift.mean())
+    low, high = across.interval(INTERVAL)
+    return row("lift of the base trained again", "of revenue", across.mean, low=low, high=high)
 
 
 def _write(name, table):

@@ -88,44 +88,31 @@ def relax_and_global(
     return relax, -ops.sum(cross_entropy * row, axis=(-2, -1))
 
 
-# Three functions with gradients of their own, made of exp: TensorFlow's of a logarithm and of
-# softplus take a reciprocal that begins with an estimate of each processor's own.
+def _made_of_exp(function, slope):
+    """The function with the gradient slope(x, function(x), upstream).
+
+    TensorFlow's gradients of a logarithm and of softplus take a reciprocal that begins with an
+    estimate of each processor's own; these are made of exp.
+    """
+
+    @ops.custom_gradient
+    def with_gradient(x):
+        value = function(x)
+
+        def gradient(*args, upstream=None):
+            return slope(x, value, args[0] if upstream is None else upstream)
+
+        return value, gradient
+
+    return with_gradient
 
 
-@ops.custom_gradient
-def _log_sum_of_rows(x):
-    """ops.logsumexp over the rows of matrices, [..., rows, n] -> [..., n]."""
-    total = ops.logsumexp(x, axis=-2)
-
-    def gradient(*args, upstream=None):
-        upstream = args[0] if upstream is None else upstream
-        return upstream[..., None, :] * ops.exp(x - total[..., None, :])
-
-    return total, gradient
-
-
-@ops.custom_gradient
-def _log(x):
-    """Logarithm."""
-    value = ops.log(x)
-
-    def gradient(*args, upstream=None):
-        upstream = args[0] if upstream is None else upstream
-        return upstream * ops.exp(-value)
-
-    return value, gradient
-
-
-@ops.custom_gradient
-def _softplus(x):
-    """log(1 + exp(x))."""
-    value = ops.softplus(x)
-
-    def gradient(*args, upstream=None):
-        upstream = args[0] if upstream is None else upstream
-        return upstream * ops.exp(x - value)
-
-    return value, gradient
+_log = _made_of_exp(ops.log, lambda x, value, upstream: upstream * ops.exp(-value))
+_softplus = _made_of_exp(ops.softplus, lambda x, value, upstream: upstream * ops.exp(x - value))
+_log_sum_of_rows = _made_of_exp(  # [..., rows, n] -> [..., n]
+    lambda x: ops.logsumexp(x, axis=-2),
+    lambda x, value, upstream: upstream[..., None, :] * ops.exp(x - value[..., None, :]),
+)
 
 
 @keras.saving.register_keras_serializable("retrieval_scaling")

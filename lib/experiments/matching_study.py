@@ -18,6 +18,7 @@ from lib.experiments.study.tasks import offline
 from lib.experiments.train_and_evaluate import TrainingSpec, load_trained, train_and_evaluate
 from lib.infra import sweep
 from lib.models.flop_count import flops
+from lib.simulation.ab_tests import ratio_of_sums
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +37,13 @@ class MatchingStudy:
       models: a row for each model: the columns of measurements and of ab_tests; the standard
         error of the metric is that of its difference to the base's.
       base_model: the model that all lifts count from.
-      base, largest: that model and the one of most FLOPs, in the system.
+      base: that model in the system.
       retrievals: every model in the system, name -> what it retrieves.
     """
 
     models: pd.DataFrame
     base_model: str
     base: Retrieval
-    largest: Retrieval
     retrievals: Mapping[str, Retrieval]
 
 
@@ -150,10 +150,7 @@ def run(
     errors = paired_standard_errors(per_impression, base_model)
     rows[f"{metric}_se"] = rows["model"].map(errors)
     models = rows.merge(_tests(retrievals, base_model), on="model", validate="one_to_one")
-    largest = models.sort_values("flops")["model"].iloc[-1]
-    return MatchingStudy(
-        models, base_model, retrievals[base_model], retrievals[largest], retrievals
-    )
+    return MatchingStudy(models, base_model, retrievals[base_model], retrievals)
 
 
 def paired_standard_errors(
@@ -199,7 +196,7 @@ def additivity(
     }
     base = arms[0, 0]
     together = arms[1, 1].revenue - arms[1, 0].revenue - arms[0, 1].revenue + base.revenue
-    difference, error = ratio_of_means(together, base.revenue)
+    difference, error = ratio_of_sums(together, base.revenue)
     return Additivity(
         tower,
         name,
@@ -209,18 +206,6 @@ def additivity(
         difference,
         error,
     )
-
-
-def ratio_of_means(part: np.ndarray, whole: np.ndarray) -> tuple[float, float]:
-    """Sum of one quantity of users over the sum of another, and its standard error over users.
-
-    >>> ratio_of_means(np.array([1.0, 1.0]), np.array([4.0, 4.0]))
-    (0.25, 0.0)
-    """
-    ratio = part.sum() / whole.sum()
-    residual, users = part - ratio * whole, len(whole)
-    error = np.sqrt(users * np.square(residual).sum() / (users - 1)) / whole.sum()
-    return float(ratio), float(error)
 
 
 def nearest_in_flops(relative: Mapping[str, float], wanted: float) -> str:

@@ -5,6 +5,7 @@ Trained weights are the same to the last bit on processors whose TensorFlow give
 (`lib.infra.settings`), and on nothing else of this project.
 """
 
+import functools
 import hashlib
 
 import numpy as np
@@ -31,6 +32,7 @@ def fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
+@functools.cache
 def as_committed() -> bool:
     """Whether trainings give the committed outputs here, to the last bit."""
     return fingerprint() == COMMITTED

@@ -212,16 +212,28 @@ def _check_paired(base, variant):
 
 def _lift(base, variant, bootstrap, seed):
     """Lift in revenue and its standard error over users, (float, float)."""
-    # Sums of money are exact (cascade.py), and fsum's do not depend on the order of terms.
-    ratio = variant.sum() / base.sum()
-    n = len(base)
+    ratio, se = ratio_of_sums(variant, base)
     if bootstrap:
+        n = len(base)
         # Resampling users with replacement is weighting them by multinomial counts.
         weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), bootstrap)
         ratios = (weights @ variant) / (weights @ base)
         mean = math.fsum(ratios) / bootstrap
         se = np.sqrt(math.fsum((ratios - mean) ** 2) / (bootstrap - 1))
-    else:
-        residual = variant - ratio * base
-        se = np.sqrt(n * math.fsum(residual**2) / (n - 1)) / base.sum() if n > 1 else np.nan
-    return float(ratio - 1), float(se)
+    return ratio - 1, float(se)
+
+
+def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> tuple[float, float]:
+    """One quantity of all users over another, and its standard error over users (delta method).
+
+    Args:
+      part, whole: money of each user, [users]; the error of a single user is NaN.
+
+    >>> ratio_of_sums(np.array([1.0, 1.0]), np.array([4.0, 4.0]))
+    (0.25, 0.0)
+    """
+    # Sums of money are exact (cascade.py), and fsum's do not depend on the order of terms.
+    ratio, users = part.sum() / whole.sum(), len(whole)
+    squares = math.fsum((part - ratio * whole) ** 2)
+    se = np.sqrt(users * squares / (users - 1)) / whole.sum() if users > 1 else np.nan
+    return float(ratio), float(se)

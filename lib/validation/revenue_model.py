@@ -118,6 +118,11 @@ class LinearRevenueModel(BaseEstimator):
     def _lift(self, metric, slope, intercept):
         return slope * metric + intercept
 
+    def lifts_over_base(self, law, x, base):
+        """Lifts [sizes] of `over_base` alone, without draws."""
+        lift = self.predict(law.predict(np.append(np.asarray(x, float), base)))
+        return lift[:-1] - lift[-1]
+
     def over_base(self, law, x, base, draws, seed=0):
         """Lifts of sizes over the base: this line of a law's metric at x less that at base.
 
@@ -134,10 +139,10 @@ class LinearRevenueModel(BaseEstimator):
         """
         check_is_fitted(self, "lines_")
         all_x = np.append(np.asarray(x, float), base)
-        lift, drawn = self.predict(law.predict(all_x)), self.sample(law.sample(all_x, draws, seed))
+        drawn = self.sample(law.sample(all_x, draws, seed))
         scatter = np.resize(self.scatter_, draws)[:, None]
         drawn += scatter * neighbouring_deviations(all_x, draws, np.random.default_rng([seed, 1]))
-        return lift[:-1] - lift[-1], drawn[:, :-1] - drawn[:, -1:]
+        return self.lifts_over_base(law, x, base), drawn[:, :-1] - drawn[:, -1:]
 
     def slope_interval(self, interval: float = 0.9):
         """(low, high) of the slope over the lines drawn."""

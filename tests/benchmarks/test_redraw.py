@@ -19,6 +19,7 @@ def table(values, half, *, groups=None, of_measurement=False, measured=np.nan):
             "high": values + half,
             "of_measurement": of_measurement,
             "measured": measured,
+            "tested": np.nan,
             "group": "" if groups is None else groups,
         }
     )

@@ -14,6 +14,7 @@ from lib.simulation import (
     run_arms,
     world_parameters,
 )
+from lib.simulation.ab_tests import ratio_of_sums
 from tests.simulation.helpers import noisy
 
 
@@ -122,3 +123,14 @@ def test_the_bottleneck_bites(matched, oracle):
     assert (np.diff(lifts) < -3 * errors[1:]).all()
     assert lifts[2] < -0.03
     assert ab_test(base, install_pre_ranking(matched)).revenue_lift < -0.5
+
+
+def test_a_ratio_of_sums_errs_as_its_resamples_do():
+    rng = np.random.default_rng(1)
+    whole = rng.uniform(1, 3, 4000)
+    part = 0.1 * whole + rng.normal(size=4000)
+    ratio, error = ratio_of_sums(part, whole)
+    weights = rng.multinomial(4000, np.full(4000, 1 / 4000), 500)
+    drawn = (weights @ part) / (weights @ whole)
+    assert ratio == part.sum() / whole.sum()
+    assert error == pytest.approx(drawn.std(), rel=0.1)

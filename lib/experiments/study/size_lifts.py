@@ -33,11 +33,8 @@ def lifts_of_sizes(
     Returns: lifts [sizes] and draws of them [draws, sizes].
     Raises: ValueError where the system has no training of the base (kind "none").
     """
-    primary = trainings[trainings.set == "primary"]
-    sizes, base_flops = _sizes(trainings)
-    law = BNSL(monotone=True).fit(sizes.flops / base_flops, sizes[metric], groups=sizes.flops)
-    g = fit_revenue_model(average(primary), metric, draws=draws, seed=seed)
-    return g.over_base(law, np.asarray(relative_flops, float), 1.0, draws, seed)
+    law, g = _law_and_g(trainings, metric, draws, seed)
+    return g.over_base(law, relative_flops, 1.0, draws, seed)
 
 
 def lifts_across_systems(
@@ -57,22 +54,27 @@ def lifts_across_systems(
 
 
 def lifts_by_system(
-    trainings: pd.DataFrame, relative_flops: np.ndarray, **settings
+    trainings: pd.DataFrame,
+    relative_flops: np.ndarray,
+    *,
+    metric: str = "r_over_r_star",
+    draws: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """`lifts_of_sizes` in each system of a study: a row a system, a column a size.
+    """Lifts of `lifts_of_sizes` in each system of a study: a row a system, a column a size.
 
     Args:
       trainings: a study's rows; systems at points of a dial are left out.
-      relative_flops: as for `lifts_of_sizes`; settings: its metric, draws and seed.
+      relative_flops, metric: as for `lifts_of_sizes`; draws, seed: of the lines that G's is the
+        median of.
 
     Returns: DataFrame [systems, sizes], the systems' names as index.
     """
-    return pd.DataFrame(
-        {
-            world: lifts_of_sizes(part, relative_flops, **settings)[0]
-            for world, part in _systems(trainings)
-        }
-    ).T
+    lifts = {}
+    for world, part in _systems(trainings):
+        law, g = _law_and_g(part, metric, draws, seed)
+        lifts[world] = g.lifts_over_base(law, relative_flops, 1.0)
+    return pd.DataFrame(lifts).T
 
 
 def largest_size(trainings: pd.DataFrame) -> float:
@@ -96,6 +98,13 @@ def growth_by_system(trainings: pd.DataFrame, metric: str = "r_over_r_star") -> 
         sizes, _ = _sizes(part)
         growth[world] = growth_per_doubling(sizes.flops, sizes[metric]).per_doubling
     return pd.Series(growth)
+
+
+def _law_and_g(trainings, metric, draws, seed):
+    sizes, base_flops = _sizes(trainings)
+    law = BNSL(monotone=True).fit(sizes.flops / base_flops, sizes[metric], groups=sizes.flops)
+    primary = average(trainings[trainings.set == "primary"])
+    return law, fit_revenue_model(primary, metric, draws=draws, seed=seed)
 
 
 def _sizes(trainings):
