@@ -2,6 +2,7 @@
 
 files          whole or absent; fingerprints
 yaml_files     plain YAML without repeated keys
+arrays         numbers from outside as arrays of floats
 intervals      the interval of a quantity from draws of it
 grid           numbers that are the same on every processor
 machine        what this machine is, and how fast

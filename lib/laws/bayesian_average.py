@@ -82,9 +82,14 @@ class Members:
         return np.log(y), np.sqrt(np.maximum(variance, 0.0)) * gap / y
 
     def monotone(self):
-        """Which laws only approach their asymptote: all slopes between breaks are <= 0."""
-        slopes = self.theta[:, 1:2] - np.cumsum(self.theta[:, :1:-1], axis=1)
-        return (self.theta[:, 1] <= 0) & np.all(slopes <= 0, axis=1)
+        """Which laws only approach their asymptote, [m]."""
+        return falls_towards(self.theta)
+
+
+def falls_towards(theta):
+    """Whether all slopes of the log gap between breaks are <= 0: theta [m, 2 + t] -> [m]."""
+    slopes = theta[:, 1:2] - np.cumsum(theta[:, :1:-1], axis=1)
+    return (theta[:, 1] <= 0) & np.all(slopes <= 0, axis=1)
 
 
 def design(u, place, sharpness):
@@ -201,6 +206,12 @@ class Grid:
             gain = gain + step * step / pivot - np.log(pivot)
         odds = -breaks * np.log(self.prior.bend_sd) - np.log(ways.shape[1])
         return self.log_weight + 0.5 * gain + odds
+
+    def monotone(self, breaks):
+        """Which of all ways to place the breaks only approach the asymptote, [ways, rows]."""
+        ways = subsets(len(self.places), breaks).shape[1]
+        every = np.ones((ways, len(self.log_weight)), dtype=bool)
+        return falls_towards(self._laws(breaks, every, breaks)["theta"]).reshape(every.shape)
 
     def members(self, log_evidence, window=5.0):
         """The plausible laws, `Members`, out of {breaks: log evidence [ways, rows]}."""

@@ -10,8 +10,11 @@ from dataclasses import asdict, replace
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
-from lib.infra.intervals import interval_bounds
+from lib.infra.arrays import single_column
+from lib.infra.intervals import check_interval, interval_bounds
 from lib.laws.bayesian_average import Grid, Members, Prior
 from lib.laws.curve import bnsl
 from lib.laws.observations import check_points, gather_points
@@ -23,8 +26,11 @@ from lib.laws.variable_projection import Projection, refine, refined
 WIDEN = 1.1
 
 
-class BNSL:
+class BNSL(RegressorMixin, BaseEstimator):
     """Broken neural scaling law, y = a + b x^{-c0} prod_i (1 + (x/d_i)^{1/f_i})^{-c_i f_i} (Eq 6).
+
+    A regressor of scikit-learn: `cross_val_score`, `GridSearchCV` and `Pipeline` take it, and
+    before `fit` it raises `sklearn.exceptions.NotFittedError`.
 
     Args:
       breaks: number of breaks (the paper's t), or "auto": the average over 0, 1 and 2,
@@ -32,7 +38,8 @@ class BNSL:
       direction: "falling" (losses, errors), "rising" (R/R*), or "auto", by rank correlation.
       bound: a value that y cannot pass, such as 1 for R/R*; None is 0 for a falling law
         and no bound for a rising one.
-      monotone: keep only curves without a turn, as cost and ROI need them.
+      monotone: keep only curves without a turn, as cost and ROI need them. Where every plausible
+        one turns, the nearest that do not are taken, with more noise, and `warnings_` says so.
       prior: `Prior` of the average.
 
     Attributes after `fit`:
@@ -44,6 +51,7 @@ class BNSL:
       noise_: standard deviation of log y around the law, of single measurements, mean over sizes;
         where 3 or more sizes are repeated it depends on the size (`noise_at`).
       break_weights_: {number of breaks: its share of the average}.
+      warnings_: what a reader of the law should know, a list of sentences.
 
     >>> flops = np.geomspace(1e6, 1e8, 9)
     >>> law = BNSL().fit(flops, 0.9 - 0.1 * (flops / 1e6) ** -0.4)
@@ -66,32 +74,17 @@ class BNSL:
         self.breaks, self.direction = breaks, direction
         self.bound, self.monotone, self.prior = bound, monotone, prior
 
-    def get_params(self, deep: bool = True) -> dict:
-        """Settings by name, as scikit-learn has it."""
-        return {
-            "breaks": self.breaks,
-            "direction": self.direction,
-            "bound": self.bound,
-            "monotone": self.monotone,
-            "prior": self.prior,
-        }
-
-    def set_params(self, **settings) -> "BNSL":
-        """Changes settings by name; returns self."""
-        for name, value in settings.items():
-            if name not in self.get_params():
-                raise ValueError(
-                    f"{type(self).__name__}: unknown setting {name!r}; "
-                    f"there are {', '.join(self.get_params())}"
-                )
-            setattr(self, name, value)
-        return self
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        tags.input_tags.positive_only = tags.target_tags.positive_only = True
+        return tags
 
     def fit(self, x: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> "BNSL":
         """Fits the average of laws to measurements.
 
         Args:
-          x: scaling factor of every measurement, > 0, [measurements].
+          x: scaling factor of every measurement, > 0, [measurements] or [measurements, 1].
           y: metric of every measurement, > 0, [measurements].
           groups: the size each measurement repeats (several seeds); by default, its x.
 
@@ -120,13 +113,12 @@ class BNSL:
         if roughness(points) < 0.1 * members.weight @ members.noise:
             counts = range(4) if breaks == "auto" else [breaks]
             members = exact_members(points, grid, members, counts)
+        self.warnings_ = []
         if self.monotone:
-            monotone = members.monotone()
-            if not monotone.any():
-                raise ValueError(f"{name}.fit: no monotone law fits; y turns along x")
-            members = members.take(monotone)
+            members, warning = monotone_members(grid, members)
+            self.warnings_ += [f"monotone: {warning}"] if warning else []
         self.points_, self.members_, self._params = points, members, None
-        self.x_, self.y_, self.groups_ = x, y, groups
+        self.x_, self.y_, self.groups_, self.n_features_in_ = x, y, groups, 1
         self.noise_ = float(np.mean(self.noise_at(np.unique(x))))
         breaks_used = np.count_nonzero(members.theta[:, 2:], axis=1)
         self.break_weights_ = {
@@ -150,15 +142,16 @@ class BNSL:
 
     def noise_at(self, x: ArrayLike, repeats: ArrayLike = 1) -> np.ndarray:
         """Standard deviation of log y around the law: of the mean of `repeats` measurements."""
+        x = self._checked(x, "noise_at")
         share = self.points_.noise_share(self._locate(x), np.ravel(repeats))
         noise = self.members_.weight @ self.members_.noise
-        return (np.sqrt(share) * noise).reshape(np.shape(x))[()]
+        return (np.sqrt(share) * noise).reshape(x.shape)[()]
 
     def predict(self, x: ArrayLike, interval: float | None = None, repeats: ArrayLike = 1):
         """Averaged law at x.
 
         Args:
-          x: scaling factor, > 0, any shape.
+          x: scaling factor, > 0, any shape; a single column [n, 1] counts as [n].
           interval: probability that an interval should cover a *new measurement* at x,
             noise included, such as 0.9.
           repeats: how many trainings the new measurement is the mean of, a number or of x's shape.
@@ -166,16 +159,15 @@ class BNSL:
         Returns: y of x's shape; with `interval`, a tuple (mean, low, high).
         Raises: ValueError for x that is not finite and > 0, or an interval outside (0, 1).
         """
+        x = self._checked(x, "predict")
+        if interval is not None:
+            check_interval(interval, f"{type(self).__name__}.predict: interval")
         u = self._locate(x)
         log_y, sd = self.members_.log_y(u, self.points_.sign)
         centre = self.members_.weight @ log_y
         mean = self._in_units(centre, x)
         if interval is None:
             return mean
-        if not 0 < interval < 1:
-            raise ValueError(
-                f"{type(self).__name__}.predict: interval must lie between 0 and 1; got {interval}"
-            )
         share = self.points_.noise_share(u, np.ravel(repeats))
         sd = np.hypot(sd, np.sqrt(share) * self.members_.noise[:, None])
         low, high = (
@@ -190,6 +182,7 @@ class BNSL:
 
     def sample(self, x: ArrayLike, draws: int = 200, seed: int = 0) -> np.ndarray:
         """Plausible laws, without noise, at x: [draws, *x.shape], to carry uncertainty onwards."""
+        x = self._checked(x, "sample")
         rng, members = np.random.default_rng(seed), self.members_
         rows = rng.choice(len(members), size=draws, p=members.weight)
         spread, axes = np.linalg.eigh(members.cov[rows])
@@ -199,7 +192,7 @@ class BNSL:
         drawn, _ = replace(members.take(rows), theta=theta).log_y(u, sign)
         centre = members.weight @ members.log_y(u, sign)[0]
         drawn = np.exp(centre + WIDEN * (drawn - centre)) * self.points_.unit
-        return drawn.reshape(draws, *np.shape(x))
+        return drawn.reshape(draws, *x.shape)
 
     def gain(
         self, x: ArrayLike, base: float, interval: float = 0.9, draws: int = 1000, seed: int = 0
@@ -209,16 +202,22 @@ class BNSL:
         Narrower than two intervals held against each other: what moves the whole law
         moves both ends.
         """
-        sizes = np.append(np.ravel(x), base)
+        name = f"{type(self).__name__}.gain"
+        x, base = self._checked(x, "gain"), self._checked(base, "gain", "base")
+        check_interval(interval, f"{name}: interval")
+        if base.size != 1:
+            raise ValueError(f"{name}: base must be one size; got {base.tolist()}")
+        sizes = np.append(x, base)
         drawn, mean = self.sample(sizes, draws, seed), self.predict(sizes)
         low, high = interval_bounds(drawn[:, :-1] - drawn[:, -1:], interval)
-        return tuple(v.reshape(np.shape(x))[()] for v in (mean[:-1] - mean[-1], low, high))
+        return tuple(v.reshape(x.shape)[()] for v in (mean[:-1] - mean[-1], low, high))
 
     def bootstrap(self, x: ArrayLike, refits: int = 200, seed: int = 0) -> np.ndarray:
         """The single best curve refitted to resampled sizes, at x: [refits, *x.shape].
 
         The usual bootstrap, for comparison: its spread is too narrow beyond the data.
         """
+        x = self._checked(x, "bootstrap")
         rng, points = np.random.default_rng(seed), self.points_
         best, breaks = self._best_member()
         n = len(points.u)
@@ -237,7 +236,7 @@ class BNSL:
             noise,
         )
         log_y, _ = laws.log_y(self._locate(x), points.sign)
-        return (np.exp(log_y) * points.unit).reshape(refits, *np.shape(x))
+        return (np.exp(log_y) * points.unit).reshape(refits, *x.shape)
 
     @property
     def params_(self):
@@ -250,6 +249,7 @@ class BNSL:
 
     @property
     def residuals_(self):
+        check_is_fitted(self, "points_")
         return self.y_ - self.predict(self.x_)
 
     @property
@@ -266,9 +266,10 @@ class BNSL:
 
     def curve(self, x: ArrayLike) -> np.ndarray:
         """The most plausible single curve, Eq 6 with `params_`, at x."""
-        return bnsl(np.asarray(x, dtype=float), **self._eq6())
+        return bnsl(self._checked(x, "curve"), **self._eq6())
 
     def _eq6(self):
+        check_is_fitted(self, "points_")
         if self._params is None:  # found when first asked for: predictions do not need it
             best, breaks = self._best_member()
             self._params = eq6_params(best, breaks, self.points_)
@@ -279,20 +280,26 @@ class BNSL:
         best = members.take([int(np.argmax(members.weight))])
         breaks = int(np.count_nonzero(best.theta[0, 2:]))
         if len(points.u) > 3 + 3 * breaks:
-            best = refined(points, self._prior(), best, breaks, steps=30)
+            nearest = refined(points, self._prior(), best, breaks, steps=30)
+            if not self.monotone or nearest.monotone().all():
+                best = nearest
         return best, breaks
 
+    def _checked(self, x, method, name="x"):
+        """x as the public methods take it, [n] for a single column [n, 1]."""
+        check_is_fitted(self, "points_")
+        name = f"{type(self).__name__}.{method}: {name}"
+        x = single_column(x, name)
+        bad = ~(np.isfinite(x) & (x > 0))
+        if bad.any():
+            raise ValueError(f"{name} must be finite and > 0; got {x[bad].flat[0]}")
+        return x
+
     def _locate(self, x):
-        x = np.asarray(x, dtype=float)
-        if not np.all(np.isfinite(x) & (x > 0)):
-            raise ValueError(
-                f"{type(self).__name__}.predict: x must be finite and > 0; got "
-                f"{x[~(np.isfinite(x) & (x > 0))].flat[0]}"
-            )
         return np.log(x).ravel() - np.log(self.points_.largest_x)
 
     def _in_units(self, log_y, x):
-        return (np.exp(log_y) * self.points_.unit).reshape(np.shape(x))[()]
+        return (np.exp(log_y) * self.points_.unit).reshape(x.shape)[()]
 
     def summary(self) -> str:
         """A few lines to print: the curve, how it fits, and the interval at twice the largest x."""
@@ -313,11 +320,12 @@ class BNSL:
             f"max {self.max_deviation_:.3g}\n"
             f"  number of breaks in the average: {shares}\n"
             f"  at x = {doubled:.4g}, twice the largest: {mean:.5g} (90 %: {low:.5g} to "
-            f"{high:.5g})"
+            f"{high:.5g})" + "".join(f"\n  warning: {text}" for text in self.warnings_)
         )
 
     def to_dict(self) -> dict:
         """Settings and measurements, as JSON can hold them; `from_dict` fits again."""
+        check_is_fitted(self, "points_")
         settings = self.get_params()
         settings["prior"] = self.prior and asdict(self.prior)
         return {
@@ -337,10 +345,6 @@ class BNSL:
         settings["prior"] = settings["prior"] and Prior(**settings["prior"])
         return cls(**settings).fit(saved["x"], saved["y"], saved["groups"])
 
-    def __repr__(self):
-        shown = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items() if v is not None)
-        return f"{type(self).__name__}({shown})"
-
 
 class PowerLaw(BNSL):
     """Power law with a constant, y = a x^{-b} + c, the form of the second paper.
@@ -354,13 +358,12 @@ class PowerLaw(BNSL):
     {'a': 3.0, 'b': 0.25, 'c': 0.5}
     """
 
+    breaks, monotone = 0, False  # no settings here
+
     def __init__(
         self, *, direction: str = "auto", bound: float | None = None, prior: Prior | None = None
     ):
-        super().__init__(breaks=0, direction=direction, bound=bound, prior=prior)
-
-    def get_params(self, deep=True):
-        return {"direction": self.direction, "bound": self.bound, "prior": self.prior}
+        self.direction, self.bound, self.prior = direction, bound, prior
 
     def _prior(self):
         return self.prior or Prior(asymptotes=30)  # without breaks, a finer grid costs nothing
@@ -369,6 +372,56 @@ class PowerLaw(BNSL):
     def params_(self):
         p = self._eq6()
         return {"a": p["b"], "b": p["c0"], "c": p["a"]}
+
+
+def monotone_members(grid, members):
+    """The laws of an average that only approach their asymptote, or what stands in for them.
+
+    Where all plausible laws turn, the most plausible of those on the grid that do not, of at most
+    2 breaks, take their place, as far as they follow y better than its mean does; where none does
+    (y runs against the direction), the mean is the law. Such laws miss points by more than noise,
+    so their noise is at least what they miss them by.
+
+    Returns: (`Members`, None, or the warning that others stand in for them).
+    """
+    kept = members.monotone()
+    if kept.any():
+        return members.take(kept), None
+    points = grid.points
+    evidence = {
+        breaks: np.where(grid.monotone(breaks), grid.log_evidence(breaks), -np.inf)
+        for breaks in range(min(2, members.place.shape[1]) + 1)
+    }
+    level = constant(points, members)
+    if np.isfinite([e.max() for e in evidence.values()]).any():
+        laws = missing(points, grid.members(evidence))
+        kept = laws.monotone() & (laws.noise < level.noise)
+        if kept.any():
+            return laws.take(kept), "y turns along x; a monotone law misses it by more than noise"
+    return level, "y runs against the direction of the law; its mean is the nearest monotone law"
+
+
+def missing(points, laws):
+    """Laws whose noise is at least what they miss the points by."""
+    missed = np.log(points.y) - laws.log_y(points.u, points.sign)[0]
+    noise = np.maximum(laws.noise, np.sqrt(np.mean(missed**2, axis=1)))
+    return replace(laws, noise=noise, cov=laws.cov * (noise / laws.noise)[:, None, None] ** 2)
+
+
+def constant(points, members):
+    """The mean of log y as a law, with the asymptote of the most plausible one."""
+    best = members.take([int(np.argmax(members.weight))])
+    y = np.exp(points.count @ np.log(points.y) / points.measurements)
+    gap = points.sign * (y - best.asymptote[0])
+    error = best.noise[0] / np.linalg.norm(points.whiten.sum(axis=1))  # of the mean, in log y
+    level = replace(
+        best,
+        place=best.place[:, :0],
+        sharpness=best.sharpness[:, :0],
+        theta=np.array([[np.log(gap), 0.0]]),
+        cov=np.diag([(error * y / gap) ** 2, 0.0])[None],
+    )
+    return missing(points, level)
 
 
 def eq6_params(member, breaks, points):

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
+
+from lib.infra.arrays import real_array, single_column
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,7 @@ class Points:
 
 def check_points(x, y, groups=None, *, name, least):
     """x, y, groups as arrays [measurements]; refuses what no law can be fitted to."""
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if x.ndim == 2 and x.shape[1] == 1:
-        x = x[:, 0]
+    x, y = single_column(x, f"{name}: x"), real_array(y, f"{name}: y")
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(
             f"{name}: x and y must be lists of equal length; got shapes {x.shape} and {y.shape}"
@@ -172,6 +172,13 @@ def whitening(u, count, ratio, length, variance=1.0):
 
 
 def _direction(u, y):
-    """+1 if y mostly falls with u (Spearman's rank correlation), -1 if it rises."""
-    ranks = np.argsort(np.argsort(y))
-    return 1.0 if np.corrcoef(u, ranks)[0, 1] <= 0 else -1.0
+    """+1 if y mostly falls with u, -1 if it rises: the sign of Spearman's rank correlation.
+
+    Equal y share a rank. Where that correlation is 0 or undefined the straight line's decides,
+    and where this is 0 too, y counts as falling, as losses do.
+    """
+    for correlation in (stats.spearmanr, stats.pearsonr):
+        trend = correlation(u, y).statistic
+        if abs(trend) > 1e-9:  # a 0 may come with rounding errors
+            return -float(np.sign(trend))
+    return 1.0

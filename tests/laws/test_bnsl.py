@@ -7,6 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from lib.laws import BNSL, PowerLaw, Prior
 from lib.laws.bnsl import mixture_quantile
@@ -116,8 +121,49 @@ def test_monotone_laws_only_approach_their_asymptote():
     rising = 0.9 - 0.1 * (X / 1e3) ** -0.4 + np.random.default_rng(5).normal(0, 0.004, 20)
     law = BNSL(monotone=True).fit(X, rising)
     assert np.all(np.diff(law.predict(np.geomspace(1e2, 1e10, 300))) > 0)
-    with pytest.raises(ValueError, match="y turns along x"):
-        BNSL(monotone=True, breaks=2).fit(X, 1 + np.abs(np.log(X) - 11))
+    assert law.warnings_ == []
+    assert np.all(np.diff(law.curve(np.geomspace(1e2, 1e10, 300))) > 0)
+
+
+def test_where_y_turns_the_nearest_monotone_law_stands_in():
+    """A valley: no law follows both sides, and the long left side is the one to follow."""
+    y = 1 + np.abs(np.log(X) - 14)
+    law = BNSL(monotone=True, direction="falling").fit(X, y)
+    assert len(law.warnings_) == 1 and "y turns along x" in law.summary()
+    ahead = np.geomspace(1e2, 1e10, 300)
+    for values in (law.predict(ahead), law.curve(ahead)):
+        assert np.all(np.diff(values) <= 1e-12)
+    missed = np.log(y / law.predict(X))
+    assert np.std(missed) < 0.6 * np.std(np.log(y))
+    assert law.noise_ == pytest.approx(np.sqrt(np.mean(missed**2)), rel=0.1)
+    free = BNSL(direction="falling").fit(X, y)
+    assert free.warnings_ == [] and free.noise_ < law.noise_
+
+
+@pytest.mark.parametrize("breaks", [0, "auto"])
+def test_against_its_direction_a_monotone_law_is_the_mean(breaks):
+    law = BNSL(breaks, monotone=True, direction="rising").fit(X, Y)
+    mean, low, high = law.predict([1e3, 1e9], interval=0.9)
+    np.testing.assert_allclose(mean, np.exp(np.log(Y).mean()))
+    assert np.mean((low[0] < Y) & (high[0] > Y)) >= 0.8
+    assert "against the direction" in law.warnings_[0] and law.params_["c0"] == 0
+    np.testing.assert_allclose(law.curve([1e3, 1e9]), mean)
+    assert np.ptp(law.sample([1e3, 1e9], 5), axis=1) == pytest.approx(0)
+
+
+@pytest.mark.slow
+@needs_curves
+@pytest.mark.parametrize("direction", ["falling", "auto"])
+def test_every_public_curve_has_a_monotone_law(direction):
+    benchmark = pytest.importorskip("benchmarks.laws")
+    warned = 0
+    for task in benchmark.read_tasks():
+        law = BNSL(monotone=True, direction=direction).fit(task.x, task.y)
+        x = np.geomspace(task.x.min() / 10, 100 * task.x.max(), 300)
+        for values in (law.predict(x), law.curve(x)):
+            assert np.all(law.points_.sign * np.diff(values) <= 1e-9 * values[1:]), task.name
+        warned += len(law.warnings_)
+    assert warned == 17  # of 108
 
 
 def test_a_bound_holds():
@@ -157,11 +203,57 @@ def test_a_saved_law_predicts_the_same():
 
 
 def test_settings_follow_scikit_learn():
-    base = pytest.importorskip("sklearn.base")
-    law = base.clone(BNSL(breaks=1, bound=1.0))
+    law = clone(BNSL(breaks=1, bound=1.0))
+    assert repr(law) == "BNSL(bound=1.0, breaks=1)"
     assert law.get_params()["breaks"] == 1 and law.set_params(breaks=2).breaks == 2
-    with pytest.raises(ValueError, match="unknown setting 'brakes'"):
+    with pytest.raises(ValueError, match="Invalid parameter 'brakes'"):
         law.set_params(brakes=1)
+    assert set(PowerLaw().get_params()) == {"direction", "bound", "prior"}
+
+
+def test_model_selection_of_scikit_learn_takes_a_law():
+    x, y = X[::5].repeat(3), Y[::5].repeat(3) * np.tile([0.99, 1.0, 1.01], 4)  # 12 points
+    assert cross_val_score(BNSL(), X[:, None], Y, cv=4).shape == (4,)
+    folds = KFold(3, shuffle=True, random_state=0)
+    assert cross_val_score(PowerLaw(), x[:, None], y, cv=folds).min() > 0.9
+    search = GridSearchCV(BNSL(), {"breaks": [0, 1, "auto"]}, cv=KFold(4, shuffle=True))
+    search.fit(X[:12, None], Y[:12])
+    assert search.best_score_ > 0.9 and np.all(np.isfinite(search.cv_results_["mean_test_score"]))
+    million = FunctionTransformer(lambda x: 1e6 * x)
+    scaled = make_pipeline(million, BNSL()).fit(X[:, None], Y)
+    np.testing.assert_allclose(scaled.predict(X[:, None]), BNSL().fit(X, Y).predict(X))
+    assert scaled.score(X[:, None], Y) == pytest.approx(BNSL().fit(X, Y).r_squared_)
+
+
+def test_one_column_is_a_list():
+    law, column = BNSL().fit(X[:, None], Y), X[:3, None]
+    assert law.n_features_in_ == 1
+    for ask in (law.predict, law.noise_at, law.curve):
+        np.testing.assert_array_equal(ask(column), ask(X[:3]))
+    for ask in (law.sample, law.bootstrap):
+        assert ask(column, 5).shape == (5, 3) and ask(X[:4].reshape(2, 2), 5).shape == (5, 2, 2)
+    assert [v.shape for v in law.predict(column, interval=0.9)] == [(3,)] * 3
+    assert law.predict([]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda law: law.predict(1e8),
+        lambda law: law.noise_at(1e8),
+        lambda law: law.sample(1e8),
+        lambda law: law.gain(1e8, 1e7),
+        lambda law: law.bootstrap(1e8),
+        lambda law: law.curve(1e8),
+        lambda law: law.summary(),
+        lambda law: law.to_dict(),
+    ],
+)
+def test_before_fit_it_says_so(ask):
+    with pytest.raises(NotFittedError, match="PowerLaw instance is not fitted yet"):
+        ask(PowerLaw())
+    for name in ("params_", "asymptote_", "residuals_", "r_squared_"):
+        assert not hasattr(PowerLaw(), name)
 
 
 def test_summary_says_what_matters():
@@ -176,11 +268,24 @@ def test_bad_settings_are_named():
         BNSL(direction="up").fit(X, Y)
     with pytest.raises(ValueError, match="one x; a group holds both"):
         BNSL().fit(X, Y, groups=np.zeros(20))
-    law = BNSL().fit(X, Y)
-    with pytest.raises(ValueError, match="interval must lie between"):
-        law.predict(1e8, interval=90)
-    with pytest.raises(ValueError, match="x must be finite"):
-        law.predict([1e8, -1.0])
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda law: law.predict(1e8, interval=90), r"predict: interval must lie .*; got 90"),
+        (lambda law: law.predict(1e8, interval=np.nan), r"predict: interval must .*; got nan"),
+        (lambda law: law.gain(1e8, 1e7, interval=90), r"gain: interval must lie .*; got 90"),
+        (lambda law: law.gain(1e8, [1e7, 1e8]), r"gain: base must be one size; got \[1000"),
+        (lambda law: law.gain(1e8, 0.0), r"gain: base must be finite and > 0; got 0.0"),
+        (lambda law: law.predict([1e8, -1.0]), r"predict: x must be finite and > 0; got -1.0"),
+        (lambda law: law.sample(np.inf), r"sample: x must be finite and > 0; got inf"),
+        (lambda law: law.predict([1j]), r"predict: x: .*Complex data not supported"),
+    ],
+)
+def test_bad_questions_are_named(ask, message):
+    with pytest.raises(ValueError, match=f"^PowerLaw.{message}"):
+        ask(PowerLaw().fit(X, Y))
 
 
 numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)

@@ -5,6 +5,7 @@ import pytest
 
 from lib.laws import BNSL
 from lib.laws.observations import noise_slope, relative_variance, whitening
+from tests.laws.points import points_of
 
 
 def test_errors_of_neighbours_by_hand():
@@ -65,6 +66,20 @@ def test_the_mean_of_several_trainings_is_surer_than_one():
     assert low < low3 < high3 < high
 
 
+@pytest.mark.parametrize(
+    ("y", "sign"),
+    [
+        ([0.9, 0.5, 0.5, 0.5, 0.5], 1.0),  # ranks 5 and four times 2.5
+        ([0.5, 0.5, 0.5, 0.5, 0.9], -1.0),
+        ([2, 10, 1, 9], -1.0),  # ranks without a trend: the straight line decides
+        ([3, 10, 0.5, 4], 1.0),
+        ([2, 4, 1, 3], 1.0),  # no trend of any kind: as losses
+    ],
+)
+def test_the_direction_is_the_sign_of_the_rank_correlation(y, sign):
+    assert points_of(np.geomspace(1, 1e3, len(y)), np.array(y, float)).sign == sign
+
+
 @pytest.mark.slow
 def test_intervals_hold_new_measurements_of_small_and_large_sizes():
     inside = []
@@ -86,6 +101,9 @@ def test_intervals_hold_new_measurements_of_small_and_large_sizes():
         ([0, 2, 3, 4], [4, 3, 2, 1], r"got x\[0\] = 0"),
         ([1, 2, 3, 4], [4, 3, 2, -1], r"got y\[3\] = -1"),
         ([1, 2, 3], [4, 3], "equal length"),
+        ([], [], "3 different x or more; got 0"),
+        (None, [1, 2, 3], "^BNSL.fit: x: .* got None"),
+        ([[1, 2], [3, 4]], [1, 2], r"got shapes \(2, 2\) and \(2,\)"),
     ],
 )
 def test_bad_points_are_named(x, y, message):
