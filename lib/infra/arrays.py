@@ -37,3 +37,17 @@ def single_column(values: ArrayLike, name: str = "values") -> np.ndarray:
     """
     values = real_array(values, name)
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def check_positive(values: np.ndarray, name: str) -> None:
+    """ValueError, beginning with `name`, unless all values are finite and > 0.
+
+    >>> check_positive(np.array([1.0, -2.0]), "law: x")
+    Traceback (most recent call last):
+    ValueError: law: x must be finite and > 0; got x[1] = -2.0
+    """
+    bad = np.argwhere(~(np.isfinite(values) & (values > 0)))
+    if len(bad):
+        index = tuple(bad[0].tolist())
+        place = f"{name.split()[-1]}{list(index)} = " if index else ""
+        raise ValueError(f"{name} must be finite and > 0; got {place}{values[index]}")

@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from lib.infra.arrays import single_column
+from lib.infra.arrays import check_positive, single_column
 from lib.infra.intervals import check_interval, interval_bounds
 from lib.laws.bayesian_average import Grid, Members, Prior
 from lib.laws.curve import bnsl
@@ -290,9 +290,7 @@ class BNSL(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "points_")
         name = f"{type(self).__name__}.{method}: {name}"
         x = single_column(x, name)
-        bad = ~(np.isfinite(x) & (x > 0))
-        if bad.any():
-            raise ValueError(f"{name} must be finite and > 0; got {x[bad].flat[0]}")
+        check_positive(x, name)
         return x
 
     def _locate(self, x):

@@ -12,8 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
+from scipy.stats import spearmanr
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
-from lib.infra.intervals import interval_bounds
+from lib.infra.arrays import check_positive, real_array
+from lib.infra.intervals import check_interval, interval_bounds
 
 _NAMES = ("E", "A", "B", "alpha", "beta")
 
@@ -26,11 +30,14 @@ class Frontier(NamedTuple):
     y: object
 
 
-class JointPowerLaw:
+class JointPowerLaw(RegressorMixin, BaseEstimator):
     """Joint law over size (parameters or FLOPs) and data (samples).
 
+    A regressor of scikit-learn, as `lib.laws.BNSL` is.
+
     Args:
-      direction: "falling", "rising" or "auto" (the sign of the rank correlations).
+      direction: "falling", "rising" or "auto", by the sum of both rank correlations with y; where
+        that is 0, falling.
       delta: errors of log y beyond it count linearly instead of squared (Huber).
       refits: bootstrap refits behind intervals.
       seed: of the bootstrap.
@@ -51,14 +58,10 @@ class JointPowerLaw:
     ):
         self.direction, self.delta, self.refits, self.seed = direction, delta, refits, seed
 
-    def get_params(self, deep: bool = True) -> dict:
-        """Settings by name, as scikit-learn has it."""
-        return {
-            "direction": self.direction,
-            "delta": self.delta,
-            "refits": self.refits,
-            "seed": self.seed,
-        }
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = tags.target_tags.positive_only = True
+        return tags
 
     def fit(self, x: ArrayLike, y: ArrayLike) -> "JointPowerLaw":
         """Fits the law.
@@ -77,11 +80,12 @@ class JointPowerLaw:
                 'JointPowerLaw: direction must be "auto", "falling" or "rising"; '
                 f"got {self.direction!r}"
             )
-        ranks = np.argsort(np.argsort(y))
-        trend = sum(np.corrcoef(np.log(column), ranks)[0, 1] for column in x.T)
-        rising = {"falling": False, "rising": True}.get(self.direction, trend > 0)
+        rising = self.direction == "rising"
+        if self.direction == "auto":
+            # A 0 may come with rounding errors.
+            rising = sum(spearmanr(column, y).statistic for column in x.T) > 1e-9
         self.sign_ = -1.0 if rising else 1.0
-        self.x_, self.y_ = x, y
+        self.x_, self.y_, self.n_features_in_ = x, y, 2
         self._centre = np.log(x).mean(axis=0)
         self._p = self._best(np.log(x) - self._centre, np.log(y))
         self._draws = None
@@ -96,11 +100,23 @@ class JointPowerLaw:
         """y at x [..., 2]; with `interval`, (y, low, high) for a new measurement.
 
         Intervals are bootstrap percentiles, residuals drawn at random added.
+
+        Raises: ValueError for x that is not [..., 2], finite and > 0, or an interval outside
+          (0, 1).
         """
-        log_x = np.log(np.asarray(x, dtype=float)) - self._centre
+        check_is_fitted(self, "params_")
+        x = real_array(x, "JointPowerLaw.predict: x")
+        if x.ndim == 0 or x.shape[-1] != 2:
+            raise ValueError(
+                "JointPowerLaw.predict: x must be [..., 2], size and data of every point; got "
+                f"shape {x.shape}"
+            )
+        check_positive(x, "JointPowerLaw.predict: x")
+        log_x = np.log(x) - self._centre
         y = np.exp(self._log_y(self._p, log_x))
         if interval is None:
             return y
+        check_interval(interval, "JointPowerLaw.predict: interval")
         errors = np.log(self.y_) - self._log_y(self._p, np.log(self.x_) - self._centre)
         rng = np.random.default_rng([self.seed, 1])
         drawn = np.array([self._log_y(p, log_x) for p in self._bootstrap()])
@@ -120,8 +136,18 @@ class JointPowerLaw:
           interval: probability of the intervals, or None.
 
         Returns: `Frontier`; size ~ budget^(beta / (alpha + beta)).
+        Raises: ValueError for a budget or cost that is not finite and > 0, or an interval
+          outside (0, 1).
         """
-        budget = np.asarray(budget, dtype=float)
+        check_is_fitted(self, "params_")
+        budget, cost = (
+            real_array(values, f"JointPowerLaw.frontier: {name}")
+            for name, values in (("budget", budget), ("cost", cost))
+        )
+        check_positive(budget, "JointPowerLaw.frontier: budget")
+        check_positive(cost, "JointPowerLaw.frontier: cost")
+        if interval is not None:
+            check_interval(interval, "JointPowerLaw.frontier: interval")
         best = self._optimum(self.params_.values(), budget / cost)
         if interval is None:
             return Frontier(*best)
@@ -136,8 +162,11 @@ class JointPowerLaw:
     def exponents(self, interval: float | None = None) -> dict:
         """Exponents of the optimal size and data by budget, {"size": ..., "data": ...}.
 
-        With `interval`, each is (value, low, high).
+        With `interval`, each is (value, low, high). Raises: ValueError for one outside (0, 1).
         """
+        check_is_fitted(self, "params_")
+        if interval is not None:
+            check_interval(interval, "JointPowerLaw.exponents: interval")
 
         def shares(alpha, beta):
             return {"size": beta / (alpha + beta), "data": alpha / (alpha + beta)}
@@ -231,6 +260,7 @@ class JointPowerLaw:
 
     def to_dict(self) -> dict:
         """Settings and measurements, as JSON can hold them; `from_dict` fits again."""
+        check_is_fitted(self, "params_")
         return {
             "law": type(self).__name__,
             "settings": self.get_params(),
@@ -247,25 +277,18 @@ class JointPowerLaw:
 
 
 def _check(x, y):
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    x, y = real_array(x, "JointPowerLaw.fit: x"), real_array(y, "JointPowerLaw.fit: y")
     if x.ndim != 2 or x.shape[1] != 2 or y.shape != (len(x),):
         raise ValueError(
             "JointPowerLaw.fit: x must be [measurements, 2] (size, data) and y "
             f"[measurements]; got shapes {x.shape} and {y.shape}"
         )
-    for label, values in (("x", x), ("y", y)):
-        bad = np.argwhere(~(np.isfinite(values) & (values > 0)))
-        if len(bad):
-            index = tuple(map(int, bad[0]))
-            raise ValueError(
-                f"JointPowerLaw.fit: {label} must be finite and > 0; "
-                f"got {label}[{', '.join(map(str, index))}] = {values[index]}"
-            )
-    if len(y) < 6 or np.all(y == y[0]):
-        raise ValueError(
-            "JointPowerLaw.fit: needs 6 measurements or more and y that varies; "
-            f"got {len(y)}, y from {y.min():g} to {y.max():g}"
-        )
+    check_positive(x, "JointPowerLaw.fit: x")
+    check_positive(y, "JointPowerLaw.fit: y")
+    if len(y) < 6:
+        raise ValueError(f"JointPowerLaw.fit: needs 6 measurements or more; got {len(y)}")
+    if np.all(y == y[0]):
+        raise ValueError(f"JointPowerLaw.fit: y is {y[0]:g} everywhere; a constant has no law")
     for label, column in zip(("sizes", "amounts of data"), x.T, strict=True):
         if len(np.unique(column)) < 3:
             raise ValueError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from lib.infra.arrays import real_array, single_column
+from lib.infra.arrays import check_positive, real_array, single_column
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,8 @@ def check_points(x, y, groups=None, *, name, least):
         raise ValueError(
             f"{name}: x and y must be lists of equal length; got shapes {x.shape} and {y.shape}"
         )
-    for label, values in (("x", x), ("y", y)):
-        bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
-        if len(bad):
-            raise ValueError(
-                f"{name}: {label} must be finite and > 0; got {label}[{bad[0]}] = {values[bad[0]]}"
-            )
+    check_positive(x, f"{name}: x")
+    check_positive(y, f"{name}: y")
     groups = x if groups is None else np.asarray(groups)
     if groups.shape != x.shape:
         raise ValueError(

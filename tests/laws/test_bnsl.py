@@ -278,7 +278,10 @@ def test_bad_settings_are_named():
         (lambda law: law.gain(1e8, 1e7, interval=90), r"gain: interval must lie .*; got 90"),
         (lambda law: law.gain(1e8, [1e7, 1e8]), r"gain: base must be one size; got \[1000"),
         (lambda law: law.gain(1e8, 0.0), r"gain: base must be finite and > 0; got 0.0"),
-        (lambda law: law.predict([1e8, -1.0]), r"predict: x must be finite and > 0; got -1.0"),
+        (
+            lambda law: law.predict([1e8, -1.0]),
+            r"predict: x must be finite and > 0; got x\[1\] = -1.0",
+        ),
         (lambda law: law.sample(np.inf), r"sample: x must be finite and > 0; got inf"),
         (lambda law: law.predict([1j]), r"predict: x: .*Complex data not supported"),
     ],

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, KFold
 
 from lib.laws import JointPowerLaw
 from tests import DATA
@@ -54,6 +57,72 @@ def test_joint_law_refuses_what_it_cannot_tell():
         JointPowerLaw().fit(x, np.r_[0.0, y[1:]])
     with pytest.raises(ValueError, match="got shapes"):
         JointPowerLaw().fit(x[:, 0], y)
+    with pytest.raises(ValueError, match="6 measurements or more; got 0"):
+        JointPowerLaw().fit(np.empty((0, 2)), [])
+    with pytest.raises(ValueError, match="y is 2 everywhere"):
+        JointPowerLaw().fit(x, np.full(36, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda law: law.predict([[0, 1e9]]), r"predict: x must be finite .* x\[0, 0\] = 0.0"),
+        (lambda law: law.predict([[1e9, np.nan]]), r"predict: x must be .* x\[0, 1\] = nan"),
+        (lambda law: law.predict([1e9]), r"predict: x must be .* size and data .* shape \(1,\)"),
+        (lambda law: law.predict([[1e9, 1e9, 3]]), r"predict: x must be .* shape \(1, 3\)"),
+        (lambda law: law.predict(1e9), r"predict: x must be .* shape \(\)"),
+        (lambda law: law.predict([1e9, 1e9], interval=90), "predict: interval must .*; got 90"),
+        (lambda law: law.frontier(-1.0), "frontier: budget must be finite and > 0; got -1.0"),
+        (lambda law: law.frontier([1e18, np.nan]), r"frontier: budget must .* budget\[1\] = nan"),
+        (lambda law: law.frontier(1e18, cost=0), "frontier: cost must be finite and > 0; got 0.0"),
+        (lambda law: law.frontier(1e18, interval=1), "frontier: interval must .*; got 1"),
+        (lambda law: law.exponents(interval=90), "exponents: interval must .*; got 90"),
+    ],
+)
+def test_bad_questions_are_named(ask, message):
+    law = JointPowerLaw(refits=2).fit(*joint_data())
+    with pytest.raises(ValueError, match=f"^JointPowerLaw.{message}"):
+        ask(law)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda law: law.predict([1e9, 1e9]),
+        lambda law: law.frontier(1e18),
+        lambda law: law.exponents(),
+        lambda law: law.summary(),
+        lambda law: law.to_dict(),
+    ],
+)
+def test_before_fit_it_says_so(ask):
+    with pytest.raises(NotFittedError, match="JointPowerLaw instance is not fitted yet"):
+        ask(JointPowerLaw())
+
+
+def test_predictions_have_the_shape_of_the_points():
+    law = JointPowerLaw(refits=2).fit(*joint_data())
+    for shape in ((), (0,), (4,), (3, 4)):
+        points = np.full((*shape, 2), 1e9)
+        assert [np.shape(v) for v in law.predict(points, interval=0.9)] == [shape] * 3
+        assert np.shape(law.frontier(np.full(shape, 1e18)).y) == shape
+
+
+def test_equal_y_share_a_rank():
+    """A loss that has levelled off falls, whatever the order of its equal values."""
+    x, _ = joint_data()
+    levelled = np.where(x.min(axis=1) < 1e7, 0.9, 0.5)
+    order = np.argsort(x.sum(axis=1))
+    for rows in (order, order[::-1]):
+        assert JointPowerLaw().fit(x[rows], levelled[rows]).sign_ == 1.0
+
+
+def test_model_selection_of_scikit_learn_takes_a_joint_law():
+    x, y = joint_data(noise=0.002)
+    folds = KFold(3, shuffle=True, random_state=0)
+    search = GridSearchCV(JointPowerLaw(), {"delta": [1e-3, 1e-2]}, cv=folds).fit(x, y)
+    assert search.best_score_ > 0.99 and search.best_estimator_.n_features_in_ == 2
+    assert repr(clone(JointPowerLaw(refits=7))) == "JointPowerLaw(refits=7)"
 
 
 @needs_curves
