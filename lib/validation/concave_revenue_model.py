@@ -37,9 +37,8 @@ class ConcaveRevenueModel(LinearRevenueModel):
         Returns: self.
         Raises: ValueError as `LinearRevenueModel.fit`, and for fewer than 4 models.
         """
-        metric, lift = np.asarray(metric, float), np.asarray(lift, float)
-        check_models(metric, lift, "ConcaveRevenueModel", 4)
-        rng = np.random.default_rng(self.seed)
+        metric, lift = check_models(metric, lift, "ConcaveRevenueModel", 4)
+        rng, self.n_features_in_ = np.random.default_rng(self.seed), 1
         self.centre_ = float(metric.mean())
         x = metric - self.centre_
         inputs = np.stack([x, np.ones_like(x), x**2], axis=1)

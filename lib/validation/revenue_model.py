@@ -2,14 +2,15 @@
 
 import numpy as np
 from scipy import stats
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from lib.infra.intervals import interval_bounds
+from lib.infra.arrays import real_array, single_column
+from lib.infra.intervals import check_interval, interval_bounds
 from lib.validation.errors_in_variables import posterior
 
 
-class LinearRevenueModel(BaseEstimator):
+class LinearRevenueModel(RegressorMixin, BaseEstimator):
     """Revenue lift as a linear function of an offline metric.
 
     lift = slope x metric + intercept, least squares over models that were tested
@@ -23,6 +24,8 @@ class LinearRevenueModel(BaseEstimator):
     both (`lib.validation.errors_in_variables`): it does not flatten the slope by the metric's
     sampling error, and weighs a test by its noise. `r_squared_true_` then holds draws of what R²
     would be without errors of either.
+
+    A regressor of scikit-learn: `cross_val_score`, `GridSearchCV` and `Pipeline` take it.
 
     Args:
       draws: number of lines drawn, and of bootstrap refits; seed: of both.
@@ -45,10 +48,16 @@ class LinearRevenueModel(BaseEstimator):
     def __init__(self, draws: int = 1000, seed: int = 0):
         self.draws, self.seed = draws, seed
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        return tags
+
     def fit(self, metric, lift, metric_error=None, lift_error=None):
         """Fit to [models] metrics and revenue lifts (fractions); needs 3 or more.
 
         Args:
+          metric: [models] or [models, 1]; lift: [models].
           metric_error, lift_error: their standard errors, [models], both or none; with them 4
             or more models. Of metrics measured on the same impressions only what differs
             between models counts: give the errors of the differences to the base.
@@ -57,9 +66,9 @@ class LinearRevenueModel(BaseEstimator):
         Raises: ValueError for shapes that differ, too few models, numbers that are not finite,
           or models that are all alike.
         """
-        metric, lift = np.asarray(metric, float), np.asarray(lift, float)
-        check_models(metric, lift, "LinearRevenueModel")
-        rng = np.random.default_rng(self.seed)
+        metric, lift = check_models(metric, lift, "LinearRevenueModel")
+        rng, self.n_features_in_ = np.random.default_rng(self.seed), 1
+        vars(self).pop("r_squared_true_", None)  # of an earlier fit
         if metric_error is None and lift_error is None:
             self.slope_, self.intercept_ = _line(metric, lift)
             inputs = np.stack([metric, np.ones_like(metric)], axis=1)
@@ -95,11 +104,21 @@ class LinearRevenueModel(BaseEstimator):
             return 1 - np.square(residual).sum(axis=1) / total
 
     def predict(self, metric, interval: float | None = None):
-        """Lift (fraction) at a metric of any shape; with `interval` a tuple (mean, low, high)."""
+        """Lift (fraction) at a metric of any shape; with `interval` a tuple (mean, low, high).
+
+        A single column [n, 1] counts as [n]. Raises: ValueError for a metric that is not finite,
+        or an interval outside (0, 1).
+        """
         check_is_fitted(self, "slope_")
-        mean = self._lift(np.asarray(metric, float), self.slope_, self.intercept_)
+        name = f"{type(self).__name__}.predict"
+        metric = single_column(metric, f"{name}: metric")
+        if not np.isfinite(metric).all():
+            bad = metric[~np.isfinite(metric)][0]
+            raise ValueError(f"{name}: metric must be finite, not NaN or infinity; got {bad}")
+        mean = self._lift(metric, self.slope_, self.intercept_)
         if interval is None:
             return mean
+        check_interval(interval, f"{name}: interval")
         low, high = interval_bounds(self.sample(np.ravel(metric)), interval)
         return mean, low.reshape(mean.shape), high.reshape(mean.shape)
 
@@ -147,11 +166,13 @@ class LinearRevenueModel(BaseEstimator):
     def slope_interval(self, interval: float = 0.9):
         """(low, high) of the slope over the lines drawn."""
         check_is_fitted(self, "lines_")
+        check_interval(interval, f"{type(self).__name__}.slope_interval: interval")
         return interval_bounds(self.lines_[:, 0], interval)
 
     def r_squared_interval(self, interval: float = 0.9):
         """(low, high) of R² over bootstrap refits."""
         check_is_fitted(self, "r_squared_draws_")
+        check_interval(interval, f"{type(self).__name__}.r_squared_interval: interval")
         return interval_bounds(self.r_squared_draws_, interval)
 
 
@@ -214,7 +235,7 @@ def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000,
 
     Returns: DataFrame, `tests` with metric_gain (over the base, by the law), by_law, low, high.
     Raises: ValueError for a missing column, a model that is not in `tests` or is there twice,
-      or a reference without a lift.
+      a reference without a lift, or an interval outside (0, 1).
 
     >>> import pandas as pd
     >>> from lib.laws import PowerLaw
@@ -225,6 +246,7 @@ def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000,
     >>> lifts_by_reference(law, tests, "base", "reference").by_law.round(3).tolist()
     [0.0, 0.02, 0.03]
     """
+    check_interval(interval, "lifts_by_reference: interval")
     missing = [name for name in ("model", "flops", "revenue_lift") if name not in tests]
     if missing:
         raise ValueError(
@@ -259,18 +281,24 @@ def lifts_by_reference(law, tests, base, reference, *, interval=0.9, draws=2000,
     )
 
 
-def check_models(metric, lift, name: str, least: int = 3) -> None:
-    """ValueError, beginning with `name`, for metrics and lifts that no G can be fitted to."""
+def check_models(metric, lift, name: str, least: int = 3):
+    """Metrics and lifts as arrays [models]; refuses, by `name`, what no G can be fitted to."""
+    metric, lift = single_column(metric, f"{name}: metric"), real_array(lift, f"{name}: lift")
     if metric.shape != lift.shape or metric.ndim != 1 or len(metric) < least:
         raise ValueError(
             f"{name}: needs metric and lift of {least} or more models; got shapes "
             f"{metric.shape} and {lift.shape}"
         )
-    if not (np.isfinite(metric).all() and np.isfinite(lift).all()):
-        raise ValueError(f"{name}: metric and lift must be finite")
     for what, values in {"metric": metric, "lift": lift}.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise ValueError(
+                f"{name}: {what} must be finite, not NaN or infinity; "
+                f"got {what}[{bad[0]}] = {values[bad[0]]}"
+            )
         if np.ptp(values) == 0:
             raise ValueError(f"{name}: all models have the same {what}, {values[0]}")
+    return metric, lift
 
 
 def _checked_errors(metric, **errors):
@@ -282,7 +310,7 @@ def _checked_errors(metric, **errors):
     for name, error in errors.items():
         if error is None:
             raise ValueError(f"LinearRevenueModel: {name} is missing; give both errors or none")
-        error = np.asarray(error, float)
+        error = real_array(error, f"LinearRevenueModel: {name}")
         if error.shape != metric.shape or not (np.isfinite(error) & (error >= 0)).all():
             raise ValueError(
                 f"LinearRevenueModel: {name} must be {len(metric)} finite numbers >= 0; got "

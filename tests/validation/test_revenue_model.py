@@ -8,6 +8,9 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from lib.laws import BNSL
 from lib.validation.revenue_model import (
@@ -109,8 +112,10 @@ def test_resamples_without_a_slope_are_left_out_of_r_squared():
         ([0.8, 0.9], [0, 0.01], r"3 or more models; got shapes \(2,\) and \(2,\)"),
         ([0.8, 0.9, 1], [0, 0.01], r"got shapes \(3,\) and \(2,\)"),
         ([[0.8, 0.9, 1]], [[0, 0.01, 0]], r"got shapes \(1, 3\)"),
-        ([0.8, 0.9, np.nan], [0, 0.01, 0.02], "must be finite"),
-        ([0.8, 0.9, 1], [0, np.inf, 0.02], "must be finite"),
+        ([], [], r"got shapes \(0,\) and \(0,\)"),
+        ([0.8, 0.9, np.nan], [0, 0.01, 0.02], r"metric must be finite, .*; got metric\[2\] = nan"),
+        ([0.8, 0.9, 1], [0, np.inf, 0.02], r"lift must be finite, .*; got lift\[1\] = inf"),
+        (None, [0, 0.01, 0.02], "metric: .* got None"),
         ([0.8, 0.8, 0.8], [0, 0.01, 0.02], "same metric, 0.8"),
         ([0.8, 0.9, 1], [0.01, 0.01, 0.01], "same lift, 0.01"),
     ],
@@ -185,8 +190,32 @@ def test_before_fit_it_says_so(ask):
 @pytest.mark.parametrize("method", ["predict", "slope_interval", "r_squared_interval"])
 def test_an_interval_is_a_probability(fit, method):
     given = {"metric": 0.85} if method == "predict" else {}
-    with pytest.raises(ValueError, match="interval must lie between 0 and 1; got 90"):
+    message = f"^LinearRevenueModel.{method}: interval must lie between 0 and 1; got 90"
+    with pytest.raises(ValueError, match=message):
         getattr(fit, method)(**given, interval=90)
+
+
+def test_a_metric_that_is_no_number_is_refused(fit):
+    with pytest.raises(ValueError, match="^LinearRevenueModel.predict: metric .* got nan"):
+        fit.predict([0.8, np.nan])
+
+
+def test_model_selection_of_scikit_learn_takes_it():
+    metric, lift = METRIC[:, None], 0.3 * METRIC - 0.2
+    assert cross_val_score(LinearRevenueModel(10), metric, lift, cv=2) == pytest.approx(1.0)
+    search = GridSearchCV(LinearRevenueModel(), {"draws": [5, 10]}, cv=2).fit(metric, LIFT)
+    assert search.best_estimator_.n_features_in_ == 1
+    centred = make_pipeline(StandardScaler(), LinearRevenueModel(10)).fit(metric, LIFT)
+    np.testing.assert_allclose(
+        centred.predict(metric), LinearRevenueModel(10).fit(METRIC, LIFT).predict(METRIC)
+    )
+    assert [v.shape for v in centred[-1].predict(metric, interval=0.9)] == [(6,)] * 3
+
+
+def test_a_fit_forgets_the_one_before():
+    fit = LinearRevenueModel(20).fit(METRIC, LIFT, np.full(6, 0.001), np.full(6, 0.002))
+    assert hasattr(fit, "r_squared_true_")
+    assert not hasattr(fit.fit(METRIC, LIFT), "r_squared_true_")
 
 
 # G identified by one test
@@ -244,6 +273,8 @@ def test_lifts_by_reference_names_what_is_wrong(change, base, reference, message
     law = BNSL(direction="rising").fit(FLOPS, R)
     with pytest.raises(ValueError, match=message):
         lifts_by_reference(law, TESTS.assign(**change), base, reference)
+    with pytest.raises(ValueError, match="^lifts_by_reference: interval must lie .*; got 90"):
+        lifts_by_reference(law, TESTS, "base", "16128", interval=90)
     with pytest.raises(ValueError, match="column flops is missing"):
         lifts_by_reference(law, TESTS.drop(columns="flops"), "base", "16128")
 
