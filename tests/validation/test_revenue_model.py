@@ -196,7 +196,7 @@ def test_an_interval_is_a_probability(fit, method):
 
 
 def test_a_metric_that_is_no_number_is_refused(fit):
-    with pytest.raises(ValueError, match="^LinearRevenueModel.predict: metric .* got nan"):
+    with pytest.raises(ValueError, match=r"^LinearRevenueModel\.predict: metric .* got nan"):
         fit.predict([0.8, np.nan])
 
 
@@ -273,7 +273,7 @@ def test_lifts_by_reference_names_what_is_wrong(change, base, reference, message
     law = BNSL(direction="rising").fit(FLOPS, R)
     with pytest.raises(ValueError, match=message):
         lifts_by_reference(law, TESTS.assign(**change), base, reference)
-    with pytest.raises(ValueError, match="^lifts_by_reference: interval must lie .*; got 90"):
+    with pytest.raises(ValueError, match=r"^lifts_by_reference: interval must lie .*; got 90"):
         lifts_by_reference(law, TESTS, "base", "16128", interval=90)
     with pytest.raises(ValueError, match="column flops is missing"):
         lifts_by_reference(law, TESTS.drop(columns="flops"), "base", "16128")
