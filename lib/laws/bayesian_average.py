@@ -83,11 +83,13 @@ class Members:
 
     def monotone(self):
         """Which laws only approach their asymptote, [m]."""
-        return falls_towards(self.theta)
+        order = np.argsort(self.place, axis=1)  # laws walked downhill may have changed it
+        bends = np.take_along_axis(self.theta[:, 2:], order, axis=1)
+        return falls_towards(np.concatenate([self.theta[:, :2], bends], axis=1))
 
 
 def falls_towards(theta):
-    """Whether all slopes of the log gap between breaks are <= 0: theta [m, 2 + t] -> [m]."""
+    """Whether all slopes of the log gap are <= 0, bends left to right: theta [m, 2 + t] -> [m]."""
     slopes = theta[:, 1:2] - np.cumsum(theta[:, :1:-1], axis=1)
     return (theta[:, 1] <= 0) & np.all(slopes <= 0, axis=1)
 

@@ -1,10 +1,11 @@
 """The closed form behind the average of laws."""
 
 import numpy as np
+import pytest
 from scipy.stats import multivariate_normal
 
 from lib.laws import Prior
-from lib.laws.bayesian_average import Grid, design, prior_terms
+from lib.laws.bayesian_average import Grid, Members, design, prior_terms
 from tests.laws.points import X, Y, points_of
 
 
@@ -31,3 +32,19 @@ def test_evidence_equals_that_of_a_gaussian_process():
             found.append(ways[way, row])
     differences = np.array(found) - np.array(expected)
     np.testing.assert_allclose(differences, differences[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(("place", "monotone"), [([-3.0, -1.0], False), ([-1.0, -3.0], True)])
+def test_slopes_count_from_the_last_place_not_the_last_column(place, monotone):
+    """Slope -0.3 beyond the last break; a bend of -0.6 there turns it, one of 0.5 does not."""
+    law = Members(
+        weight=np.ones(1),
+        asymptote=np.full(1, 0.1),
+        place=np.array([place]),
+        sharpness=np.full((1, 2), 0.1),
+        theta=np.array([[0.0, -0.3, 0.5, -0.6]]),
+        cov=np.zeros((1, 4, 4)),
+        noise=np.ones(1),
+    )
+    log_y, _ = law.log_y(np.linspace(-5, 1, 200), sign=1.0)
+    assert law.monotone()[0] == monotone == np.all(np.diff(log_y) < 0)
