@@ -14,8 +14,8 @@ import pandas as pd
 from lib.experiments.train_and_evaluate import TrainingSpec, train_and_evaluate
 from lib.infra import sweep
 from lib.infra.intervals import check_interval
+from lib.laws.basin_hopping import check_counts
 from lib.laws.held_out import LEAST_SIZES
-from lib.laws.next_size import check_break_counts
 from lib.logs import public_datasets, reader
 from lib.logs.features import load_features
 from lib.logs.tables import METRICS
@@ -65,7 +65,7 @@ def check_settings(
         raise ValueError(f'direction must be "rising" or "falling"; got {direction!r}')
     if breaks != "auto" and not (isinstance(breaks, int) and 0 <= breaks <= MOST_BREAKS):
         raise ValueError(f'breaks must be "auto" or 0..{MOST_BREAKS}; got {breaks!r}')
-    check_break_counts(other_breaks, "other_breaks")
+    check_counts(other_breaks, "other_breaks")
     check_interval(interval)
 
 

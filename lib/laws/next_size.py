@@ -15,7 +15,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from lib.infra.intervals import Share, binomial_share, check_interval
-from lib.laws.basin_hopping import BasinHoppingBNSL
+from lib.laws.basin_hopping import BasinHoppingBNSL, check_counts
 from lib.laws.bnsl import BNSL, PowerLaw
 from lib.laws.observations import check_points
 
@@ -63,51 +63,34 @@ def predict_next_size(
     """
     if least < 4:
         raise ValueError(f"predict_next_size: least must be >= 4; got {least}")
-    check_break_counts(breaks, "predict_next_size: breaks")
+    breaks = list(breaks)
+    check_counts(breaks, "predict_next_size: breaks")
     check_interval(interval, "predict_next_size: interval")
     x, y, groups = check_points(x, y, groups, name="predict_next_size", least=least + 1)
     sizes = np.unique(x)
     shape = {"direction": direction, "bound": bound}
-    laws = {
-        AVERAGE: BNSL(**shape),
-        "power law": PowerLaw(**shape),
-        **{
-            basin_hopping_name(t): BasinHoppingBNSL(t, hops=hops, seed=seed, direction=direction)
-            for t in breaks
-        },
-    }
+    averages = {AVERAGE: BNSL(**shape), "power law": PowerLaw(**shape)}
+    hopped = BasinHoppingBNSL(max(breaks, default=0), hops=hops, seed=seed, direction=direction)
     rows = []
     for n in tqdm(range(least, len(sizes)), desc="next sizes", leave=False):
         fitted, predicted_size = x < sizes[n], x == sizes[n]
-        for name, law in laws.items():
-            if isinstance(law, BNSL):
-                law.fit(x[fitted], y[fitted], groups[fitted])
-                predicted = law.predict(sizes[n], interval, repeats=predicted_size.sum())
-            else:
-                law.fit(x[fitted], y[fitted])
-                predicted = law.predict(sizes[n]), np.nan, np.nan
-            rows.append(
-                [
-                    name,
-                    n,
-                    sizes[n],
-                    y[predicted_size].mean(),
-                    *map(float, predicted),
-                    law.r_squared_,
-                ]
-            )
+        measured = y[predicted_size].mean()
+        for name, law in averages.items():
+            law.fit(x[fitted], y[fitted], groups[fitted])
+            predicted = law.predict(sizes[n], interval, repeats=predicted_size.sum())
+            rows.append([name, n, sizes[n], measured, *map(float, predicted), law.r_squared_])
+        if breaks:
+            hopped.fit(x[fitted], y[fitted])
+        for t in breaks:
+            law = hopped.with_breaks(t)
+            predicted = float(law.predict(sizes[n]))
+            name = basin_hopping_name(t)
+            rows.append([name, n, sizes[n], measured, predicted, np.nan, np.nan, law.r_squared_])
     table = pd.DataFrame(
         rows, columns=["law", "sizes", "x", "measured", "predicted", "low", "high", "r_squared"]
     )
     table.insert(7, "error", table.predicted - table.measured)
     return table
-
-
-def check_break_counts(breaks: Iterable[int], name: str) -> None:
-    """ValueError, beginning with `name`, for a number of breaks below 0 or not whole."""
-    for count in breaks:
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
-            raise ValueError(f"{name} must be whole numbers >= 0; got {count!r}")
 
 
 def errors_by_law(table: pd.DataFrame) -> pd.DataFrame:

@@ -43,6 +43,11 @@ def test_the_rows_are_the_laws_own_predictions():
     assert table.predicted["basin-hopping, t = 1"] == hopped.predict(FLOPS[7])
 
 
+def test_numbers_of_breaks_may_come_from_a_generator():
+    table = predict_next_size(FLOPS, R, least=7, breaks=(t for t in (1, 0)), hops=1)
+    assert table.law.tolist()[2:] == ["basin-hopping, t = 1", "basin-hopping, t = 0"]
+
+
 def test_unseen_sizes_do_not_touch_the_fit():
     """What lies beyond the size asked for changes nothing."""
     other = R.copy()
