@@ -3,17 +3,20 @@
 Section 4.2 takes t = 6 breaks and `scipy.optimize.basinhopping` [25]; its loss, starts,
 steps and bounds are not published. Here the loss is the sum of squared errors of log y over
 the mean square that the power law leaves, so that the hops' temperature of 1 means the same
-for any units and noise. `scipy.optimize.least_squares` finds the minima: with the exact
-Jacobian it gets far deeper than L-BFGS-B, which stops on long flat valleys. Hops are steps
-of all parameters and one break moved elsewhere: small steps alone leave a break where it
-began. Boxes are wide.
+for any units and noise. `scipy.optimize.least_squares` finds the minima: L-BFGS-B stops in
+their long flat valleys, with four times the squares on public vision curves. A hop moves all
+parameters a little and one break elsewhere: small moves alone leave a break where it began.
+Boxes are wide.
 
 Breaks are added one by one: a fit starts where that of one break fewer ended, with a break of
-size 0 where the errors ask for one most. So more breaks never fit worse, by construction.
+size 0 where the errors ask for one most. So more breaks never fit worse, by construction, and
+where the curve goes through its points already, further breaks keep size 0: among the curves
+through the points, this is one of the fewest breaks.
 
-This is the best optimum that the hops find of the recipe's own loss, with nothing that holds
-it back. It is not a better extrapolation: from 3 + 3 t parameters, which ten points do not
-identify, the curve goes through the points, and beyond them it goes wherever that took it.
+It is the best optimum that the hops find of the recipe's own loss, and nothing holds it back
+beyond the points. With one break and dozens of points it extrapolates as published fits of
+Eq 6 do. Where 3 + 3 t parameters come near the number of points, it is not identified: seeds
+agree at the points and differ beyond them, by more than the law's error with fewer breaks.
 """
 
 import numpy as np
