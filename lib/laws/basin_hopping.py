@@ -23,8 +23,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult, basinhopping, least_squares
 from scipy.special import expit
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from lib.infra.arrays import check_positive, single_column
 from lib.laws.bnsl import PowerLaw
 from lib.laws.curve import bnsl
 from lib.laws.observations import check_points
@@ -33,8 +36,8 @@ STEP = 0.3  # largest move of a parameter in a hop: slopes, logs of x, y and sha
 THROUGH = 1e-6  # a loss below which the curve goes through its points; further hops gain nothing
 
 
-class BasinHoppingBNSL:
-    """Eq 6 with `breaks` breaks, one curve, no interval.
+class BasinHoppingBNSL(RegressorMixin, BaseEstimator):
+    """Eq 6 with `breaks` breaks, one curve, no interval; a regressor of scikit-learn, as `BNSL`.
 
     Args:
       breaks: the paper's t, >= 0.
@@ -53,6 +56,12 @@ class BasinHoppingBNSL:
 
     def __init__(self, breaks: int = 6, *, hops: int = 100, seed: int = 0, direction: str = "auto"):
         self.breaks, self.hops, self.seed, self.direction = breaks, hops, seed, direction
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        tags.input_tags.positive_only = tags.target_tags.positive_only = True
+        return tags
 
     def fit(self, x: ArrayLike, y: ArrayLike) -> "BasinHoppingBNSL":
         """Fits the curve; x and y as in `BNSL.fit`, 3 different x or more whatever `breaks` is.
@@ -76,6 +85,7 @@ class BasinHoppingBNSL:
 
     def with_breaks(self, breaks: int) -> "BasinHoppingBNSL":
         """The fit of fewer breaks that this one went through, as `fit` with so many gives it."""
+        check_is_fitted(self, "params_")
         if breaks not in range(len(self._optima)):
             raise ValueError(
                 f"BasinHoppingBNSL.with_breaks: breaks must be 0..{len(self._optima) - 1}, "
@@ -87,11 +97,14 @@ class BasinHoppingBNSL:
         return law._take_optimum()
 
     def predict(self, x: ArrayLike) -> np.ndarray:
-        """y at x."""
-        return bnsl(np.asarray(x, dtype=float), **self.params_)
+        """y at x > 0, of x's shape; a single column [n, 1] counts as [n]."""
+        check_is_fitted(self, "params_")
+        x = single_column(x, "BasinHoppingBNSL.predict: x")
+        check_positive(x, "BasinHoppingBNSL.predict: x")
+        return bnsl(x, **self.params_)
 
     def _take_optimum(self):
-        self.params_ = self._problem.eq6(self._optima[-1])
+        self.params_, self.n_features_in_ = self._problem.eq6(self._optima[-1]), 1
         predicted = self.predict(self._x)
         self.sum_of_squares_ = float(np.sum(np.log(predicted / self._y) ** 2))
         self.residuals_ = self._y - predicted
@@ -209,7 +222,8 @@ class LeastSquaresProblem:
     def _bounds(self, t):
         """Lowest and highest p, [2, 3 + 3 t]."""
         u, z, span = self.u, self.z, np.ptp(self.u)
-        asymptote = (np.log(1e-6), z.min()) if self.sign > 0 else (z.max(), z.max() + 3.0)
+        low = min(np.log(1e-6), z.min() - 1.0)  # y may span more than six decades
+        asymptote = (low, z.min()) if self.sign > 0 else (z.max(), z.max() + 3.0)
         place, sharpness = (u.min() - 0.5 * span, u.max() + 0.5 * span), np.log([0.01, 10.0])
         kinds = [asymptote, (-20.0, 20.0), (-5.0, 5.0), (-5.0, 5.0), place, sharpness]
         return np.repeat(kinds, [1, 1, 1, t, t, t], axis=0).T

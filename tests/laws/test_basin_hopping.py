@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from lib.laws import BasinHoppingBNSL, PowerLaw
 from lib.laws.basin_hopping import LeastSquaresProblem
@@ -113,3 +115,13 @@ def test_the_loss_counts_in_the_power_law_s_mean_square():
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         BasinHoppingBNSL(**settings).fit(FLOPS, R)
+
+
+def test_it_answers_after_fit_only_and_for_positive_x():
+    with pytest.raises(NotFittedError, match="BasinHoppingBNSL instance is not fitted yet"):
+        BasinHoppingBNSL().predict(1e8)
+    law = BasinHoppingBNSL(breaks=0, hops=2).fit(FLOPS[:, None], R)
+    np.testing.assert_array_equal(law.predict(FLOPS[:, None]), law.predict(FLOPS))
+    with pytest.raises(ValueError, match=r"^BasinHoppingBNSL\.predict: x must be .*; got -1.0"):
+        law.predict(-1)
+    assert repr(clone(law)) == "BasinHoppingBNSL(breaks=0, hops=2)"
