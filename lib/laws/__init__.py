@@ -3,7 +3,8 @@
 BNSL and PowerLaw take one factor, JointPowerLaw two; BasinHoppingBNSL is the paper's own
 recipe, for comparison. `fit_without_largest` and `predict_next_size` compare laws with sizes
 that they have not seen; `growth_per_doubling` asks, without a law, whether a metric grows at
-all. `lib.laws.bayesian_average` describes the method of the fit.
+all. `lib.laws.bayesian_average` describes the method of the fit, `lib.laws.diagnosis` what a law
+says of itself.
 """
 
 import lazy_loader

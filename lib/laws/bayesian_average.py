@@ -7,49 +7,67 @@ asymptote `a`, Eq 6 is linear once `a` and the breaks' positions and sharpness a
     log |y - a| = theta_0 + theta_1 u + sum_i theta_{i+1} h_i(u),     u = log(x / largest x),
     h_i(u) = f_i log(1 + exp((log d_i - u) / f_i)).
 
-Under Gaussian priors and noise its coefficients, their covariance and the evidence of
+Errors are of log y, so a point weighs as (y - a) / y. Taken from the noisy point itself that
+weight is an error in the regressors: the law flattens, the more so the more points there are.
+It comes from a smooth curve through the points instead (`lib.laws.smoothing_spline`), about
+which log y is linearised; on points without noise the two are one.
+
+Under Gaussian priors and noise the coefficients, their covariance and the evidence of
 the combination then have closed forms. A grid covers the rest (asymptote, positions,
-sharpness, noise); every combination is weighed by its evidence, and all are averaged.
+sharpness, noise and the part of it that neighbouring sizes share); every combination is
+weighed by its evidence, and all are averaged.
 
 Bends point to the left: theta_1 is the slope *beyond* the last break, the one that
-extrapolates, and the prior speaks of it directly.
+extrapolates, and the prior speaks of it directly. Where a curve has broken before, it may break
+again beyond the data: a law's slope is taken to wander there at the rate of its own breaks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
+
+from lib.laws.observations import whitening
+
+MOST_MEMBERS = 256  # laws of an average, the most plausible ones
+WINDOW = 5.0  # differences of log evidence beyond which a law is left out
+PAIR_WINDOW = 4.0  # the same for pairs of noise and ratio, on the coarse grid
 
 
 @dataclass(frozen=True)
 class Prior:
     """What is plausible before a point is seen: one setting for all kinds of curves.
 
-    Chosen by hand and random search on the even-numbered tasks of public scaling curves
-    (benchmarks/laws.py); around these values the errors of the large families there hardly
-    change, those of a few curves (language models, translation) do. Positions,
+    Chosen by hand and random search on made curves (benchmarks/made_curves.py) and on the
+    even-numbered tasks of public scaling curves (benchmarks/laws.py), each also cut at half its
+    largest x; around these values the errors of the large families hardly change, those of a few
+    curves (language models, translation) do. Nearer asymptotes suit those few as they stand and
+    hardly anything else: laws of few sizes stall. Positions,
     sharpness and error_length are shares of the measured range of log x, distances of the
     asymptote shares of the range of y, noises shares of the range of log y: units do not
     matter.
     """
 
     slope: float = -0.4  # theta_1, beyond the last break
-    slope_sd: float = 0.4
+    slope_sd: float = 0.6
     bend_sd: float = 0.5  # of theta_2 ...
     places: int = 9  # candidate positions of breaks
-    last_place: float = 0.95  # no break in the last part of the data
+    last_place: float = 0.97  # no break in the last part of the data
     by_points: float = 0.25  # 0: places even in log x, 1: even in the number of points
     sharpness: tuple = (0.04, 0.08, 0.16)
     asymptotes: int = 11  # candidates, even in log distance from the best point
     nearest: float = 0.005
     farthest: float = 10.0  # or the bound, if that is nearer
-    distance_power: float = -0.45  # prior density of log distance: distance^distance_power
-    noises: tuple = tuple((1e-3 * 2.0 ** np.arange(9)).tolist())
+    distance_power: float = 0.1  # prior density of log distance: distance^distance_power
+    noises: int = 7  # candidates about the noise of the smooth curve
+    least_noise: float = 1e-3
     noise: float = 0.01  # most plausible
-    noise_spread: float = 1.0  # standard deviation of log noise
-    error_ratio: float = 2.0  # see `lib.laws.observations.whitening`
+    noise_spread: float = 0.5  # half width of log noise (Cauchy)
+    error_ratios: tuple = (0.0, 0.5, 2.0, 8.0)  # see `lib.laws.observations.whitening`
+    error_odds: tuple = (1.0, 1.0, 1.0, 1.0)  # of each ratio
     error_length: float = 0.1
+    new_breaks: float = 1.5  # beyond the data, over the rate of a law's breaks within
 
 
 @dataclass(frozen=True)
@@ -61,8 +79,14 @@ class Members:
     place: np.ndarray  # [m, t], log(d / largest x)
     sharpness: np.ndarray  # [m, t], f
     theta: np.ndarray  # [m, 2 + t], mean of the coefficients
-    cov: np.ndarray  # [m, 2 + t, 2 + t], their covariance
-    noise: np.ndarray  # [m], standard deviation of log y
+    reach: np.ndarray  # [m], derivative of the asymptote by the log of its distance
+    cov: np.ndarray  # [m, 3 + t, 3 + t], of that log distance and the coefficients
+    noise: np.ndarray  # [m], standard deviation of log y, of single measurements
+    ratio: np.ndarray  # [m], variance of the errors that neighbouring sizes share, over noise^2
+    drift: np.ndarray  # [m], variance of the log gap beyond the data, over u^3
+    end: np.ndarray  # [m], what the last points share of errors of log y, by which `log_y` starts
+    end_variance: np.ndarray  # [m], what is not known of that, over noise^2
+    length: np.ndarray  # [m], of their correlation, in u
 
     def __len__(self):
         return len(self.weight)
@@ -73,13 +97,39 @@ class Members:
         fields["weight"] = fields["weight"] / fields["weight"].sum()
         return Members(**fields)
 
-    def log_y(self, u, sign):
-        """log y of every law and its standard deviation without noise, both [m, n]."""
+    def log_y(self, u, sign, drift=0.0):
+        """log y of every law and its standard deviation without noise, both [m, n].
+
+        `drift`: how far every law's log gap has wandered beyond the data, over u^1.5, [m].
+        """
         basis = design(u, self.place, self.sharpness)
-        gap = np.exp(np.minimum(np.einsum("mni,mi->mn", basis, self.theta), 50.0))
+        log_gap = np.einsum("mni,mi->mn", basis, self.theta)
+        log_gap += np.multiply.outer(drift, np.maximum(u, 0.0) ** 1.5)
+        gap = np.exp(np.minimum(log_gap, 50.0))
         y = np.maximum(self.asymptote[:, None] + sign * gap, 1e-12)
-        variance = np.einsum("mni,mni->mn", basis @ self.cov, basis)
-        return np.log(y), np.sqrt(np.maximum(variance, 0.0)) * gap / y
+        slope = sign * gap / y
+        rows = np.concatenate(
+            [(self.reach[:, None] / y)[:, :, None], slope[:, :, None] * basis], axis=2
+        )
+        variance = np.einsum("mni,mni->mn", rows @ self.cov, rows)
+        variance += self.drift[:, None] * np.maximum(u, 0.0) ** 3 * slope**2
+        return np.log(y) + self.end[:, None] * self._near_end(u), np.sqrt(np.maximum(variance, 0))
+
+    def noise_variance(self, u, alone):
+        """Variance of a measurement of log y about `log_y`, [m, n].
+
+        `alone`: of its independent errors relative to noise^2, [n]. What neighbouring sizes share
+        no repeat averages out; near the end of the data it is partly known.
+        """
+        known = (self.ratio - self.end_variance)[:, None] * self._near_end(u) ** 2
+        return self.noise[:, None] ** 2 * (alone + self.ratio[:, None] - known)
+
+    def _near_end(self, u):
+        return np.exp(-np.abs(u) / self.length[:, None])
+
+    def without_end(self):
+        """The same laws where the last points' shared errors count as no more than errors."""
+        return replace(self, end=np.zeros_like(self.end), end_variance=self.ratio)
 
     def monotone(self):
         """Which laws only approach their asymptote, [m]."""
@@ -122,67 +172,96 @@ def subsets(places, breaks):
 
 
 class Grid:
-    """Normal equations of every row (noise, sharpness, asymptote), with all breaks in.
+    """Normal equations of every row (ratio, noise, sharpness, asymptote), with all breaks in.
 
     Leaving breaks out is leaving rows and columns out, so one matrix serves all subsets
-    of the places. The line's two columns are eliminated once.
+    of the places. The line's two columns are eliminated once, and so is that of the asymptote:
+    about each candidate it may move by a share of the step to the next, so that laws of many points
+    lie where they should and not on the grid. A coarse grid of asymptotes first tells which pairs
+    of ratio and noise are plausible for laws of `counts` breaks.
     """
 
-    def __init__(self, points, prior):
+    def __init__(self, points, prior, counts):
         self.points, self.prior = points, prior
         far = min(prior.farthest, points.farthest)
-        distance = np.geomspace(min(prior.nearest, far / 2), far, prior.asymptotes)
-        self.asymptotes = points.asymptote(distance)
+        self.distance = np.geomspace(min(prior.nearest, far / 2), far, prior.asymptotes)
+        self.asymptotes = points.asymptote(self.distance)
+        self.reach_sd = np.log(self.distance[1] / self.distance[0]) / 2
         self.places = break_places(points, prior)
         self.sharpness = np.array(prior.sharpness) * points.span
-        noise = np.array(prior.noises)
-        self.noises = noise * np.ptp(np.log(points.y))
-        self.shape = len(self.noises), len(self.sharpness), len(self.asymptotes)
-
-        rows, target = self._weighted_rows()
-        gram = np.swapaxes(rows, -1, -2) @ rows
-        projection = (np.swapaxes(rows, -1, -2) @ target[..., None])[..., 0]
-        power = np.sum(target**2, axis=-1) + points.within
-        per_variance = self.noises[:, None, None] ** -2.0
-        precision, mean = prior_terms(len(self.places), prior)
-        normal = gram * per_variance[..., None, None] + np.diag(precision)
-        response = projection * per_variance[..., None] + precision * mean
-        log_prior = (
-            prior.distance_power * np.log(distance)
-            - 0.5 * (np.log(noise / prior.noise)[:, None, None] / prior.noise_spread) ** 2
-        )
-        log_prior = np.broadcast_to(log_prior, self.shape)
-        log_weight = (
-            log_prior
-            - 0.5 * power * per_variance
-            - points.measurements * np.log(self.noises)[:, None, None]
-        )
-        self.log_prior = log_prior.ravel()
-        size = len(precision)
-        self.normal, self.response = normal.reshape(-1, size, size), response.reshape(-1, size)
-        self._eliminate_line(log_weight.ravel())
-
-    def _weighted_rows(self):
-        """Basis [sharpness, asymptote, n, columns] and log gap, weighted for errors of log y."""
-        points = self.points
+        self.ratios, self.noises = np.array(prior.error_ratios), noise_candidates(points, prior)
         self.basis = design(points.u, self.places[None], self.sharpness[:, None])
-        gap = points.sign * (points.y - self.asymptotes[:, None])
-        scale = gap / points.y
-        rows = points.whiten @ (scale[:, :, None] * self.basis[:, None])
-        target = (scale * np.log(gap)) @ points.whiten.T
-        return rows, np.broadcast_to(target, rows.shape[:-1])
+        self._weigh()
+        every = np.arange(len(self.asymptotes))
+        pairs = np.indices((len(self.ratios), len(self.noises))).reshape(2, -1).T
+        self._choose(pairs, every[::4])
+        best = np.max([self.log_evidence(breaks).max(axis=0) for breaks in counts], axis=0)
+        best = best.reshape(len(pairs), -1).max(axis=1)
+        self._choose(pairs[best > best.max() - PAIR_WINDOW], every)
 
-    def _eliminate_line(self, log_weight):
+    def _weigh(self):
+        """Gram matrices of basis and log gap, [entries, ratio x sharpness x asymptote]."""
+        points = self.points
+        gap = points.sign * (points.smooth - self.asymptotes[:, None])
+        scale = points.sign * gap / points.smooth  # of the log gap's errors, as errors of log y
+        sharp, n, columns = self.basis.shape
+        rows = np.empty((n, sharp, len(gap), columns + 2))
+        rows[..., 0] = (self._reach(self.distance)[:, None] / points.smooth).T[:, None]
+        rows[..., 1:-1] = scale.T[:, None, :, None] * np.swapaxes(self.basis, 0, 1)[:, :, None]
+        rows[..., -1] = (scale * np.log(gap) + np.log(points.y / points.smooth)).T[:, None]
+        self.whiten, self.log_det, gram = [], np.empty(len(self.ratios)), []
+        self.length = self.prior.error_length * points.span
+        for k, ratio in enumerate(self.ratios):
+            whiten, self.log_det[k] = whitening(points, ratio, self.length)
+            self.whiten.append(whiten)
+            white = (whiten @ rows.reshape(n, -1)).reshape(n, -1, columns + 2).swapaxes(0, 1)
+            white = np.ascontiguousarray(white)
+            gram.append(white.swapaxes(-1, -2) @ white)
+        self._gram = np.ascontiguousarray(np.concatenate(gram).reshape(-1, (columns + 2) ** 2).T)
+
+    def _reach(self, distance):
+        """Derivative of the asymptote by the log of its distance."""
+        return -self.points.sign * self.points.range * distance
+
+    def _prior_terms(self, breaks):
+        """Precision and mean of log distance and coefficients, [3 + breaks]."""
+        precision, mean = prior_terms(breaks, self.prior)
+        return np.r_[self.reach_sd**-2.0, precision], np.r_[0.0, mean]
+
+    def _choose(self, pairs, asymptotes):
+        """Takes the rows of pairs of ratio and noise, [pairs, 2], by sharpness by asymptotes."""
+        points, prior, sharpness = self.points, self.prior, np.arange(len(self.sharpness))
+        pair, sharp, asymptote = (
+            axis.ravel()
+            for axis in np.meshgrid(np.arange(len(pairs)), sharpness, asymptotes, indexing="ij")
+        )
+        ratio, noise = pairs[pair].T
+        self.rows = {"ratio": ratio, "noise": noise, "sharpness": sharp, "asymptote": asymptote}
+        noises = self.noises[noise]
+        cell = (ratio * len(sharpness) + sharp) * len(self.asymptotes) + asymptote
+        size = len(self.places) + 3
+        gram = (self._gram[:, cell] * noises**-2.0).reshape(size + 1, size + 1, -1)
+        precision, mean = self._prior_terms(len(self.places))
+        self.normal, self.response = gram[:-1, :-1], gram[:-1, -1] + (precision * mean)[:, None]
+        self.normal[np.arange(size), np.arange(size)] += precision[:, None]
+        noise_odds = np.log(self.noises / np.ptp(np.log(points.smooth)) / prior.noise)
+        self.log_prior = (
+            prior.distance_power * np.log(self.distance)[asymptote]
+            - np.log1p((noise_odds[noise] / prior.noise_spread) ** 2)
+            + np.log(prior.error_odds)[ratio]
+        )
+        log_weight = (
+            self.log_prior
+            + self.log_det[ratio]
+            - 0.5 * (gram[-1, -1] + points.within / noises**2)
+            - points.measurements * np.log(noises)
+        )
         S, v = self.normal, self.response
-        for k in range(2):
-            pivot = S[:, k, k]
-            column, step = S[:, :, k], v[:, k] / pivot
-            log_weight = log_weight + 0.5 * (v[:, k] * step - np.log(pivot))
-            S = S - (column / pivot[:, None])[:, :, None] * column[:, None, :]
-            v = v - step[:, None] * column
-        self.log_weight = log_weight
-        self.S = np.ascontiguousarray(np.moveaxis(S[:, 2:, 2:], 0, -1))  # [places, places, rows]
-        self.v = np.ascontiguousarray(v[:, 2:].T)
+        for _ in range(3):
+            pivot, column, step = S[0, 0], S[0, 1:], v[0] / S[0, 0]
+            log_weight = log_weight + 0.5 * (v[0] * step - np.log(pivot))
+            S, v = S[1:, 1:] - (column / pivot)[:, None] * column, v[1:] - step * column
+        self.log_weight, self.S, self.v = log_weight, S, v
 
     def log_evidence(self, breaks):
         """Log evidence of all ways to place the breaks in all rows, [ways, rows].
@@ -215,77 +294,129 @@ class Grid:
         every = np.ones((ways, len(self.log_weight)), dtype=bool)
         return falls_towards(self._laws(breaks, every, breaks)["theta"]).reshape(every.shape)
 
-    def members(self, log_evidence, window=5.0):
+    def members(self, log_evidence, window=WINDOW):
         """The plausible laws, `Members`, out of {breaks: log evidence [ways, rows]}."""
-        best = max(e.max() for e in log_evidence.values())
+        every = np.concatenate([evidence.ravel() for evidence in log_evidence.values()])
+        least = every.max() - window
+        if np.isfinite(window) and np.count_nonzero(every > least) > MOST_MEMBERS:
+            least = np.partition(every, -MOST_MEMBERS - 1)[-MOST_MEMBERS - 1]
         most_breaks = max(log_evidence)
         parts = [
-            self._laws(breaks, e > best - window, most_breaks) for breaks, e in log_evidence.items()
+            self._laws(breaks, evidence > least, most_breaks)
+            for breaks, evidence in log_evidence.items()
         ]
         merged = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
-        return polished(self.points, self.prior, **merged)
+        order = np.argsort(merged["ratio"], kind="stable")
+        return self._polished(**{k: values[order] for k, values in merged.items()})
 
     def _laws(self, breaks, plausible, most_breaks):
         way, row = np.nonzero(plausible)
         ways = subsets(len(self.places), breaks)
         chosen = ways[:, way].T
-        keep = np.column_stack([np.tile([0, 1], (len(way), 1)), chosen + 2])
-        noise, sharpness, asymptote = np.unravel_index(row, self.shape)
-        normal = self.normal[row[:, None, None], keep[:, :, None], keep[:, None, :]]
+        keep = np.column_stack([np.tile([0, 1, 2], (len(way), 1)), chosen + 3])
+        ratio, noise, sharpness, asymptote = (values[row] for values in self.rows.values())
+        normal = self.normal[keep[:, :, None], keep[:, None, :], row[:, None, None]]
         m, used = len(way), 2 + breaks
         place, sharp = np.zeros((m, most_breaks)), np.ones((m, most_breaks))
         theta = np.zeros((m, 2 + most_breaks))
         basis = np.zeros((m, len(self.points.u), 2 + most_breaks))
         place[:, :breaks] = self.places[chosen]
         sharp[:, :breaks] = self.sharpness[sharpness][:, None]
-        response = self.response[row[:, None], keep][..., None]
-        theta[:, :used] = np.linalg.solve(normal, response)[..., 0]
-        basis[:, :, :used] = np.moveaxis(self.basis[sharpness[:, None], :, keep], 1, 2)
+        response = self.response[keep, row[:, None]][..., None]
+        moved = np.linalg.solve(normal, response)[..., 0]
+        theta[:, :used] = moved[:, 1:]
+        basis[:, :, :used] = np.moveaxis(self.basis[sharpness[:, None], :, keep[:, 1:] - 1], 1, 2)
         return {
             "log_prior": self.log_prior[row] - np.log(ways.shape[1]),
             "basis": basis,
             "breaks": np.full(m, breaks),
-            "asymptote": self.asymptotes[asymptote],
+            "distance": self.distance[asymptote],
+            "farther": moved[:, 0],
             "place": place,
             "sharpness": sharp,
             "theta": theta,
             "noise": self.noises[noise],
+            "ratio": ratio,
         }
 
+    def _polished(
+        self, *, log_prior, basis, breaks, distance, farther, place, sharpness, theta, noise, ratio
+    ):
+        """`Members` after one Newton step on the errors of log y, weighed by Laplace's evidence.
 
-def polished(points, prior, *, log_prior, basis, breaks, asymptote, place, sharpness, theta, noise):
-    """`Members` after one Newton step on the errors of log y, weighed by Laplace's evidence.
+        The grid is linear about the smooth curve; near the asymptote that is too coarse: a
+        point that all but touches it would cost nothing. Rows come in the order of their ratio.
+        """
+        points, prior = self.points, self.prior
+        precision, mean = self._prior_terms(place.shape[1])
+        used = np.arange(3 + place.shape[1]) < 3 + breaks[:, None]
+        most = np.log(np.minimum(0.999 * points.farthest, 1e9) / distance)
+        least = np.minimum(-1.0, most)
+        ends = np.searchsorted(ratio, np.arange(len(self.ratios) + 1))
+        of_ratio = [slice(*pair) for pair in pairwise(ends)]
+        farther = np.clip(farther, least, np.minimum(most, 1.0))
+        reach = self._reach(distance * np.exp(farther))
+        error, slope, y = errors(points, points.best + reach, theta, basis)
+        by_reach = (reach[:, None] / y)[:, :, None]
+        columns = np.concatenate([error[:, :, None], by_reach, slope[:, :, None] * basis], axis=2)
+        for whiten, part in zip(self.whiten, of_ratio, strict=True):
+            columns[part] = whiten @ columns[part]
+        error, rows = columns[:, :, 0], columns[:, :, 1:]
+        normal = np.swapaxes(rows, 1, 2) @ rows / noise[:, None, None] ** 2 + np.diag(precision)
+        cov = np.linalg.inv(normal)
+        moved = np.column_stack([farther, theta])
+        pull = (error[:, None] @ rows)[:, 0] / noise[:, None] ** 2 + precision * (mean - moved)
+        moved = moved + np.clip((cov @ pull[:, :, None])[:, :, 0], -1.0, 1.0)
+        moved[:, 0] = np.clip(moved[:, 0], least, np.minimum(most, 1.0))
+        farther, theta = moved[:, 0], moved[:, 1:]
+        reach = self._reach(distance * np.exp(farther))
+        error, _, _ = errors(points, points.best + reach, theta, basis)
+        for whiten, part in zip(self.whiten, of_ratio, strict=True):
+            error[part] = error[part] @ whiten.T
+        square = np.sum(error**2, axis=1) + points.within
+        end, end_variance = np.zeros(len(theta)), np.zeros(len(theta))
+        for whiten, part, shared in zip(self.whiten, of_ratio, self.ratios, strict=True):
+            gain = whiten @ (shared * np.exp(points.u / self.length))
+            end[part], end_variance[part] = error[part] @ gain, shared - gain @ gain
+        log_evidence = (
+            log_prior
+            + self.log_det[ratio]
+            - points.measurements * np.log(noise)
+            - 0.5 * square / noise**2
+            - 0.5 * np.sum(precision * (moved - mean) ** 2, axis=1)
+            - 0.5 * np.linalg.slogdet(normal / precision)[1]
+        )
+        weight = np.exp(log_evidence - log_evidence.max())
+        theta = theta * used[:, 1:]
+        return Members(
+            weight=weight / weight.sum(),
+            asymptote=points.best + reach,
+            place=place,
+            sharpness=sharpness,
+            theta=theta,
+            reach=reach,
+            cov=cov * (used[:, :, None] & used[:, None, :]),
+            noise=noise,
+            ratio=self.ratios[ratio],
+            drift=prior.new_breaks / points.span * np.sum(theta[:, 2:] ** 2, axis=1) / 3,
+            end=end,
+            end_variance=end_variance,
+            length=np.full(len(theta), self.length),
+        )
 
-    The grid takes errors of the log gap, scaled; near the asymptote that is too coarse: a
-    point that all but touches it would cost nothing.
-    """
-    precision, mean = prior_terms(place.shape[1], prior)
-    used = np.arange(2 + place.shape[1]) < 2 + breaks[:, None]
-    residual, slope = errors(points, asymptote, theta, basis)
-    residual, rows = residual @ points.whiten.T, points.whiten @ (slope[:, :, None] * basis)
-    normal = np.swapaxes(rows, 1, 2) @ rows / noise[:, None, None] ** 2 + np.diag(precision)
-    cov = np.linalg.inv(normal)
-    pull = (residual[:, None] @ rows)[:, 0] / noise[:, None] ** 2 + precision * (mean - theta)
-    theta = theta + np.clip((cov @ pull[:, :, None])[:, :, 0], -1.0, 1.0)
-    residual, _ = errors(points, asymptote, theta, basis)
-    square = np.sum((residual @ points.whiten.T) ** 2, axis=1) + points.within
-    log_evidence = (
-        log_prior
-        - points.measurements * np.log(noise)
-        - 0.5 * square / noise**2
-        - 0.5 * np.sum(precision * (theta - mean) ** 2, axis=1)
-        - 0.5 * np.linalg.slogdet(normal / precision)[1]
-    )
-    weight = np.exp(log_evidence - log_evidence.max())
-    cov *= used[:, :, None] & used[:, None, :]
-    return Members(weight / weight.sum(), asymptote, place, sharpness, theta * used, cov, noise)
+
+def noise_candidates(points, prior):
+    """Standard deviations about that of the smooth curve, the closer the more is measured."""
+    least = prior.least_noise * np.ptp(np.log(points.smooth))
+    step = np.exp(2.0 / np.sqrt(points.measurements))
+    return max(points.noise, least) * step ** (np.arange(prior.noises) - 2)
 
 
 def errors(points, asymptote, theta, basis):
-    """Errors of log y, and the slope of log y by the log gap, both [m, n]."""
+    """Errors of log y, the slope of log y by the log gap, and y, all [m, n]."""
     gap = np.exp(np.minimum((basis @ theta[:, :, None])[:, :, 0], 50.0))
     y = np.maximum(asymptote[:, None] + points.sign * gap, 1e-12)
-    return np.log(points.y / y), points.sign * gap / y
+    return np.log(points.y / y), points.sign * gap / y, y
 
 
 def break_places(points, prior):

@@ -17,13 +17,11 @@ from lib.infra.arrays import check_positive, single_column
 from lib.infra.intervals import check_interval, interval_bounds
 from lib.laws.bayesian_average import Grid, Members, Prior
 from lib.laws.curve import bnsl
+from lib.laws.diagnosis import BackTest, back_test, few_sizes, missed_before, warnings_of
+from lib.laws.exact import exact_members
+from lib.laws.monotone import monotone_members
 from lib.laws.observations import check_points, gather_points
-from lib.laws.variable_projection import Projection, refine, refined
-
-# Factor on the interval's half widths (in log y), so that 90 % intervals hold 90 % of the
-# held-out points of the even-numbered vision curves: the laws of an average are a little
-# too much alike beyond the data.
-WIDEN = 1.1
+from lib.laws.variable_projection import Projection, alone, refine, refined
 
 
 class BNSL(RegressorMixin, BaseEstimator):
@@ -51,6 +49,8 @@ class BNSL(RegressorMixin, BaseEstimator):
       noise_: standard deviation of log y around the law, of single measurements, mean over sizes;
         where 3 or more sizes are repeated it depends on the size (`noise_at`).
       break_weights_: {number of breaks: its share of the average}.
+      back_tests_, widening_: what the law of the first points says of the next, and the factor
+        on its intervals where it misses them.
       warnings_: what a reader of the law should know, a list of sentences.
 
     >>> flops = np.geomspace(1e6, 1e8, 9)
@@ -97,27 +97,21 @@ class BNSL(RegressorMixin, BaseEstimator):
         least = 3 + (0 if breaks == "auto" else breaks)
         x, y, groups = check_points(x, y, groups, name=f"{name}.fit", least=least)
         points = gather_points(
-            x,
-            y,
-            groups,
-            direction=self.direction,
-            bound=self.bound,
-            error_ratio=prior.error_ratio,
-            error_length=prior.error_length,
-            name=f"{name}.fit",
+            x, y, groups, direction=self.direction, bound=self.bound, name=f"{name}.fit"
         )
         sizes = len(points.u)
         counts = range(min(2, (sizes - 3) // 3) + 1) if breaks == "auto" else [breaks]
-        grid = Grid(points, prior)
+        grid = Grid(points, prior, counts)
         members = grid.members({b: grid.log_evidence(b) for b in counts})
-        if roughness(points) < 0.1 * members.weight @ members.noise:
+        if sizes > 5 and points.noise < 0.1 * members.weight @ members.noise:
             counts = range(4) if breaks == "auto" else [breaks]
             members = exact_members(points, grid, members, counts)
-        self.warnings_ = []
+        self._warnings, self._back_tests, self._params = [], None, None
         if self.monotone:
             members, warning = monotone_members(grid, members)
-            self.warnings_ += [f"monotone: {warning}"] if warning else []
-        self.points_, self.members_, self._params = points, members, None
+            members = members.without_end()
+            self._warnings += [f"monotone: {warning}"] if warning else []
+        self.points_, self.members_ = points, members
         self.x_, self.y_, self.groups_, self.n_features_in_ = x, y, groups, 1
         self.noise_ = float(np.mean(self.noise_at(np.unique(x))))
         breaks_used = np.count_nonzero(members.theta[:, 2:], axis=1)
@@ -143,9 +137,13 @@ class BNSL(RegressorMixin, BaseEstimator):
     def noise_at(self, x: ArrayLike, repeats: ArrayLike = 1) -> np.ndarray:
         """Standard deviation of log y around the law: of the mean of `repeats` measurements."""
         x = self._checked(x, "noise_at")
-        share = self.points_.noise_share(self._locate(x), np.ravel(repeats))
-        noise = self.members_.weight @ self.members_.noise
-        return (np.sqrt(share) * noise).reshape(x.shape)[()]
+        members, alone = self.members_, self._alone(self._locate(x), repeats)
+        variance = members.weight @ (members.noise[:, None] ** 2 * (alone + members.ratio[:, None]))
+        return np.sqrt(variance).reshape(x.shape)[()]
+
+    def _alone(self, u, repeats):
+        """Variance of a mean of `repeats` measurements over noise^2, less what sizes share."""
+        return self.points_.relative_variance(u) / np.ravel(repeats)
 
     def predict(self, x: ArrayLike, interval: float | None = None, repeats: ArrayLike = 1):
         """Averaged law at x.
@@ -168,17 +166,31 @@ class BNSL(RegressorMixin, BaseEstimator):
         mean = self._in_units(centre, x)
         if interval is None:
             return mean
-        share = self.points_.noise_share(u, np.ravel(repeats))
-        sd = np.hypot(sd, np.sqrt(share) * self.members_.noise[:, None])
-        low, high = (
+        sd = np.sqrt(sd**2 + self.members_.noise_variance(u, self._alone(u, repeats)))
+        bounds = (
             mixture_quantile(q, log_y, sd, self.members_.weight)
             for q in ((1 - interval) / 2, (1 + interval) / 2)
         )
-        return (
-            mean,
-            self._in_units(centre + WIDEN * (low - centre), x),
-            self._in_units(centre + WIDEN * (high - centre), x),
+        low, high = (
+            self._in_units(centre + self.widening_ * (bound - centre), x) for bound in bounds
         )
+        return mean, low, high
+
+    def deviations(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
+        """Errors of log y at new measurements over the standard deviation that the law gives them.
+
+        Without the widening by `back_tests_`, which these errors are the measure of.
+        """
+        x = self._checked(x, "deviations")
+        u = self._locate(x)
+        log_y, sd = self.members_.log_y(u, self.points_.sign)
+        weight = self.members_.weight
+        centre = weight @ log_y
+        variance = weight @ (
+            (log_y - centre) ** 2 + sd**2 + self.members_.noise_variance(u, self._alone(u, 1))
+        )
+        error = np.log(np.asarray(y, dtype=float) / self.points_.unit).ravel() - centre
+        return (error / np.sqrt(variance)).reshape(x.shape)
 
     def sample(self, x: ArrayLike, draws: int = 200, seed: int = 0) -> np.ndarray:
         """Plausible laws, without noise, at x: [draws, *x.shape], to carry uncertainty onwards."""
@@ -187,11 +199,16 @@ class BNSL(RegressorMixin, BaseEstimator):
         rows = rng.choice(len(members), size=draws, p=members.weight)
         spread, axes = np.linalg.eigh(members.cov[rows])
         normal = np.sqrt(np.maximum(spread, 0.0)) * rng.standard_normal(spread.shape)
-        theta = members.theta[rows] + (axes @ normal[:, :, None])[:, :, 0]
+        moved = (axes @ normal[:, :, None])[:, :, 0]
+        asymptote = members.asymptote[rows] + members.reach[rows] * np.expm1(moved[:, 0])
+        theta = members.theta[rows] + moved[:, 1:]
         u, sign = self._locate(x), self.points_.sign
-        drawn, _ = replace(members.take(rows), theta=theta).log_y(u, sign)
+        drift = np.sqrt(members.drift[rows]) * rng.standard_normal(draws)
+        drawn, _ = replace(members.take(rows), asymptote=asymptote, theta=theta).log_y(
+            u, sign, drift
+        )
         centre = members.weight @ members.log_y(u, sign)[0]
-        drawn = np.exp(centre + WIDEN * (drawn - centre)) * self.points_.unit
+        drawn = np.exp(centre + self.widening_ * (drawn - centre)) * self.points_.unit
         return drawn.reshape(draws, *x.shape)
 
     def gain(
@@ -227,16 +244,36 @@ class BNSL(RegressorMixin, BaseEstimator):
         p, theta, noise = refine(problem, start, np.repeat(best.noise, refits), steps=3)
         asymptote, _, place, sharpness = problem.unpack(p)
         laws = Members(
-            np.full(refits, 1 / refits),
-            asymptote,
-            place,
-            sharpness,
-            theta,
-            np.zeros((refits, 2 + breaks, 2 + breaks)),
-            noise,
+            weight=np.full(refits, 1 / refits),
+            asymptote=asymptote,
+            place=place,
+            sharpness=sharpness,
+            theta=theta,
+            cov=np.zeros((refits, 3 + breaks, 3 + breaks)),
+            noise=noise,
+            **alone(refits),
         )
         log_y, _ = laws.log_y(self._locate(x), points.sign)
         return (np.exp(log_y) * points.unit).reshape(refits, *x.shape)
+
+    @property
+    def back_tests_(self) -> list[BackTest]:
+        """What the law of the first points says of those that follow; made when first asked for."""
+        check_is_fitted(self, "points_")
+        if self._back_tests is None:
+            self._back_tests = back_test(self)
+        return self._back_tests
+
+    @property
+    def widening_(self) -> float:
+        """Factor > 1 on intervals (in log y) for few sizes and for what back-tests missed."""
+        return few_sizes(len(self.points_.u)) * missed_before(self.back_tests_)
+
+    @property
+    def warnings_(self) -> list[str]:
+        """What a reader of the law should know, in sentences; `lib.laws.diagnosis`."""
+        check_is_fitted(self, "points_")
+        return self._warnings + warnings_of(self)
 
     @property
     def params_(self):
@@ -297,7 +334,12 @@ class BNSL(RegressorMixin, BaseEstimator):
         return np.log(x).ravel() - np.log(self.points_.largest_x)
 
     def _in_units(self, log_y, x):
-        return (np.exp(log_y) * self.points_.unit).reshape(x.shape)[()]
+        y = np.exp(log_y) * self.points_.unit
+        if self.bound is not None:
+            y = self.points_.sign * np.maximum(
+                self.points_.sign * y, self.points_.sign * self.bound
+            )
+        return y.reshape(x.shape)[()]
 
     def summary(self) -> str:
         """A few lines to print: the curve, how it fits, and the interval at twice the largest x."""
@@ -372,56 +414,6 @@ class PowerLaw(BNSL):
         return {"a": p["b"], "b": p["c0"], "c": p["a"]}
 
 
-def monotone_members(grid, members):
-    """The laws of an average that only approach their asymptote, or what stands in for them.
-
-    Where all plausible laws turn, the most plausible of those on the grid that do not, of at most
-    2 breaks, take their place, as far as they follow y better than its mean does; where none does
-    (y runs against the direction), the mean is the law. Such laws miss points by more than noise,
-    so their noise is at least what they miss them by.
-
-    Returns: (`Members`, None, or the warning that others stand in for them).
-    """
-    kept = members.monotone()
-    if kept.any():
-        return members.take(kept), None
-    points = grid.points
-    evidence = {
-        breaks: np.where(grid.monotone(breaks), grid.log_evidence(breaks), -np.inf)
-        for breaks in range(min(2, members.place.shape[1]) + 1)
-    }
-    level = constant(points, members)
-    if np.isfinite([e.max() for e in evidence.values()]).any():
-        laws = missing(points, grid.members(evidence))
-        kept = laws.monotone() & (laws.noise < level.noise)
-        if kept.any():
-            return laws.take(kept), "y turns along x; a monotone law misses it by more than noise"
-    return level, "y runs against the direction of the law; its mean is the nearest monotone law"
-
-
-def missing(points, laws):
-    """Laws whose noise is at least what they miss the points by."""
-    missed = np.log(points.y) - laws.log_y(points.u, points.sign)[0]
-    noise = np.maximum(laws.noise, np.sqrt(np.mean(missed**2, axis=1)))
-    return replace(laws, noise=noise, cov=laws.cov * (noise / laws.noise)[:, None, None] ** 2)
-
-
-def constant(points, members):
-    """The mean of log y as a law, with the asymptote of the most plausible one."""
-    best = members.take([int(np.argmax(members.weight))])
-    y = np.exp(points.count @ np.log(points.y) / points.measurements)
-    gap = points.sign * (y - best.asymptote[0])
-    error = best.noise[0] / np.linalg.norm(points.whiten.sum(axis=1))  # of the mean, in log y
-    level = replace(
-        best,
-        place=best.place[:, :0],
-        sharpness=best.sharpness[:, :0],
-        theta=np.array([[np.log(gap), 0.0]]),
-        cov=np.diag([(error * y / gap) ** 2, 0.0])[None],
-    )
-    return missing(points, level)
-
-
 def eq6_params(member, breaks, points):
     """Eq 6's parameters of one law, in the units of x and y, breaks from left to right."""
     order = np.argsort(member.place[0, :breaks])
@@ -437,87 +429,6 @@ def eq6_params(member, breaks, points):
         "d": np.exp(place + origin).tolist(),
         "f": f.tolist(),
     }
-
-
-def roughness(points):
-    """Standard deviation of log y around cubics through the neighbours; inf if too few."""
-    u, z = points.u, np.log(points.y)
-    n = len(u)
-    if n < 8:
-        return np.inf
-    middle = np.arange(2, n - 2)
-    neighbours = middle[:, None] + np.array([-2, -1, 1, 2])
-    share = np.array(
-        [
-            np.prod(
-                [
-                    (u[middle] - u[neighbours[:, m]]) / (u[neighbours[:, k]] - u[neighbours[:, m]])
-                    for m in range(4)
-                    if m != k
-                ],
-                axis=0,
-            )
-            for k in range(4)
-        ]
-    ).T
-    error = (z[middle] - np.sum(share * z[neighbours], axis=1)) / np.sqrt(
-        1 + np.sum(share**2, axis=1)
-    )
-    return np.sqrt(np.mean(error**2))
-
-
-def exact_members(points, grid, members, counts, starts=100, steps=150):
-    """For curves without visible noise: the laws that follow the points exactly.
-
-    The grid's noise is then only its own coarseness. Where refined laws are several times
-    better, they take its place; else the average stays. Takes some tenths of a second.
-    """
-    refined_laws = []
-    for breaks in counts:
-        if len(points.u) > 4 + 3 * breaks:
-            candidates = grid.members(
-                {breaks: _best_of_each_way(grid.log_evidence(breaks))}, np.inf
-            )
-            candidates = candidates.take(np.argsort(-candidates.weight)[:starts])
-            laws = refined(points, grid.prior, candidates, breaks, steps, doubt=1e-3)
-            refined_laws.append((breaks, laws))
-    if (
-        not refined_laws
-        or min(laws.noise.min() for _, laws in refined_laws) > 0.2 * members.noise.min()
-    ):
-        return members
-    most_breaks = max(breaks for breaks, _ in refined_laws)
-    laws = {
-        k: np.concatenate([_pad(vars(part)[k], k, most_breaks) for _, part in refined_laws])
-        for k in vars(members)
-    }
-    size = np.concatenate([np.full(len(part), 3 + 3 * breaks) for breaks, part in refined_laws])
-    log_weight = -points.measurements * np.log(
-        np.maximum(laws["noise"], 1e-10)
-    ) - 0.5 * size * np.log(points.measurements)
-    laws["weight"] = np.exp(log_weight - log_weight.max())
-    return Members(**laws).take(np.flatnonzero(laws["weight"] > np.exp(-8.0)))
-
-
-def _best_of_each_way(log_evidence):
-    """Evidence of the best row for every way to place the breaks, -inf for all other rows."""
-    best = log_evidence.max(axis=1, keepdims=True)
-    return np.where(log_evidence == best, log_evidence, -np.inf)
-
-
-def _pad(values, name, most_breaks):
-    """Fields of laws with fewer breaks, filled up with bends of size 0."""
-    coefficients = 2 + most_breaks
-    width = {
-        "place": most_breaks,
-        "sharpness": most_breaks,
-        "theta": coefficients,
-        "cov": coefficients,
-    }.get(name)
-    if width is None:
-        return values
-    fill = [(0, 0)] + [(0, width - size) for size in values.shape[1:]]
-    return np.pad(values, fill, constant_values=1.0 if name == "sharpness" else 0.0)
 
 
 def mixture_quantile(probability, centre, sd, weight):

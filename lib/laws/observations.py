@@ -6,36 +6,39 @@ import numpy as np
 from scipy import special, stats
 
 from lib.infra.arrays import check_positive, real_array, single_column
+from lib.laws.smoothing_spline import robust_spline, standard_deviation_of_most, trust_of
+
+MOST_SIZES = 64  # more are averaged in cells of equal width in log x
 
 
 @dataclass(frozen=True)
 class Points:
-    """One row per size, in the order of x."""
+    """One row per size, in the order of x; of many sizes, one per cell of neighbours."""
 
     u: np.ndarray  # [n] log(x / largest x), from -span to 0
     y: np.ndarray  # [n] geometric mean of a size's repeats, in units of `unit`
-    count: np.ndarray  # [n] measurements of a size
-    whiten: np.ndarray  # [n, n] makes errors of log y independent, see `whitening`
+    smooth: np.ndarray  # [n] a smooth curve through y, see `lib.laws.smoothing_spline`
+    count: np.ndarray  # [n] measurements of a size; what is off all others counts less
+    variance: np.ndarray  # [n] of a single measurement, relative to its mean over sizes
+    noise: float  # of log y about the smooth curve, standard deviation of single measurements
     noise_slope: float  # of log variance between repeats over u; 0: the same for all sizes
-    within: float  # squares of log y around the means of repeats, in units of noise^2
-    misfit: float  # share of noise^2 that sizes err by, which no repeat averages out
-    scatter: float  # share of noise^2 that a measurement of mean variance errs by
+    within: float  # squares of log y around the means of repeats, relative to the variance
     sign: float  # +1 where y falls towards its asymptote, -1 where it rises
     farthest: float  # distance of the bound from the best y, in ranges of y
     largest_x: float
     unit: float
+    spikes: np.ndarray  # x of the measurements that lie off all others
 
     @property
     def measurements(self):
         return self.count.sum()
 
-    def noise_share(self, u, repeats=1):
-        """Share of noise^2 that the mean of new measurements carries at u, which is at most 0.
+    def relative_variance(self, u):
+        """Variance of a single measurement at u over its mean at the sizes.
 
-        Beyond the sizes the noise stays as at the nearest of them.
+        Beyond the sizes it stays as at the nearest of them.
         """
-        variance = relative_variance(np.clip(u, self.u[0], 0.0), self.noise_slope, self.u)
-        return self.misfit + self.scatter * variance / repeats
+        return relative_variance(np.clip(u, self.u[0], 0.0), self.noise_slope, self.u)
 
     @property
     def span(self):
@@ -43,11 +46,11 @@ class Points:
 
     @property
     def range(self):
-        return np.ptp(self.y)
+        return np.ptp(self.smooth)
 
     @property
     def best(self):
-        return self.y.min() if self.sign > 0 else self.y.max()
+        return self.smooth.min() if self.sign > 0 else self.smooth.max()
 
     def asymptote(self, gaps):
         """Asymptotes that lie `gaps` ranges of y beyond the best point."""
@@ -85,46 +88,85 @@ def check_points(x, y, groups=None, *, name, least):
     return x, y, groups
 
 
-def gather_points(x, y, groups, *, direction, bound, error_ratio, error_length, name):
-    """`Points` of checked measurements; errors as in `whitening`."""
+def gather_points(x, y, groups, *, direction, bound, name):
+    """`Points` of checked measurements."""
     log_y = np.log(y)
-    count = np.bincount(groups)
+    count = np.bincount(groups).astype(float)
     log_x = np.bincount(groups, np.log(x)) / count
-    mean = np.bincount(groups, log_y) / count
+    z = np.bincount(groups, log_y) / count
+    squares = np.bincount(groups, (log_y - z[groups]) ** 2)
     order = np.argsort(log_x, kind="stable")
-    u, count_in_order = (log_x - log_x.max())[order], count[order].astype(float)
-    squares = np.bincount(groups, (log_y - mean[groups]) ** 2)[order]
-    slope = noise_slope(u, count_in_order, squares)
-    variance = relative_variance(u, slope, u)
-    unit = np.exp(mean.mean())
-    values = np.exp(mean[order]) / unit
-    if np.ptp(values) == 0:
+    largest = log_x.max()
+    u, z, count, squares = (v[order] for v in (log_x - largest, z, count, squares))
+    unit = np.exp(z.mean())
+    z = z - z.mean()
+    if np.ptp(z) == 0:
         raise ValueError(f"{name}: the repeats of every size average to one y; no law to fit")
-    sign = {"falling": 1.0, "rising": -1.0}.get(direction) or _direction(u, values)
+    spikes = np.empty(0)
+    if len(u) > MOST_SIZES:
+        u, z, count, squares, spikes = in_cells(u, z, count, squares)
+    slope = noise_slope(u, count, squares)
+    variance = relative_variance(u, slope, u)
+    smooth, noise, trust = z, 0.0, np.ones(len(u))
+    if len(u) > 5:
+        (smooth, noise, _), trust = robust_spline(u, z, count / variance)
+    spikes = np.append(spikes, u[trust < 0.5])
+    within = np.sum(squares / variance)
+    freedom = np.maximum(count - 1, 0.0).sum()
+    noise = np.sqrt((within + (len(u) - 3) * noise**2) / max(freedom + len(u) - 3, 1))
+    smooth = np.exp(smooth)
+    sign = {"falling": 1.0, "rising": -1.0}.get(direction) or _direction(u, z)
     bound = 0.0 if bound is None and sign > 0 else bound
-    best = values.min() if sign > 0 else values.max()
-    farthest = np.inf
+    best, farthest = np.exp((sign * z).min() * sign), np.inf
     if bound is not None:
-        farthest = sign * (best - bound / unit) / np.ptp(values)
-        if farthest <= 0:
+        if sign * (best - bound / unit) <= 0:
             raise ValueError(
                 f"{name}: bound must lie beyond every y; got bound = {bound:g}, "
                 f"best y = {best * unit:g}"
             )
+        smooth = sign * np.maximum(sign * smooth, sign * (best + bound / unit) / 2)
+        farthest = (sign * smooth).min() - sign * bound / unit
+        farthest = farthest / np.ptp(smooth)
     return Points(
         u=u,
-        y=values,
-        count=count_in_order,
-        whiten=whitening(u, count_in_order, error_ratio, error_length, variance),
+        y=np.exp(z),
+        smooth=smooth,
+        count=count * trust,
+        variance=variance,
+        noise=float(noise),
         noise_slope=slope,
-        within=float((1 + error_ratio) * np.sum(squares / variance)),
-        misfit=float(error_ratio / count.mean() / (1 + error_ratio)),
-        scatter=1 / (1 + error_ratio),
+        within=float(within),
         sign=sign,
         farthest=float(farthest),
-        largest_x=float(np.exp(log_x.max())),
+        largest_x=float(np.exp(largest)),
         unit=float(unit),
+        spikes=np.exp(largest + np.sort(spikes)),
     )
+
+
+def in_cells(u, z, count, squares):
+    """Sizes averaged in `MOST_SIZES` cells of equal width in u, spikes left out.
+
+    Returns: u, mean of z, count and squares about the curve through the cells, one a cell that
+    holds a size, and the u of what lies off that curve.
+    """
+    edges = np.linspace(u[0], u[-1], MOST_SIZES + 1)[1:-1]
+    _, cell = np.unique(np.searchsorted(edges, u, side="right"), return_inverse=True)
+
+    def total(values):
+        return np.bincount(cell, values)
+
+    first = np.flatnonzero(np.diff(cell, prepend=-1))
+    middle = total(count * u) / total(count)
+    medians = np.array([np.median(part) for part in np.split(z, first[1:])])
+    curve = robust_spline(middle, medians, total(count))[0].values
+    off = z - np.interp(u, middle, curve)
+    distance = np.abs(off) * np.sqrt(count)
+    trust = trust_of(distance / standard_deviation_of_most(distance))
+    weight = count * trust
+    mean = total(weight * off) / total(weight)
+    squares = total(weight * (off - mean[cell]) ** 2 + trust * squares)
+    return middle, curve + mean, total(weight), squares, u[trust < 0.5]
 
 
 def noise_slope(u, count, squares):
@@ -154,17 +196,16 @@ def relative_variance(u, slope, sizes):
     return np.exp(slope * u) / np.exp(slope * sizes).mean()
 
 
-def whitening(u, count, ratio, length, variance=1.0):
-    """Matrix V with V' V = inverse of the errors' covariance, in units of noise^2, [n, n].
+def whitening(points, ratio, length):
+    """Matrix V with V' V = inverse of the errors' covariance over noise^2, [n, n]; log det V.
 
-    No curve follows its law exactly: neighbouring sizes err together. Beside an
-    independent error of every measurement (its `variance` relative to the mean of all sizes),
-    each size has an error of `ratio` times the mean variance, correlated as
-    exp(-|distance in u| / (length x measured range)).
+    No curve follows its law exactly: neighbouring sizes err together. Beside an independent
+    error of every measurement, each size has an error of variance `ratio` x noise^2, correlated
+    as exp(-|distance in u| / length).
     """
-    near = np.exp(-np.abs(u[:, None] - u) / (length * -u[0]))
-    cov = (np.diag(variance / count) + ratio / count.mean() * near) / (1 + ratio)
-    return np.linalg.inv(np.linalg.cholesky(cov))
+    near = np.exp(-np.abs(points.u[:, None] - points.u) / length)
+    factor = np.linalg.cholesky(np.diag(points.variance / points.count) + ratio * near)
+    return np.linalg.inv(factor), -np.log(np.diag(factor)).sum()
 
 
 def _direction(u, y):

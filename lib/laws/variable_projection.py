@@ -22,7 +22,7 @@ class Projection:
 
     def __init__(self, points, prior, breaks, count=None):
         self.points, self.breaks = points, breaks
-        self.root = np.sqrt(points.count if count is None else count)
+        self.root = np.sqrt((points.count if count is None else count) / points.variance)
         precision, self.theta_mean = prior_terms(breaks, prior)
         self.theta_root = np.sqrt(precision)
         middle = np.log(np.median(prior.sharpness) * points.span)
@@ -93,16 +93,17 @@ class Projection:
 
     def weighted_errors(self, asymptote, theta, basis):
         """Errors of log y and minus their derivatives by theta, times the root of the counts."""
-        error, slope = errors(self.points, asymptote, theta, basis)
+        error, slope, _ = errors(self.points, asymptote, theta, basis)
         return self.root * error, (self.root * slope)[:, :, None] * basis
 
     def _start(self, asymptote, basis, hold):
         """Coefficients by the log of the gaps: close, and needs no start of its own."""
         points = self.points
-        gap = points.sign * (points.y - asymptote[:, None])
-        root = self.root * gap / points.y
+        gap = points.sign * (points.smooth - asymptote[:, None])
+        root = self.root * points.sign * gap / points.smooth
         mean = (hold @ self.theta_mean[:, None])[:, :, 0]
-        _, theta = _least_squares(root[:, :, None] * basis, hold, root * np.log(gap), mean)
+        target = root * np.log(gap) + self.root * np.log(points.y / points.smooth)
+        _, theta = _least_squares(root[:, :, None] * basis, hold, target, mean)
         return theta
 
 
@@ -161,7 +162,8 @@ def refined(points, prior, members, breaks, steps, doubt=1.0):
     precision, _ = prior_terms(breaks, prior)
     variance = np.maximum(noise, 1e-12)[:, None, None] ** 2
     normal = np.swapaxes(rows, 1, 2) @ rows + variance * np.diag(precision)
-    cov = variance * np.linalg.pinv(normal, hermitian=True)
+    cov = np.zeros((len(p), 3 + breaks, 3 + breaks))
+    cov[:, 1:, 1:] = variance * np.linalg.pinv(normal, hermitian=True)
     return Members(
         weight=members.weight,
         asymptote=asymptote,
@@ -170,4 +172,18 @@ def refined(points, prior, members, breaks, steps, doubt=1.0):
         theta=theta,
         cov=cov,
         noise=noise,
+        **alone(len(noise)),
     )
+
+
+def alone(count):
+    """Fields of `Members` for laws of independent errors that do not wander beyond the data."""
+    zeros = np.zeros(count)
+    return {
+        "reach": zeros,
+        "ratio": zeros,
+        "drift": zeros,
+        "end": zeros,
+        "end_variance": zeros,
+        "length": np.ones(count),
+    }

