@@ -1,8 +1,9 @@
 """The scaling-law engine on public curves, beside published and re-run methods.
 
 Reads ../shared/data/scaling_curves (its README names sources and licences). Tasks are
-numbered from 0 in sorted order within their domain: the even ones served to choose the
-prior of `lib.laws` and the widening of its intervals, the odd ones to nothing at all.
+numbered from 0 in sorted order within their domain: the even ones, whole and cut at half their
+largest x, served to choose the prior of `lib.laws`, and so did made curves of other seeds than
+those here (`benchmarks.made_curves`). The odd ones chose nothing; their errors were seen.
 """
 
 import warnings
@@ -15,7 +16,8 @@ import pandas as pd
 from scipy.optimize import OptimizeWarning, curve_fit
 from tqdm import tqdm
 
-from benchmarks.report import row
+from benchmarks.made_curves import made_curve_rows
+from benchmarks.report import coverage_row, rmsle, row, spread
 from lib.laws import BNSL, BasinHoppingBNSL, predict_next_size
 from lib.laws.curve import bnsl
 from lib.validation.revenue_model import lifts_by_reference
@@ -73,11 +75,6 @@ def read_tasks(folder=DATA):
                 )
             )
     return tasks
-
-
-def rmsle(predicted, observed):
-    """Root mean squared error of the natural logarithm."""
-    return float(np.sqrt(np.mean(np.log(predicted / observed) ** 2)))
 
 
 def ours(task):
@@ -249,20 +246,13 @@ def figure_7(seeds=5):
     return rows
 
 
-def spread(values, seed=0):
-    """95 % bootstrap interval of a mean over tasks."""
-    rng = np.random.default_rng(seed)
-    draws = rng.choice(values, size=(2000, len(values))).mean(axis=1)
-    return np.quantile(draws, [0.025, 0.975])
-
-
 def mean_rows(table):
     """Mean errors by family, over all tasks and over the odd ones alone."""
     families = [
-        ("vision", ["IC"], 0.0265, 0.0280, "NSL-PFN, published"),
-        ("BIG-Bench", ["BB"], 0.0080, 0.0100, "power law, re-run"),
-        ("language model", ["LM"], 0.0008, 0.0008, "basin-hopping, re-run"),
-        ("translation", ["NMT"], 0.0080, 0.0105, "basin-hopping, re-run"),
+        ("vision", ["IC"], 0.0255, 0.0280, "NSL-PFN, published"),
+        ("BIG-Bench", ["BB"], 0.0072, 0.0100, "power law, re-run"),
+        ("language model", ["LM"], 0.0007, 0.0008, "basin-hopping, re-run"),
+        ("translation", ["NMT"], 0.0070, 0.0105, "basin-hopping, re-run"),
         ("language, all 20", ["BB", "LM", "NMT"], 0.0060, 0.0090, "basin-hopping, re-run"),
         ("double descent", ["DD"], 0.0335, 0.0335, "NSL-PFN, published"),
     ]
@@ -318,28 +308,19 @@ def task_rows(table, reference):
 
 
 def coverage_rows(table):
-    """Coverage of 90 % intervals, and how wide they are."""
-    rows = []
-    for half, part in (
-        ("", table),
-        (", odd tasks", table[~table.even]),
-        (", odd vision tasks", table[~table.even & (table.domain == "IC")]),
-    ):
-        low, high = spread(part.covered.to_numpy())
-        line = row(
-            f"coverage of 90 % intervals{half} ({len(part)})",
-            "share",
-            part.covered.mean(),
-            0.85,
-            "higher",
-            baseline=part.covered_raw.mean(),
-            name="raw bootstrap, this run",
-            low=low,
-            high=high,
+    """Coverage of 90 % intervals on public curves, vision and language apart."""
+    families = {"vision": ["IC"], "language": ["BB", "LM", "NMT"], "double descent": ["DD"]}
+    return [
+        coverage_row(
+            f"coverage of 90 % intervals, {family}{half} ({len(part)})",
+            part.covered.to_numpy(),
+            part.covered_raw.mean(),
+            "raw bootstrap, this run",
         )
-        line["met"] = bool(0.85 <= part.covered.mean() <= 0.95)
-        rows.append(line)
-    return rows
+        for family, domains in families.items()
+        for of_family in [table[table.domain.isin(domains)]]
+        for half, part in (("", of_family), (", odd tasks", of_family[~of_family.even]))
+    ]
 
 
 def time_rows(table):
@@ -413,6 +394,7 @@ def main():
     print(f"basin-hopping, one break, 10 hops: {table.basin_seconds.mean():.2f} s a fit\n")
     rows = [
         *time_rows(table),
+        *made_curve_rows(),
         *mean_rows(table),
         *task_rows(table, reference),
         *coverage_rows(table),

@@ -74,7 +74,9 @@ def test_the_table_shows_what_is_met(capsys):
 
 def test_every_module_beside_the_report_is_a_benchmark():
     assert names() == sorted(
-        path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py") if path.stem != "report"
+        path.stem
+        for path in (ROOT / "benchmarks").glob("[a-z]*.py")
+        if path.stem not in ("report", "made_curves")
     )
     for name in names():
         assert callable(importlib.import_module(f"benchmarks.{name}").main)
