@@ -16,6 +16,8 @@ from keras import KerasTensor, ops
 # Stands for minus infinity in a softmax: far below any real logit, yet finite,
 # so that 0 x log 0 is 0 and not NaN, in the loss and in its gradient.
 _NEVER = -1e30
+# A lower temperature would bring a real logit down to that.
+_LEAST_TAU = 1e-20
 
 
 def neural_sort(scores: KerasTensor, tau: float = 1.0) -> KerasTensor:
@@ -23,7 +25,8 @@ def neural_sort(scores: KerasTensor, tau: float = 1.0) -> KerasTensor:
 
     P[i, :] = softmax(((n + 1 - 2 i) s - A 1) / tau),  A[j, l] = |s_j - s_l|
     Grover et al. 2019, arXiv:1903.08850, the operator of Eq 3-4. `tau` > 0 is in
-    units of score; as it falls the rows become the rows of a permutation.
+    units of score; as it falls the rows become the rows of a permutation, where equal
+    scores share their places in equal parts.
 
     >>> ops.convert_to_numpy(neural_sort([[1.0, 3.0]], tau=0.1)).round(3).tolist()
     [[[0.0, 1.0], [1.0, 0.0]]]
@@ -38,14 +41,14 @@ def log_neural_sort(
 
     Args:
       scores: [..., n].
-      tau: temperature, > 0.
+      tau: temperature, at least 1e-20.
       real: [..., n] bool, False where padded: such columns get no weight, and the
         rows of places beyond the last real ad mean nothing.
 
-    Returns: [..., n, n]. Raises ValueError unless tau > 0.
+    Returns: [..., n, n]. Raises ValueError for a tau out of range.
     """
-    if not tau > 0:
-        raise ValueError(f"neural_sort: tau must be > 0; got {tau}")
+    if not tau >= _LEAST_TAU:
+        raise ValueError(f"neural_sort: tau must be >= {_LEAST_TAU}; got {tau}")
     scores = ops.convert_to_tensor(scores)
     real = ops.ones_like(scores) if real is None else ops.cast(real, scores.dtype)
     # Only differences of scores matter; centring keeps (n + 1 - 2 i) s small.
@@ -63,18 +66,31 @@ def log_neural_sort(
 
 
 def relax_and_global(
-    v: KerasTensor, scores: KerasTensor, *, m: int, k: int, tau: float
+    v: KerasTensor, scores: KerasTensor, *, m: int, k: int, tau: float, tau_v: float | None = None
 ) -> tuple[KerasTensor, KerasTensor]:
     """L_Relax (Eq 3) and L_Global (Eq 4) per impression, each [...].
+
+    Eq 3-4 have soft permutation matrices of both v and the scores, and name no temperature. Public
+    code of the same line (github.com/kwai/LCRON, deep_components/loss/two_stage/arf.py) sorts the
+    scores at 200, and v, there ranks, at 1e-4: hard, but that equal v share their places. Of ten
+    ranks the best has 0.72 of the first place at 1, and 0.11 at 200, where 0.1 is no order at all.
+    With one temperature L_Global is least where the scores equal v but for a constant; with a
+    far lower one of v the scores are driven apart.
 
     Args:
       v, scores: [..., n]; v < 0 is padding.
       m: ads that the model keeps; k: true best ads that it should keep.
-      tau: NeuralSort's temperature, of both.
+      tau: NeuralSort's temperature, of the scores.
+      tau_v: of v, in its units; None: tau.
+
+    >>> v, scores = [[2.0, 1.0, 0.0]], [[0.0, 0.0, 0.0]]
+    >>> relax, _ = relax_and_global(v, scores, m=1, k=1, tau=200.0, tau_v=1e-4)
+    >>> round(float(relax[0]), 4)  # all on the best ad, to which the model gives 1/3
+    1.0986
     """
     v, scores = ops.convert_to_tensor(v), ops.convert_to_tensor(scores)
     real = ops.cast(v >= 0, scores.dtype)
-    true = ops.exp(log_neural_sort(v, tau, real))
+    true = ops.exp(log_neural_sort(v, tau if tau_v is None else tau_v, real))
     model = log_neural_sort(scores, tau, real)
     n = scores.shape[-1]
     exists = ops.cumsum(ops.ones_like(real), axis=-1) <= ops.sum(real, axis=-1, keepdims=True)
@@ -120,12 +136,11 @@ class ARFLoss(keras.losses.Loss):
     """L_Relax + L_Global / (2 alpha^2) + log|alpha| (Eq 2), alpha trainable.
 
     Args:
-      m: ads that the model keeps; k: true best ads that it should keep.
-      tau: NeuralSort's temperature, of the scores and of v alike.
+      m, k, tau, tau_v: as for `relax_and_global`.
       alpha: where the trainable weight starts.
 
     alpha is an attribute: whoever trains lists it among the trained variables
-    (`lib.training` does). Raises ValueError for m, k or tau out of range, or alpha 0.
+    (`lib.training` does). Raises ValueError for m, k, tau or tau_v out of range, or alpha 0.
 
     >>> import numpy as np
     >>> loss = ARFLoss(m=1, k=1)
@@ -135,17 +150,25 @@ class ARFLoss(keras.losses.Loss):
     """
 
     def __init__(
-        self, m: int, k: int, tau: float = 1.0, alpha: float = 1.0, name: str = "arf"
+        self,
+        m: int,
+        k: int,
+        tau: float = 1.0,
+        tau_v: float | None = None,
+        alpha: float = 1.0,
+        name: str = "arf",
     ) -> None:
         super().__init__(name=name)
-        _check_cuts("ARFLoss", m, k, tau)
+        _check_cuts("ARFLoss", m, k, tau, tau_v)
         if not (math.isfinite(alpha) and alpha):
             raise ValueError(f"ARFLoss: alpha must be a number other than 0; got {alpha}")
-        self.m, self.k, self.tau, self.initial_alpha = m, k, tau, alpha
+        self.m, self.k, self.tau, self.tau_v, self.initial_alpha = m, k, tau, tau_v, alpha
         self.alpha = keras.Variable(float(alpha), name="alpha", dtype="float32")
 
     def call(self, y_true, y_pred):
-        relax, whole_list = relax_and_global(y_true, y_pred, m=self.m, k=self.k, tau=self.tau)
+        relax, whole_list = relax_and_global(
+            y_true, y_pred, m=self.m, k=self.k, tau=self.tau, tau_v=self.tau_v
+        )
         alpha = ops.convert_to_tensor(self.alpha)
         return relax + whole_list / (2 * alpha * alpha) + _log(ops.abs(alpha))
 
@@ -154,6 +177,7 @@ class ARFLoss(keras.losses.Loss):
             "m": self.m,
             "k": self.k,
             "tau": self.tau,
+            "tau_v": self.tau_v,
             "alpha": self.initial_alpha,
             "name": self.name,
         }
@@ -161,18 +185,22 @@ class ARFLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("retrieval_scaling")
 class RelaxLoss(keras.losses.Loss):
-    """L_Relax alone (Eq 3): only the top of the list counts."""
+    """L_Relax alone (Eq 3): only the top of the list counts; arguments as of `ARFLoss`."""
 
-    def __init__(self, m: int, k: int, tau: float = 1.0, name: str = "relax") -> None:
+    def __init__(
+        self, m: int, k: int, tau: float = 1.0, tau_v: float | None = None, name: str = "relax"
+    ) -> None:
         super().__init__(name=name)
-        _check_cuts("RelaxLoss", m, k, tau)
-        self.m, self.k, self.tau = m, k, tau
+        _check_cuts("RelaxLoss", m, k, tau, tau_v)
+        self.m, self.k, self.tau, self.tau_v = m, k, tau, tau_v
 
     def call(self, y_true, y_pred):
-        return relax_and_global(y_true, y_pred, m=self.m, k=self.k, tau=self.tau)[0]
+        return relax_and_global(y_true, y_pred, m=self.m, k=self.k, tau=self.tau, tau_v=self.tau_v)[
+            0
+        ]
 
     def get_config(self) -> dict[str, Any]:
-        return {"m": self.m, "k": self.k, "tau": self.tau, "name": self.name}
+        return {"m": self.m, "k": self.k, "tau": self.tau, "tau_v": self.tau_v, "name": self.name}
 
 
 @keras.saving.register_keras_serializable("retrieval_scaling")
@@ -205,8 +233,10 @@ class PairwiseLogisticLoss(keras.losses.Loss):
         return ops.sum(better * cost, axis=(-2, -1)) / ops.maximum(pairs, 1.0)
 
 
-def _check_cuts(name, m, k, tau):
-    if m < 1 or k < 1 or not tau > 0:
+def _check_cuts(name, m, k, tau, tau_v):
+    temperatures = [tau] if tau_v is None else [tau, tau_v]
+    if m < 1 or k < 1 or not all(value >= _LEAST_TAU for value in temperatures):
         raise ValueError(
-            f"{name}: m and k must be >= 1 and tau > 0; got m = {m}, k = {k}, tau = {tau}"
+            f"{name}: m and k must be >= 1, tau and tau_v >= {_LEAST_TAU}; "
+            f"got m = {m}, k = {k}, tau = {tau}, tau_v = {tau_v}"
         )

@@ -22,7 +22,10 @@ V = rng.permuted(np.tile(np.arange(5.0), (6, 1)), axis=1)
 LOSSES = [
     ARFLoss(2, 2),
     ARFLoss(3, 2, tau=0.5, alpha=0.7),
+    ARFLoss(2, 2, tau=4.0, tau_v=0.3, name="arf_tau_v"),
+    ARFLoss(2, 2, tau=2.0, tau_v=1e-4, name="arf_hard"),
     RelaxLoss(2, 3),
+    RelaxLoss(2, 3, tau=0.5, tau_v=1e-4, name="relax_hard"),
     SoftmaxLoss(),
     PairwiseLogisticLoss(),
 ]
@@ -58,13 +61,13 @@ def sort_by_loop(s, tau):
     return out
 
 
-def relax_by_loop(v, s, m, k, tau):
-    true, model = sort_by_loop(v, tau), sort_by_loop(s, tau)
+def relax_by_loop(v, s, m, k, tau, tau_v=None):
+    true, model = sort_by_loop(v, tau_v or tau), sort_by_loop(s, tau)
     return -sum(true[:k, j].sum() * np.log(model[:m, j].sum() / m) for j in range(len(s)))
 
 
-def global_by_loop(v, s, tau):
-    true, model, n = sort_by_loop(v, tau), sort_by_loop(s, tau), len(s)
+def global_by_loop(v, s, tau, tau_v=None):
+    true, model, n = sort_by_loop(v, tau_v or tau), sort_by_loop(s, tau), len(s)
     return -sum(true[j, h] * np.log(model[j, h]) for j in range(n) for h in range(n))
 
 
@@ -72,12 +75,12 @@ def loss_by_loop(loss, v, s):
     if isinstance(loss, ARFLoss):
         alpha = loss.initial_alpha
         return (
-            relax_by_loop(v, s, loss.m, loss.k, loss.tau)
-            + global_by_loop(v, s, loss.tau) / (2 * alpha**2)
+            relax_by_loop(v, s, loss.m, loss.k, loss.tau, loss.tau_v)
+            + global_by_loop(v, s, loss.tau, loss.tau_v) / (2 * alpha**2)
             + np.log(abs(alpha))
         )
     if isinstance(loss, RelaxLoss):
-        return relax_by_loop(v, s, loss.m, loss.k, loss.tau)
+        return relax_by_loop(v, s, loss.m, loss.k, loss.tau, loss.tau_v)
     if isinstance(loss, SoftmaxLoss):
         shares, target = (np.exp(x) / sum(np.exp(x)) for x in (s, v))
         return -sum(target * np.log(shares))
@@ -110,17 +113,18 @@ def test_losses_equal_a_loop(loss):
     assert numbers(loss(V, SCORES)) == pytest.approx(np.mean(want), rel=2e-5)
 
 
+@pytest.mark.parametrize("tau_v", [None, 0.8, 3.0, 1e-4])
 @pytest.mark.parametrize(("m", "k"), [(1, 1), (2, 3), (5, 2), (9, 9)])
-def test_the_two_parts_equal_a_loop(m, k):
-    relax, everywhere = relax_and_global(V, SCORES, m=m, k=k, tau=0.8)
+def test_the_two_parts_equal_a_loop(m, k, tau_v):
+    relax, everywhere = relax_and_global(V, SCORES, m=m, k=k, tau=0.8, tau_v=tau_v)
     np.testing.assert_allclose(
         numbers(relax),
-        [relax_by_loop(v, s, m, k, 0.8) for v, s in zip(V, SCORES, strict=True)],
+        [relax_by_loop(v, s, m, k, 0.8, tau_v) for v, s in zip(V, SCORES, strict=True)],
         rtol=1e-6,
     )
     np.testing.assert_allclose(
         numbers(everywhere),
-        [global_by_loop(v, s, 0.8) for v, s in zip(V, SCORES, strict=True)],
+        [global_by_loop(v, s, 0.8, tau_v) for v, s in zip(V, SCORES, strict=True)],
         rtol=1e-6,
     )
 
@@ -159,6 +163,63 @@ def test_permuting_the_ads_permutes_the_columns():
     np.testing.assert_allclose(
         numbers(neural_sort(SCORES[:, turn])), numbers(neural_sort(SCORES))[..., turn], rtol=1e-6
     )
+
+
+# ---- the temperature of v -------------------------------------------------
+
+
+def hard_with_ties(v):
+    """The limit: each place is shared in equal parts by the ads whose v stands there."""
+    return (np.sort(v)[::-1, None] == v) / (v == v[:, None]).sum(axis=0)
+
+
+def test_hard_labels_by_hand():
+    # v = (1, 2, 0) at a low temperature: the first place is the second ad's, and so on down.
+    # Scores all 0: every ad has a third of every place.
+    v, scores = [[1.0, 2.0, 0.0]], [[0.0, 0.0, 0.0]]
+    relax, everywhere = relax_and_global(v, scores, m=2, k=1, tau=5.0, tau_v=1e-4)
+    assert float(relax[0]) == pytest.approx(-np.log(2 / 3 / 2))
+    assert float(everywhere[0]) == pytest.approx(-3 * np.log(1 / 3))
+    # Scores as v at tau 5, by the formula: logits of place 1 are 2 s - A 1 = (0, 1, -3) / 5.
+    relax, _ = relax_and_global(v, v, m=1, k=1, tau=5.0, tau_v=1e-4)
+    want = np.exp(1 / 5) / (1 + np.exp(1 / 5) + np.exp(-3 / 5))
+    assert float(relax[0]) == pytest.approx(-np.log(want))
+
+
+@pytest.mark.parametrize("tau", [1e-4, 1e-12, 1e-20])
+@pytest.mark.parametrize("length", [1, 2, 9, 40])
+def test_the_limit_is_the_permutation_with_ties_in_equal_parts(length, tau):
+    v = rng.integers(0, length // 2 + 1, (20, length)).astype("f")
+    want = [hard_with_ties(row) for row in v]
+    np.testing.assert_allclose(numbers(neural_sort(v, tau=tau)), want, rtol=1e-6, atol=1e-30)
+    padded = np.concatenate([np.full((20, 2), -1, "f"), v], axis=1)
+    matrix = np.exp(numbers(log_neural_sort(padded, tau, padded >= 0)))
+    np.testing.assert_allclose(matrix[:, :length, 2:], want, rtol=1e-6, atol=1e-30)
+    assert not matrix[..., :2].any()
+
+
+def test_at_the_temperature_of_scores_the_order_of_v_is_nearly_lost():
+    v = np.arange(10.0)[None]
+    shares = numbers(neural_sort(v, tau=200.0))
+    assert np.abs(shares - 0.1).max() < 0.025
+    assert shares[0, 0, -1] == pytest.approx(0.114, abs=1e-3)
+    assert numbers(neural_sort(v))[0, 0, -1] == pytest.approx(0.721, abs=1e-3)
+
+
+@pytest.mark.parametrize("tau", [0.5, 1.0, 200.0])
+def test_one_temperature_asks_for_scores_as_v_a_lower_one_of_v_for_scores_far_apart(tau):
+    v = np.arange(10.0)
+
+    def loss(spread, tau_v=None):
+        return float(relax_and_global(v, spread * v, m=2, k=2, tau=tau, tau_v=tau_v)[1])
+
+    spreads = [0.25, 0.5, 1.0, 2.0, 4.0]
+    same = [loss(spread) for spread in spreads]
+    shares = numbers(neural_sort(v, tau=tau))
+    assert np.argmin(same) == 2  # spread 1: the cross-entropy is v's own entropy
+    assert same[2] == pytest.approx(-(shares * np.log(shares + 1e-30)).sum(), rel=1e-5)
+    hard = [loss(spread, 1e-4) for spread in spreads]
+    assert hard == sorted(hard, reverse=True)
 
 
 # ---- padding --------------------------------------------------------------
@@ -277,12 +338,14 @@ def test_a_saved_loss_is_the_same(loss):
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: ARFLoss(0, 2), "ARFLoss: m and k must be >= 1 .* m = 0"),
-        (lambda: RelaxLoss(2, 0), "RelaxLoss: m and k must be >= 1 .* k = 0"),
-        (lambda: ARFLoss(2, 2, tau=0), "tau > 0; got m = 2, k = 2, tau = 0"),
-        (lambda: RelaxLoss(2, 2, tau=float("nan")), "tau > 0"),
+        (lambda: ARFLoss(0, 2), "ARFLoss: m and k must be >= 1, .* m = 0"),
+        (lambda: RelaxLoss(2, 0), "RelaxLoss: m and k must be >= 1, .* k = 0"),
+        (lambda: ARFLoss(2, 2, tau=0), "tau_v >= 1e-20; got m = 2, k = 2, tau = 0, tau_v = None"),
+        (lambda: RelaxLoss(2, 2, tau=float("nan")), "tau = nan"),
+        (lambda: ARFLoss(2, 2, tau_v=0), "ARFLoss: .* tau = 1.0, tau_v = 0"),
+        (lambda: RelaxLoss(2, 2, tau_v=float("nan")), "RelaxLoss: .* tau_v = nan"),
         (lambda: ARFLoss(2, 2, alpha=0), "alpha must be a number other than 0"),
-        (lambda: neural_sort(SCORES, tau=-1), "tau must be > 0; got -1"),
+        (lambda: neural_sort(SCORES, tau=-1), "tau must be >= 1e-20; got -1"),
     ],
 )
 def test_bad_parameters_are_refused(make, match):

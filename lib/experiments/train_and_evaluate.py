@@ -22,8 +22,8 @@ from lib.training.source import LogSource
 from lib.training.targets import RankTarget
 
 LOSSES = {
-    "arf": lambda task: losses.ARFLoss(task.m, task.k, task.tau),
-    "relax": lambda task: losses.RelaxLoss(task.m, task.k, task.tau),
+    "arf": lambda task: losses.ARFLoss(task.m, task.k, task.tau, task.tau_v),
+    "relax": lambda task: losses.RelaxLoss(task.m, task.k, task.tau, task.tau_v),
     "softmax": lambda task: losses.SoftmaxLoss(),
     "pairwise": lambda task: losses.PairwiseLogisticLoss(),
 }
@@ -38,7 +38,8 @@ class TrainingSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
       hidden, family, seed: of the scorer; the seed also of the shuffle and of the label noise.
       train_impressions: the first so many of the log; test_start, test_impressions: the
         stretch that it is evaluated on.
-      loss, m, k, tau: of the loss; m and k also of the metrics.
+      loss, m, k, tau, tau_v: of the loss; m and k also of the metrics, tau and tau_v of
+        `lib.losses.relax_and_global`, v in ranks.
       learning_rate, epsilon: Adagrad's (`lib.training.Learner`).
       batch_impressions, window: see `lib.training.LogSource`.
       label_noise: standard deviation, in ranks, added to the training target.
@@ -57,6 +58,7 @@ class TrainingSpec(pydantic.BaseModel, frozen=True, extra="forbid"):
     m: pydantic.PositiveInt = 2
     k: pydantic.PositiveInt = 2
     tau: pydantic.PositiveFloat = 1.0
+    tau_v: pydantic.PositiveFloat | None = None
     learning_rate: pydantic.PositiveFloat = 0.01
     epsilon: pydantic.PositiveFloat = 1e-8
     batch_impressions: pydantic.PositiveInt = 128

@@ -79,12 +79,20 @@ def test_a_task_names_its_inputs_by_content(spec, tmp_path):
         ({"loss": "hinge"}, "'arf', 'relax', 'softmax' or 'pairwise'"),
         ({"hidden": (8, 0)}, "greater than 0"),
         ({"learning_rate": 0.0}, "greater than 0"),
+        ({"tau_v": 0.0}, "tau_v.*\n.*greater than 0"),
         ({"learing_rate": 0.1}, "Extra inputs are not permitted"),
     ],
 )
 def test_a_training_that_makes_no_sense_is_refused(spec, values, match):
     with pytest.raises(ValueError, match=match):
         changed(spec, **values)
+
+
+@pytest.mark.parametrize("loss", ["arf", "relax"])
+def test_the_temperatures_reach_the_loss(spec, loss):
+    for values in ({"tau": 2.0}, {"tau": 2.0, "tau_v": 1e-4}):
+        config = train_and_evaluate.LOSSES[loss](changed(spec, **values)).get_config()
+        assert (config["tau"], config["tau_v"]) == (2.0, values.get("tau_v"))
 
 
 def test_a_log_that_is_too_short_is_refused_before_training(spec, tmp_path):
