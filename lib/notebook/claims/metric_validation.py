@@ -14,7 +14,7 @@ from lib.validation.published import (
     published_difference,
     r_squared_interval,
 )
-from lib.validation.systems import LEAST_SYSTEMS
+from lib.validation.systems import LEAST_SYSTEMS, AcrossSystems
 
 R = "r_over_r_star"
 STATISTIC_NAMES = {"r_squared": "R²", "spearman": "Spearman's correlation"}
@@ -30,6 +30,8 @@ RIVAL_CHOICES = {
     SIZE: "always taking the largest model",
 }
 ASSUMPTIONS = "towards the assumptions"  # sensitivity parameter of the study
+# Models of the study in which ARF sorts v at a temperature of its own, trained as AGAIN was.
+AGAIN, OWN_TEMPERATURES = "base again", ("sharp labels", "public code's temperatures")
 
 
 def decided(low: float, high: float) -> bool | None:
@@ -308,6 +310,35 @@ def add_loops(report: Report, worlds: pd.DataFrame) -> None:
                 holds=bool(largest <= CONVERGED),
                 source=f"the largest change of {len(loops)} loops",
             )
+
+
+def add_label_temperatures(report: Report, models: pd.DataFrame, interval: float = 0.9) -> None:
+    """Whether ARF earns more where v is sorted at a temperature of its own.
+
+    Held against the base trained again from the same weights on the same order of impressions,
+    and not against the base, which starts as the model that wrote the log did.
+
+    Args:
+      models: a row a world and model, as of `Population.primary`; of models that are not there
+        nothing is claimed.
+    """
+    lifts = models.pivot(index="world", columns="model", values="revenue_lift")
+    if AGAIN not in lifts:
+        return
+    for model in [name for name in OWN_TEMPERATURES if name in lifts]:
+        gains = lifts[model] - lifts[AGAIN]
+        name = f"ARF with {model} earns more than the base trained again (difference of lift)"
+        if len(gains) < LEAST_SYSTEMS:
+            report.claim(name, gains.mean(), source=f"needs {LEAST_SYSTEMS} worlds")
+            continue
+        report.difference(
+            name,
+            gains.mean(),
+            AcrossSystems(gains).interval(interval),
+            margin=SAME_LIFT,
+            covers=LIKE_SYSTEM,
+            source=f"Student's t over {len(gains)} worlds; same first weights, same order of data",
+        )
 
 
 def add_assumptions(report: Report, along: pd.DataFrame, changes: pd.DataFrame) -> None:

@@ -174,6 +174,47 @@ def test_loops_are_counted_once_and_held_against_one_percent(report):
     ]
 
 
+def lifts_of(**models):
+    """A row a world and model, from the lifts of each model."""
+    return pd.DataFrame(
+        [
+            {"world": world, "model": model.replace("_", " "), "revenue_lift": lift}
+            for model, lifts in models.items()
+            for world, lift in enumerate(lifts)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ([0.01, 0.012, 0.014], "holds"),
+        ([-0.01, -0.012, -0.014], "does not hold"),
+        ([0.0001, 0.0, -0.0001], "no difference"),
+        ([-0.01, 0.0, 0.02], "cannot be tested"),
+    ],
+)
+def test_what_a_temperature_of_v_earns(report, gains, verdict):
+    again = np.array([-0.005, 0.002, 0.001])
+    models = lifts_of(base_again=again, sharp_labels=again + gains, wide=again + 1)
+    sentences.add_label_temperatures(report, models)
+    (claim,) = report.claims
+    # Student's t by hand: 2.920 is its 95 % point of two degrees of freedom.
+    half = 2.920 * np.std(gains, ddof=1) / np.sqrt(3)
+    assert claim.value == pytest.approx(np.mean(gains), rel=1e-5)
+    assert claim.interval == pytest.approx((claim.value - half, claim.value + half), rel=1e-3)
+    assert (claim.verdict, claim.covers) == (verdict, "another system like it")
+
+
+def test_a_temperature_of_v_needs_worlds_and_the_base_trained_again(report):
+    sentences.add_label_temperatures(report, lifts_of(sharp_labels=[0.1, 0.2, 0.3]))
+    sentences.add_label_temperatures(report, lifts_of(base_again=[0.1, 0.2, 0.3]))
+    assert not report.claims
+    two = lifts_of(base_again=[0.01, 0.0], **{"public code's temperatures": [0.02, 0.03]})
+    sentences.add_label_temperatures(report, two)
+    assert [(claim.value, claim.verdict) for claim in report.claims] == [(0.02, "cannot be tested")]
+
+
 def along(dial, high, ceiling):
     return pd.DataFrame(
         {
