@@ -322,22 +322,28 @@ def add_label_temperatures(report: Report, models: pd.DataFrame, interval: float
       models: a row a world and model, as of `Population.primary`; of models that are not there
         nothing is claimed.
     """
-    lifts = models.pivot(index="world", columns="model", values="revenue_lift")
-    if AGAIN not in lifts:
+    table = models.pivot(index="world", columns="model", values=["revenue_lift", R])
+    trained = table.columns.unique("model")
+    if AGAIN not in trained:
         return
-    for model in [name for name in OWN_TEMPERATURES if name in lifts]:
-        gains = lifts[model] - lifts[AGAIN]
+    again = table.xs(AGAIN, axis=1, level="model")
+    for model in [name for name in OWN_TEMPERATURES if name in trained]:
+        gains = table.xs(model, axis=1, level="model") - again
         name = f"ARF with {model} earns more than the base trained again (difference of lift)"
         if len(gains) < LEAST_SYSTEMS:
-            report.claim(name, gains.mean(), source=f"needs {LEAST_SYSTEMS} worlds")
+            value = gains.revenue_lift.mean()
+            report.claim(name, value, source=f"needs {LEAST_SYSTEMS} worlds")
             continue
+        across = AcrossSystems(gains)  # of lift and of R/R*
+        lows, highs = across.interval(interval)
         report.difference(
             name,
-            gains.mean(),
-            AcrossSystems(gains).interval(interval),
+            across.mean[0],
+            (lows[0], highs[0]),
             margin=SAME_LIFT,
             covers=LIKE_SYSTEM,
-            source=f"Student's t over {len(gains)} worlds; same first weights, same order of data",
+            source=f"Student's t over {len(gains)} worlds; same first weights, same order of data; "
+            f"its R/R* differs by {across.mean[1]:+.4f} ({lows[1]:+.4f} to {highs[1]:+.4f})",
         )
 
 

@@ -175,10 +175,11 @@ def test_loops_are_counted_once_and_held_against_one_percent(report):
 
 
 def lifts_of(**models):
-    """A row a world and model, from the lifts of each model."""
+    """A row a world and model, from the lifts of each model; R/R* is 0.8 and twice the lift."""
     return pd.DataFrame(
         [
             {"world": world, "model": model.replace("_", " "), "revenue_lift": lift}
+            | {"r_over_r_star": 0.8 + 2 * lift}
             for model, lifts in models.items()
             for world, lift in enumerate(lifts)
         ]
@@ -204,6 +205,7 @@ def test_what_a_temperature_of_v_earns(report, gains, verdict):
     assert claim.value == pytest.approx(np.mean(gains), rel=1e-5)
     assert claim.interval == pytest.approx((claim.value - half, claim.value + half), rel=1e-3)
     assert (claim.verdict, claim.covers) == (verdict, "another system like it")
+    assert f"its R/R* differs by {2 * np.mean(gains):+.4f} " in claim.source
 
 
 def test_a_temperature_of_v_needs_worlds_and_the_base_trained_again(report):
