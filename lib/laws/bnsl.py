@@ -163,7 +163,7 @@ class BNSL(RegressorMixin, BaseEstimator):
         u = self._locate(x)
         log_y, sd = self.members_.log_y(u, self.points_.sign)
         centre = self.members_.weight @ log_y
-        mean = self._in_units(centre, x)
+        mean = self._in_units(centre, x.shape)
         if interval is None:
             return mean
         sd = np.sqrt(sd**2 + self.members_.noise_variance(u, self._alone(u, repeats)))
@@ -172,7 +172,7 @@ class BNSL(RegressorMixin, BaseEstimator):
             for q in ((1 - interval) / 2, (1 + interval) / 2)
         )
         low, high = (
-            self._in_units(centre + self.widening_ * (bound - centre), x) for bound in bounds
+            self._in_units(centre + self.widening_ * (bound - centre), x.shape) for bound in bounds
         )
         return mean, low, high
 
@@ -208,8 +208,7 @@ class BNSL(RegressorMixin, BaseEstimator):
             u, sign, drift
         )
         centre = members.weight @ members.log_y(u, sign)[0]
-        drawn = np.exp(centre + self.widening_ * (drawn - centre)) * self.points_.unit
-        return drawn.reshape(draws, *x.shape)
+        return self._in_units(centre + self.widening_ * (drawn - centre), (draws, *x.shape))
 
     def gain(
         self, x: ArrayLike, base: float, interval: float = 0.9, draws: int = 1000, seed: int = 0
@@ -333,13 +332,11 @@ class BNSL(RegressorMixin, BaseEstimator):
     def _locate(self, x):
         return np.log(x).ravel() - np.log(self.points_.largest_x)
 
-    def _in_units(self, log_y, x):
-        y = np.exp(log_y) * self.points_.unit
+    def _in_units(self, log_y, shape):
+        y, sign = np.exp(log_y) * self.points_.unit, self.points_.sign
         if self.bound is not None:
-            y = self.points_.sign * np.maximum(
-                self.points_.sign * y, self.points_.sign * self.bound
-            )
-        return y.reshape(x.shape)[()]
+            y = sign * np.maximum(sign * y, sign * self.bound)
+        return y.reshape(shape)[()]
 
     def summary(self) -> str:
         """A few lines to print: the curve, how it fits, and the interval at twice the largest x."""

@@ -225,7 +225,8 @@ def test_every_public_curve_has_a_monotone_law(direction):
 def test_a_bound_holds():
     rising = 1 - 0.5 * (X / 1e3) ** -0.3
     law = BNSL(bound=1.0).fit(X[:8], rising[:8] * np.exp(ERRORS[:8] / 10))
-    assert law.predict(1e30) <= 1.0
+    for values in (law.predict(1e30, interval=0.9), law.sample([2e3, 1e5, 1e30], 500)):
+        assert np.max(values) <= 1.0
     with pytest.raises(ValueError, match="bound must lie beyond every y"):
         BNSL(bound=0.8).fit(X, rising)
 
