@@ -251,7 +251,7 @@ def dense_rows(seeds=200):
     return rows
 
 
-def made_rows(curves=120):
+def made_rows(curves=80):
     """Coverage and error on made curves of every kind, seeds that chose nothing."""
     rows, shown = [], []
     for kind in KINDS:
