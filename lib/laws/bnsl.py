@@ -146,7 +146,10 @@ class BNSL(RegressorMixin, BaseEstimator):
         return self.points_.relative_variance(u) / np.ravel(repeats)
 
     def predict(self, x: ArrayLike, interval: float | None = None, repeats: ArrayLike = 1):
-        """Averaged law at x.
+        """Averaged law at x, and near the largest sizes what they err by alike.
+
+        A law that runs beside the last points is not right just beyond them: what these share
+        (`Members.end`) fades with the distance in log x.
 
         Args:
           x: scaling factor, > 0, any shape; a single column [n, 1] counts as [n].
@@ -193,9 +196,12 @@ class BNSL(RegressorMixin, BaseEstimator):
         return (error / np.sqrt(variance)).reshape(x.shape)
 
     def sample(self, x: ArrayLike, draws: int = 200, seed: int = 0) -> np.ndarray:
-        """Plausible laws, without noise, at x: [draws, *x.shape], to carry uncertainty onwards."""
+        """Plausible laws, without noise, at x: [draws, *x.shape], to carry uncertainty onwards.
+
+        What the last points share beside their law is noise here, and no part of a draw.
+        """
         x = self._checked(x, "sample")
-        rng, members = np.random.default_rng(seed), self.members_
+        rng, members = np.random.default_rng(seed), self.members_.without_end()
         rows = rng.choice(len(members), size=draws, p=members.weight)
         spread, axes = np.linalg.eigh(members.cov[rows])
         normal = np.sqrt(np.maximum(spread, 0.0)) * rng.standard_normal(spread.shape)
@@ -224,7 +230,9 @@ class BNSL(RegressorMixin, BaseEstimator):
         if base.size != 1:
             raise ValueError(f"{name}: base must be one size; got {base.tolist()}")
         sizes = np.append(x, base)
-        drawn, mean = self.sample(sizes, draws, seed), self.predict(sizes)
+        drawn = self.sample(sizes, draws, seed)
+        log_y, _ = self.members_.without_end().log_y(self._locate(sizes), self.points_.sign)
+        mean = self._in_units(self.members_.weight @ log_y, sizes.shape)
         low, high = interval_bounds(drawn[:, :-1] - drawn[:, -1:], interval)
         return tuple(v.reshape(x.shape)[()] for v in (mean[:-1] - mean[-1], low, high))
 

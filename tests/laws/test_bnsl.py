@@ -243,11 +243,25 @@ def test_samples_spread_as_the_interval_does():
 def test_gain_between_two_sizes():
     law = BNSL().fit(FLOPS, R)
     mean, low, high = law.gain([1.26e7, 2.28e7], base=7.6e6)
-    np.testing.assert_allclose(mean, law.predict([1.26e7, 2.28e7]) - law.predict(7.6e6))
+    drawn = law.sample([1.26e7, 2.28e7, 7.6e6], draws=20_000)
+    np.testing.assert_allclose(mean, drawn[:, :2].mean(axis=0) - drawn[:, 2].mean(), rtol=0.02)
     assert np.all((0 < low) & (low < mean) & (mean < high))
     each = law.predict([7.6e6, 2.28e7], interval=0.9)
     assert high[1] - low[1] < (each[2] - each[1]).sum()  # what moves both ends cancels
     assert law.gain(7.6e6, 7.6e6) == (0.0, 0.0, 0.0)
+
+
+def test_a_last_point_beside_its_law_moves_predictions_and_no_gain():
+    """What the last points share fades beyond them, and is no part of what a doubling is worth."""
+    rng = np.random.default_rng(1)
+    x = np.geomspace(1.0, 1e3, 40)
+    shared = 0.02 * np.cos(np.linspace(0, 6 * np.pi, 40)) + 0.002 * rng.normal(size=40)
+    law = BNSL(0, direction="falling").fit(x, (0.3 + x**-0.3) * np.exp(shared))
+    ahead = np.array([1e3, 1.2e3, 2e3, 1e4])
+    plain = np.median(law.sample(ahead, draws=4000), axis=0)
+    lean = np.log(law.predict(ahead) / plain)
+    assert lean[0] > 0.005 and np.all(np.diff(lean) < 0) and lean[-1] < 0.1 * lean[0]
+    assert law.gain(2e3, 1e3)[0] == pytest.approx(plain[2] - plain[0], rel=0.1)
 
 
 def test_a_saved_law_predicts_the_same():
