@@ -41,14 +41,14 @@ def test_the_paper_s_points_are_found_wherever_results_go(tmp_path):
     assert summary["values"]["asymptote"] == pytest.approx(values["asymptote"], abs=1e-4)
     output = tmp_path / "outputs/paper/02_bnsl_fitting"
     figures = {file.stem for file in output.glob("*.svg")}
-    assert figures == {"scaling_law", "next_sizes", "lifts"}
+    assert figures == {"scaling_law", "law_diagnosis", "next_sizes", "lifts"}
     assert pd.read_csv(output / "measurements.csv").flops.nunique() == 10
     assert not (output / "cache").exists()  # nothing was trained
 
 
 @pytest.mark.slow
 def test_a_table_of_ones_own(tmp_path):
-    """A loss that falls, two seeds a size, five sizes: no next size, no lifts, one figure."""
+    """A loss that falls, two seeds a size, five sizes: no next size, no lifts, the law alone."""
     rng = np.random.default_rng(0)
     flops = np.repeat(np.geomspace(1e6, 1e8, 5).astype(int), 2)
     loss = 0.5 + 0.2 * (flops / 1e6) ** -0.3 + rng.normal(0, 1e-3, 10)
@@ -58,13 +58,14 @@ def test_a_table_of_ones_own(tmp_path):
     run_cells("02_bnsl_fitting", tmp_path, profile="paper", bound=0.0, lifts="", **given)
     output = tmp_path / "outputs/paper/02_bnsl_fitting"
     summary = json.loads((output / "summary.json").read_text())
+    assert summary["values"]["law_warnings"] == []
     assert summary["values"]["trainings"] == 10 and summary["values"]["sizes"] == 5
     half_gaps = np.diff(loss.reshape(5, 2)) / 2  # of two seeds, whose variance is 2 x its square
     expected = np.sqrt(np.mean(2 * half_gaps**2))
     assert summary["values"]["seed_sd"] == pytest.approx(expected, rel=1e-5)
     assert summary["claims"][-1]["name"] == "loss improves with FLOPs (mean gain a doubling)"
     assert summary["claims"][-1]["verdict"] == "holds"
-    assert {file.stem for file in output.glob("*.svg")} == {"scaling_law"}
+    assert {file.stem for file in output.glob("*.svg")} == {"scaling_law", "law_diagnosis"}
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from scipy import stats
 
 from lib.experiments.study.held_out_sizes import Skill
 from lib.infra.intervals import Share
+from lib.laws.bnsl import BNSL
 from lib.laws.growth import Growth, gap_closed
 from lib.laws.held_out import HeldOutFit
-from lib.laws.next_size import Difference
+from lib.laws.next_size import AVERAGE, Difference, errors_by_law, paired_error_difference
 from lib.notebook.report import LIKE_SYSTEM, THIS_SYSTEM, Report
 from lib.validation.published import FIGURE_7, r_squared_interval
 from lib.validation.systems import LEAST_SYSTEMS, AcrossSystems
@@ -57,6 +58,21 @@ def answer(
     )
 
 
+def law_warnings(law: BNSL) -> str:
+    """What a law says of itself, as Markdown: a list of its warnings, or that there are none."""
+    if law.warnings_:
+        return "\n".join(f"- {text[0].upper()}{text[1:]}." for text in law.warnings_)
+    tests = law.back_tests_
+    if not tests:
+        return "No warnings; and no back-test, for which the sizes are too few."
+    missed = ", ".join(f"{test.missed:.1f}" for test in tests)
+    return (
+        f"No warnings: laws of the first sizes miss the next by {missed} times what they expect, "
+        "nothing says that the tail steepens or that one size decides, and the range of plausible "
+        "asymptotes is not wider than what is measured."
+    )
+
+
 def add_law(
     report: Report, fit: HeldOutFit, growth: Growth, name: str, direction: str, interval: float
 ) -> None:
@@ -65,8 +81,9 @@ def add_law(
     report.claim(
         f"a broken neural scaling law fits {name} over FLOPs (R² in sample)",
         r_squared,
-        source="paper, Figure 7: 0.996 of ten sizes with t = 6, 21 parameters; here as many breaks "
-        "as the data bear",
+        source="paper, Figure 7: 0.996 of ten sizes with t = 6, 21 parameters. A fit without "
+        "breaks reaches that, and one of t = 6 that converges goes through all ten points: R² in "
+        "sample does not choose t. Here as many breaks as the data bear",
         **(
             {
                 "interval": r_squared_interval(r_squared, sizes, interval),
@@ -94,6 +111,42 @@ def add_law(
             source=f"predicted {size.predicted:.4f}, measured {size.mean:.4f} ({size.count:.0f} "
             "trainings); within what a doubling of FLOPs is worth",
         )
+
+
+def next_sizes_compared(next_sizes: pd.DataFrame, fit: HeldOutFit, interval: float) -> str:
+    """Which law misses the next sizes by least and by most, and what the differences bear out.
+
+    Args:
+      next_sizes: of `lib.laws.predict_next_size`; interval: probability of the differences'.
+      fit: of the same measurements, for the error of a size's mean.
+    """
+    errors = errors_by_law(next_sizes).mean_error.sort_values(kind="stable")
+    count, most = next_sizes.x.nunique(), np.isclose(errors, errors.iloc[-1], rtol=1e-6).sum()
+    alike = f" (and {most - 1} alike)" if most > 1 else ""
+    text = (
+        f"Over {count} next size{'' if count == 1 else 's'} {errors.index[0]} misses by least "
+        f"({errors.iloc[0]:.4f} on average), {errors.index[-1]}{alike} by most "
+        f"({errors.iloc[-1]:.4f}); the {AVERAGE} ({errors[AVERAGE]:.4f}) is number "
+        f"{errors.index.get_loc(AVERAGE) + 1} of {len(errors)}."
+    )
+    found, rivals = {True: [], False: [], None: []}, errors.index.drop(AVERAGE)
+    for rival in rivals:
+        difference = paired_error_difference(next_sizes, AVERAGE, rival, interval)
+        found[difference.holds].append(rival)
+    for holds, words in (
+        (True, f"The {AVERAGE} misses by less than"),
+        (False, f"The {AVERAGE} misses by more than"),
+        (None, "So few sizes cannot tell it from"),
+    ):
+        if len(found[holds]) == len(rivals):
+            text += f" {words} any other."
+        elif found[holds]:
+            text += f" {words} {'; '.join(found[holds])}."
+    text += f" (Student's t of paired differences, {interval:.0%}.)"
+    if fit.repeat_sd >= 0:
+        error = fit.repeat_sd / np.sqrt(fit.table["count"].mean())
+        text += f" What was measured of a size is itself off by about {error:.4f} (standard error)."
+    return text
 
 
 def add_next_sizes(

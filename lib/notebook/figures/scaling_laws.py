@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
+from sklearn.base import clone
 
+from lib.laws.bnsl import BNSL
 from lib.laws.growth import AsymptoteDistance
 from lib.laws.held_out import HeldOutFit
 from lib.laws.next_size import AVERAGE
@@ -18,6 +20,8 @@ FLOPS_LABEL = "FLOPs per user-ad pair"
 MEASURED = plots.ORANGE  # of what a law had to predict; marked by diamonds
 BEYOND = 4.0  # curves end at so many times the largest size
 OUTLIER = 10.0  # times the median error: drawn at the panel's edge
+FIRST_POINTS = (plots.RED, plots.PINK)  # laws of a back-test, the longest first
+NEAREST, FARTHEST = 1e-3, 1e3  # an asymptote nearer or farther, in ranges of y: at the edge
 
 
 def curve_grid(flops: np.ndarray, points: int = 200) -> np.ndarray:
@@ -118,14 +122,161 @@ def distance_to_asymptote(
         )
 
 
-def _plain_log_axis(ax):
-    """A logarithmic y axis with plain numbers, as 0.005 or 0.02."""
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
+def back_tests(ax: Axes, law: BNSL, name: str, colour: str, interval: float) -> None:
+    """A law of all sizes, and what laws of the first of them said of the next, dashed.
+
+    These end at twice the largest x that they know, or at the next size if that is farther.
+
+    Measurements that hardly count, and the size that decides where a warning names one, are marked.
+
+    Args:
+      law: fitted; name: of the metric; colour: of the law.
+      interval: probability of the bands, which are for a new measurement.
+    """
+    grid, sizes = np.geomspace(law.x_.min(), 2 * law.x_.max(), 200), np.unique(law.x_)
+    bands = [law.predict(grid, interval=interval)]
+    plots.band(ax, grid, *bands[0], colour)
+    lines = []
+    for test, test_colour in zip(law.back_tests_, FIRST_POINTS, strict=False):
+        first = _law_of_first(law, test.largest_x)
+        last = sizes[sizes > test.largest_x][test.sizes_ahead - 1]
+        ahead = np.geomspace(test.largest_x, max(2 * test.largest_x, last), 40)
+        bands.append(first.predict(ahead, interval=interval))
+        ax.fill_between(ahead, *bands[-1][1:], color=test_colour, alpha=0.15, linewidth=0)
+        fitted = grid[grid <= test.largest_x]
+        ax.plot(fitted, first.predict(fitted), "--", color=test_colour, lw=0.7)
+        ax.plot(ahead, bands[-1][0], "--", color=test_colour, lw=1.8)
+        size = "size" if test.sizes_ahead == 1 else f"{test.sizes_ahead} sizes"
+        text = f"of sizes up to {_short(test.largest_x)}: misses the next {size} by"
+        lines.append((f"{text} {test.missed:.1f} sd", test_colour))
+    is_spike = np.isclose(law.x_[:, None], law.points_.spikes, rtol=1e-9).any(axis=1)
+    ax.plot(law.x_[~is_spike], law.y_[~is_spike], "o", color=colour, ms=4)
+    if is_spike.any():
+        ax.plot(law.x_[is_spike], law.y_[is_spike], "x", color=plots.GREY, ms=6)
+        lines.append(("x hardly counts", plots.GREY))
+    is_deciding = _decides(law)
+    if is_deciding.any():
+        ax.plot(
+            law.x_[is_deciding], law.y_[is_deciding], "o", color="black", mfc="none", ms=10, mew=1.2
+        )
+        lines.append(("circled: decides", "black"))
+    lines = [("law of all sizes", colour), *lines]
+    rises = law.points_.sign < 0
+    drawn = np.concatenate([np.ravel(band) for band in bands])
+    _limits_about(ax, law.y_, drawn, room=0.06 * len(lines), below=rises)
+    plots.log_axis(ax)
+    title = f"All sizes, and the first of them, {interval:.0%} intervals"
+    ax.set(xlabel=FLOPS_LABEL, ylabel=name, title=title)
+    _in_corner(ax, lines, below=rises)
+
+
+def _law_of_first(law, largest_x):
+    """The law as a back-test fits it: to the measurements up to `largest_x`."""
+    known = law.x_ <= largest_x
+    first = clone(law).set_params(direction="falling" if law.points_.sign > 0 else "rising")
+    return first.fit(law.x_[known], law.y_[known], law.groups_[known])
+
+
+def _decides(law):
+    """Which measurements are of the size that a warning says decides, [measurements]."""
+    named = " ".join(text for text in law.warnings_ if text.startswith("one point decides"))
+    return np.array([f"without x = {x:.4g} " in named for x in law.x_])
+
+
+def _limits_about(ax, measured, drawn, room, below):
+    """Limits of y with all that is drawn, but no farther than a range beyond what is measured:
+    an interval that leaves the points far behind must not flatten them to a line.
+
+    `room`: share of the height that is left free for words, below or above.
+    """
+    span, everything = np.ptp(measured), np.append(drawn, measured)
+    low = max(everything.min(), measured.min() - span)
+    high = min(everything.max(), measured.max() + span)
+    room, edge = (high - low) * room / (1 - room), 0.05 * (high - low)
+    ax.set_ylim(low - edge - room * below, high + edge + room * (not below))
+
+
+def _in_corner(ax, lines, below):
+    """Lines of text, one below the other, in the lower or upper right corner."""
+    for row, (text, colour) in enumerate(lines):
+        height = 12 * (len(lines) - 1 - row) + 8 if below else -12 * row - 8
+        ax.annotate(
+            text,
+            (1.0, 0.0 if below else 1.0),
+            (-4, height),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=colour,
+            fontsize="small",
+            ha="right",
+            va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
+        )
+
+
+def _short(value):
+    """As the axis writes it: 285k, 49.3M."""
+    return ticker.EngFormatter(sep="", places=None)(float(f"{value:.3g}"))
+
+
+def where_the_asymptote_lies(ax: Axes, law: BNSL, name: str, colour: str) -> None:
+    """How much of the average has its asymptote at which distance beyond the best point.
+
+    Distances nearer than `NEAREST` and farther than `FARTHEST` are triangles at the edge.
+
+    Args:
+      law: fitted; name: of the metric; colour: of the law.
+    """
+    members, points = law.members_, law.points_
+    distance = points.sign * (points.best - members.asymptote) / points.range
+    order = np.argsort(distance)
+    below = np.cumsum(members.weight[order])
+    low, high = (distance[order][np.searchsorted(below, q)] for q in (0.05, 0.95))
+    shown = 10 ** np.round(np.log10(distance.clip(NEAREST, FARTHEST)), 1)
+    places, row = np.unique(shown, return_inverse=True)
+    weight = np.bincount(row, members.weight)
+    ax.axvspan(*np.clip([low, high], NEAREST, FARTHEST), color=colour, alpha=0.12, linewidth=0)
+    ax.vlines(places, 0, weight, color=colour, linewidth=4)
+    for edge, marker, is_beyond in (
+        (NEAREST, "<", distance < NEAREST),
+        (FARTHEST, ">", distance > FARTHEST),
+    ):
+        if is_beyond.any():
+            ax.plot(edge, members.weight[is_beyond].sum(), marker, color=colour, clip_on=False)
+    ax.axvline(1.0, color=plots.GREY, lw=0.8, ls=":")
+    ax.set_xlim(min(0.6 * places.min(), 0.3), max(1.7 * places.max(), 3.0))
+    top = min(1.25 * weight.max(), 1.0)
+    ax.set_ylim(0, top)
+    _plain_log_axis(ax, "x")
+    ends = (law.points_.unit * points.asymptote(value) for value in (low, high))
+    first, last = sorted(ends)
+    ax.set(
+        xlabel=f"asymptote beyond the best {name}, in ranges",
+        ylabel="share of the average",
+        title=f"Asymptote of {name}, 90%: {first:.4g} to {last:.4g}",
+    )
+    plots.percent(ax)
+    is_left = members.weight[shown > 1].sum() > 0.5  # the words, where the stems are right
+    plots.at_end(
+        ax,
+        1.0,
+        0.94 * top,
+        "one range",
+        plots.GREY,
+        dx=-4 if is_left else 4,
+        ha="right" if is_left else "left",
+    )
+
+
+def _plain_log_axis(ax, axis="y"):
+    """A logarithmic axis with plain numbers, as 0.005 or 0.02."""
+    getattr(ax, f"set_{axis}scale")("log")
+    line = getattr(ax, f"{axis}axis")
+    low, high = line.get_view_interval()
     many_decades = np.log10(high / low) > 2.5
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1,) if many_decades else (1, 2, 5)))
-    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(ticker.NullFormatter())
+    line.set_major_locator(ticker.LogLocator(subs=(1,) if many_decades else (1, 2, 5)))
+    line.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    line.set_minor_formatter(ticker.NullFormatter())
 
 
 def errors_at_next_sizes(ax: Axes, table: pd.DataFrame, name: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from lib.experiments.study import skill
 from lib.infra.intervals import binomial_share
-from lib.laws import fit_without_largest, growth_per_doubling
+from lib.laws import BNSL, fit_without_largest, growth_per_doubling
+from lib.laws.diagnosis import BackTest
 from lib.laws.growth import Growth
 from lib.laws.next_size import Difference
 from lib.notebook.claims import scaling_laws as claims
@@ -81,6 +82,50 @@ def test_a_size_is_predicted_within_what_a_doubling_is_worth(report, fit, predic
     claims.add_law(report, changed, Growth(0.01, 0.009, 0.011), "R/R*", "rising", 0.9)
     assert verdicts(report)[1:] == [verdict] * 2
     assert report.claims[1].value == pytest.approx(predicted - 0.9, abs=1e-6)
+
+
+def test_a_law_s_warnings_are_sentences(fit):
+    sizes = np.unique(FLOPS)
+    law = BNSL().fit(sizes, 0.92 - 0.1 * (sizes / 1e3) ** -0.4)
+    law._back_tests = [BackTest(1e5, 1, 0.1), BackTest(1e4, 1, 0.2)]
+    text = claims.law_warnings(law)
+    assert text.startswith("No warnings: laws of the first sizes miss the next by 0.1, 0.2 times")
+    few = BNSL().fit(FLOPS[:15], fit.full_law.y_[:15])
+    assert "no back-test" in claims.law_warnings(few)
+    y = fit.full_law.y_ - 0.2 * (FLOPS == FLOPS[-1])  # the largest size breaks the law
+    law = BNSL(direction="rising").fit(FLOPS, y)
+    text = claims.law_warnings(law).splitlines()
+    assert len(text) == len(law.warnings_) > 0
+    assert all(line.startswith("- ") and line[2].isupper() and line[-1] == "." for line in text)
+
+
+def test_next_sizes_are_compared_as_the_run_found_them(fit):
+    """Errors of three laws at six sizes: by hand, one better, one worse, one undecided."""
+    average = np.array([0.010, -0.011, 0.012, 0.010, -0.011, 0.012])
+    errors = {
+        "average of laws": average,
+        "better": average / 2,
+        "worse": -2 * average,
+        "as good": average + np.sign(average) * [0.01, -0.01, 0.01, -0.01, 0.01, -0.01],
+    }
+    table = pd.concat(
+        pd.DataFrame({"law": law, "x": range(6), "error": error, "r_squared": 1.0})
+        for law, error in errors.items()
+    )
+    text = claims.next_sizes_compared(table, fit, 0.9)
+    assert text.startswith(
+        "Over 6 next sizes better misses by least (0.0055 on average), worse by most (0.0220); the "
+        "average of laws (0.0110) is number 2 of 4. "
+    )
+    assert "misses by less than worse. The average of laws misses by more than better." in text
+    assert "cannot tell it from as good." in text
+    error = fit.repeat_sd / np.sqrt(3)
+    assert f"itself off by about {error:.4f} (standard error)." in text
+    alone = fit_without_largest(FLOPS[::3], fit.table["mean"], 2)
+    once = claims.next_sizes_compared(table[table.x == 0], alone, 0.9)
+    assert once.startswith("Over 1 next size better") and "standard error" not in once
+    assert once.endswith("cannot tell it from any other. (Student's t of paired differences, 90%.)")
+    assert "as good (and 1 alike) by most (0.0200)" in once
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """The figures of notebook 02: what is drawn is what was given, and every label is on the page."""
 
+import dataclasses
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib.laws import distance_to_asymptote, fit_without_largest, predict_next_size
+from lib.laws import BNSL, distance_to_asymptote, fit_without_largest, predict_next_size
 from lib.notebook import plots
 from lib.notebook.figures import scaling_laws
 from tests.laws.points import FLOPS, R
@@ -103,6 +105,74 @@ def test_a_cut_band_and_points_beyond_the_asymptote_are_marked(ax):
     band = ax.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() == pytest.approx(floor)
     check_texts_are_on_the_page(ax)
+
+
+def test_laws_of_the_first_sizes_are_drawn_up_to_twice_the_largest(ax):
+    law = BNSL(**SHAPE).fit(FLOPS, R)
+    scaling_laws.back_tests(ax, law, "R/R*", COLOUR, 0.9)
+    np.testing.assert_array_equal(drawn(ax, "o"), np.column_stack([FLOPS, R]))
+    dashed = [line.get_xydata() for line in ax.lines if line.get_linestyle() == "--"]
+    assert len(dashed) == 2 * len(law.back_tests_) == 4  # where it knows the points, and beyond
+    for test, (x, y) in zip(law.back_tests_, [part[-1] for part in dashed[1::2]], strict=True):
+        known = test.largest_x >= FLOPS
+        first = BNSL(**SHAPE).fit(FLOPS[known], R[known])
+        assert x == pytest.approx(max(2 * test.largest_x, FLOPS[~known][0]))
+        assert y == pytest.approx(first.predict(x))
+    assert texts(ax)[0] == "law of all sizes"
+    assert texts(ax)[1] == (
+        f"of sizes up to 49.3M: misses the next size by {law.back_tests_[0].missed:.1f} sd"
+    )
+    check_texts_are_on_the_page(ax)
+
+
+def test_points_that_hardly_count_are_crosses(ax):
+    x = np.geomspace(1e3, 1e7, 40)
+    y = (0.3 + 5 * x**-0.3) * np.exp(0.01 * np.random.default_rng(0).normal(size=40))
+    y[11] *= 1.4
+    scaling_laws.back_tests(ax, BNSL().fit(x, y), "loss", COLOUR, 0.9)
+    np.testing.assert_array_equal(drawn(ax, "x"), [[x[11], y[11]]])
+    assert len(drawn(ax, "o")) == 39 and "x hardly counts" in texts(ax)
+    assert ax.get_ylim()[1] > y[11]
+    check_texts_are_on_the_page(ax)
+
+
+def test_the_size_that_decides_is_circled(ax):
+    y = R + 0.03 * (FLOPS == FLOPS[-1])
+    law = BNSL(direction="rising").fit(FLOPS, y)
+    assert any("one point decides" in text for text in law.warnings_)
+    scaling_laws.back_tests(ax, law, "R/R*", COLOUR, 0.9)
+    np.testing.assert_array_equal(drawn(ax, "o")[-1], [FLOPS[-1], y[-1]])
+    assert "circled: decides" in texts(ax)
+    low, high = ax.get_ylim()  # whatever the intervals, the points fill a part of the panel
+    assert np.ptp(y) > 0.2 * (high - low) and low < y.min() and y.max() < high
+    check_texts_are_on_the_page(ax)
+
+
+def test_the_share_of_asymptotes_at_each_distance(ax):
+    law = BNSL(**SHAPE).fit(FLOPS, R)
+    scaling_laws.where_the_asymptote_lies(ax, law, "R/R*", COLOUR)
+    (stems,) = [part for part in ax.collections if hasattr(part, "get_segments")]
+    tops = np.array([segment[1] for segment in stems.get_segments()])
+    assert tops[:, 1].sum() == pytest.approx(1)
+    members, points = law.members_, law.points_
+    distance = (members.asymptote - points.best) / points.range
+    far = tops[:, 0] > 0.2
+    expected = members.weight[np.round(np.log10(distance), 1) > np.log10(0.2) + 0.01].sum()
+    assert tops[far, 1].sum() == pytest.approx(expected, abs=1e-9)
+    assert texts(ax) == ["one range"] and "0.87" in ax.get_title(loc="left")
+    check_texts_are_on_the_page(ax)
+
+
+def test_asymptotes_out_of_the_panel_are_at_its_edge(ax):
+    law = BNSL(**SHAPE).fit(FLOPS, R)
+    near = law.members_.asymptote.copy()
+    near[:] = law.points_.asymptote(1e-5)
+    near[0] = law.points_.asymptote(1e9)
+    law.members_ = dataclasses.replace(law.members_, asymptote=near)
+    scaling_laws.where_the_asymptote_lies(ax, law, "R/R*", COLOUR)
+    assert drawn(ax, "<")[0, 1] + drawn(ax, ">")[0, 1] == pytest.approx(1)
+    low, high = ax.get_xlim()
+    assert low < 1e-3 and 1e3 < high < 1e4
 
 
 def test_a_wild_error_is_an_arrow_with_its_value(ax):
