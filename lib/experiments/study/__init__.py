@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "size_lifts": [
             "growth_by_system",
             "largest_size",
+            "law_warnings",
             "lifts_across_systems",
             "lifts_by_system",
             "lifts_of_sizes",

@@ -77,6 +77,18 @@ def lifts_by_system(
     return pd.DataFrame(lifts).T
 
 
+def law_warnings(trainings: pd.DataFrame, metric: str = "r_over_r_star") -> dict[str, list[str]]:
+    """What the laws behind `lifts_by_system` say of themselves (`BNSL.warnings_`).
+
+    Args:
+      trainings, metric: as for `lifts_by_system`.
+
+    Returns: {system: its law's warnings}, of the systems whose law has any.
+    """
+    warnings = {world: _law(part, metric).warnings_ for world, part in _systems(trainings)}
+    return {world: texts for world, texts in warnings.items() if texts}
+
+
 def largest_size(trainings: pd.DataFrame) -> float:
     """FLOPs of the largest size that every system has trained, over the base's."""
     return min(
@@ -100,9 +112,13 @@ def growth_by_system(trainings: pd.DataFrame, metric: str = "r_over_r_star") -> 
     return pd.Series(growth)
 
 
-def _law_and_g(trainings, metric, draws, seed):
+def _law(trainings, metric):
     sizes, base_flops = _sizes(trainings)
-    law = BNSL(monotone=True).fit(sizes.flops / base_flops, sizes[metric], groups=sizes.flops)
+    return BNSL(monotone=True).fit(sizes.flops / base_flops, sizes[metric], groups=sizes.flops)
+
+
+def _law_and_g(trainings, metric, draws, seed):
+    law = _law(trainings, metric)
     primary = average(trainings[trainings.set == "primary"])
     return law, fit_revenue_model(primary, metric, draws=draws, seed=seed)
 

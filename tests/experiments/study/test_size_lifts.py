@@ -49,6 +49,17 @@ def test_growth_of_each_system():
     np.testing.assert_allclose(growth, slope, atol=0.002)
 
 
+def test_systems_whose_law_has_warnings_are_named():
+    table = trainings(0, worlds=2)
+    assert study.law_warnings(table) == {}
+    straight = (table.world == "world 1") & table.kind.isin(["size", "none"])
+    noise = np.random.default_rng(0).normal(0, 2e-4, straight.sum())
+    table.loc[straight, "r_over_r_star"] = 0.8 + 0.01 * np.log(table.flops[straight]) + noise
+    warned = study.law_warnings(table)
+    assert list(warned) == ["world 1"]  # a straight line in log FLOPs has no asymptote
+    assert any("the asymptote is not identified" in text for text in warned["world 1"])
+
+
 def test_systems_are_pooled():
     table = trainings(2, worlds=3)
     across = study.lifts_across_systems(table, RELATIVE)
