@@ -244,7 +244,7 @@ def where_the_asymptote_lies(ax: Axes, law: BNSL, name: str, colour: str) -> Non
         if is_beyond.any():
             ax.plot(edge, members.weight[is_beyond].sum(), marker, color=colour, clip_on=False)
     ax.axvline(1.0, color=plots.GREY, lw=0.8, ls=":")
-    ax.set_xlim(min(0.6 * places.min(), 0.3), max(1.7 * places.max(), 3.0))
+    ax.set_xlim(min(0.6 * places.min(), 0.3), max(1.7 * places.max(), 5.0))
     top = min(1.25 * weight.max(), 1.0)
     ax.set_ylim(0, top)
     _plain_log_axis(ax, "x")
