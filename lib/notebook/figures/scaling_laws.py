@@ -222,6 +222,7 @@ def _short(value):
 def where_the_asymptote_lies(ax: Axes, law: BNSL, name: str, colour: str) -> None:
     """How much of the average has its asymptote at which distance beyond the best point.
 
+    The diamond is that of the most plausible single curve, `law.asymptote_`.
     Distances nearer than `NEAREST` and farther than `FARTHEST` are triangles at the edge.
 
     Args:
@@ -244,12 +245,15 @@ def where_the_asymptote_lies(ax: Axes, law: BNSL, name: str, colour: str) -> Non
         if is_beyond.any():
             ax.plot(edge, members.weight[is_beyond].sum(), marker, color=colour, clip_on=False)
     ax.axvline(1.0, color=plots.GREY, lw=0.8, ls=":")
-    ax.set_xlim(min(0.6 * places.min(), 0.3), max(1.7 * places.max(), 5.0))
+    single = points.sign * (points.best - law.asymptote_ / points.unit) / points.range
+    single = np.clip(single, NEAREST, FARTHEST)
+    ax.plot(single, 0.0, "D", color=MEASURED, ms=7, clip_on=False, zorder=3)
+    ends = [*places, single]
+    ax.set_xlim(min(0.6 * min(ends), 0.3), max(1.7 * max(ends), 5.0))
     top = min(1.25 * weight.max(), 1.0)
     ax.set_ylim(0, top)
     _plain_log_axis(ax, "x")
-    ends = (law.points_.unit * points.asymptote(value) for value in (low, high))
-    first, last = sorted(ends)
+    first, last = np.sort(points.unit * points.asymptote(np.array([low, high])))
     ax.set(
         xlabel=f"asymptote beyond the best {name}, in ranges",
         ylabel="share of the average",

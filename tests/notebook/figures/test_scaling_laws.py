@@ -159,6 +159,8 @@ def test_the_share_of_asymptotes_at_each_distance(ax):
     far = tops[:, 0] > 0.2
     expected = members.weight[np.round(np.log10(distance), 1) > np.log10(0.2) + 0.01].sum()
     assert tops[far, 1].sum() == pytest.approx(expected, abs=1e-9)
+    single = (law.asymptote_ / points.unit - points.best) / points.range
+    np.testing.assert_allclose(drawn(ax, "D"), [[single, 0]])
     assert texts(ax) == ["one range"] and "0.87" in ax.get_title(loc="left")
     check_texts_are_on_the_page(ax)
 
