@@ -31,6 +31,7 @@ import numpy as np
 from lib.laws.observations import whitening
 
 MOST_MEMBERS = 256  # laws of an average, the most plausible ones
+LEAST_WEIGHT = 1e-6  # of the most plausible one's, below which a law is left out
 WINDOW = 5.0  # differences of log evidence beyond which a law is left out
 PAIR_WINDOW = 4.0  # the same for pairs of noise and ratio, on the coarse grid
 
@@ -109,7 +110,7 @@ class Members:
         y = np.maximum(self.asymptote[:, None] + sign * gap, 1e-12)
         slope = sign * gap / y
         rows = np.concatenate(
-            [(self.reach[:, None] / y)[:, :, None], slope[:, :, None] * basis], axis=2
+            [(self.reach[:, None] / y + slope)[:, :, None], slope[:, :, None] * basis], axis=2
         )
         variance = np.einsum("mni,mni->mn", rows @ self.cov, rows)
         variance += self.drift[:, None] * np.maximum(u, 0.0) ** 3 * slope**2
@@ -206,7 +207,7 @@ class Grid:
         scale = points.sign * gap / points.smooth  # of the log gap's errors, as errors of log y
         sharp, n, columns = self.basis.shape
         rows = np.empty((n, sharp, len(gap), columns + 2))
-        rows[..., 0] = (self._reach(self.distance)[:, None] / points.smooth).T[:, None]
+        rows[..., 0] = (1 - points.best / points.smooth)[:, None, None]
         rows[..., 1:-1] = scale.T[:, None, :, None] * np.swapaxes(self.basis, 0, 1)[:, :, None]
         rows[..., -1] = (scale * np.log(gap) + np.log(points.y / points.smooth)).T[:, None]
         self.whiten, self.log_det, gram = [], np.empty(len(self.ratios)), []
@@ -218,10 +219,6 @@ class Grid:
             white = np.ascontiguousarray(white)
             gram.append(white.swapaxes(-1, -2) @ white)
         self._gram = np.ascontiguousarray(np.concatenate(gram).reshape(-1, (columns + 2) ** 2).T)
-
-    def _reach(self, distance):
-        """Derivative of the asymptote by the log of its distance."""
-        return -self.points.sign * self.points.range * distance
 
     def _prior_terms(self, breaks):
         """Precision and mean of log distance and coefficients, [3 + breaks]."""
@@ -323,7 +320,8 @@ class Grid:
         place[:, :breaks] = self.places[chosen]
         sharp[:, :breaks] = self.sharpness[sharpness][:, None]
         response = self.response[keep, row[:, None]][..., None]
-        moved = np.linalg.solve(normal, response)[..., 0]
+        cov, moved = np.linalg.inv(normal), np.linalg.solve(normal, response)[..., 0]
+        moved = self._kept_in_reach(moved, cov, self.distance[asymptote])
         theta[:, :used] = moved[:, 1:]
         basis[:, :, :used] = np.moveaxis(self.basis[sharpness[:, None], :, keep[:, 1:] - 1], 1, 2)
         return {
@@ -350,27 +348,26 @@ class Grid:
         points, prior = self.points, self.prior
         precision, mean = self._prior_terms(place.shape[1])
         used = np.arange(3 + place.shape[1]) < 3 + breaks[:, None]
-        most = np.log(np.minimum(0.999 * points.farthest, 1e9) / distance)
-        least = np.minimum(-1.0, most)
         ends = np.searchsorted(ratio, np.arange(len(self.ratios) + 1))
         of_ratio = [slice(*pair) for pair in pairwise(ends)]
-        farther = np.clip(farther, least, np.minimum(most, 1.0))
-        reach = self._reach(distance * np.exp(farther))
-        error, slope, y = errors(points, points.best + reach, theta, basis)
-        by_reach = (reach[:, None] / y)[:, :, None]
-        columns = np.concatenate([error[:, :, None], by_reach, slope[:, :, None] * basis], axis=2)
+        moved = np.column_stack([farther, theta])
+        asymptote, theta = self._placed(moved, distance)
+        error, slope, y = errors(points, asymptote, theta, basis)
+        rows = np.concatenate(
+            [(1 - points.best / y)[:, :, None], slope[:, :, None] * basis], axis=2
+        )
+        columns = np.concatenate([error[:, :, None], rows], axis=2)
         for whiten, part in zip(self.whiten, of_ratio, strict=True):
             columns[part] = whiten @ columns[part]
         error, rows = columns[:, :, 0], columns[:, :, 1:]
         normal = np.swapaxes(rows, 1, 2) @ rows / noise[:, None, None] ** 2 + np.diag(precision)
         cov = np.linalg.inv(normal)
-        moved = np.column_stack([farther, theta])
         pull = (error[:, None] @ rows)[:, 0] / noise[:, None] ** 2 + precision * (mean - moved)
-        moved = moved + np.clip((cov @ pull[:, :, None])[:, :, 0], -1.0, 1.0)
-        moved[:, 0] = np.clip(moved[:, 0], least, np.minimum(most, 1.0))
-        farther, theta = moved[:, 0], moved[:, 1:]
-        reach = self._reach(distance * np.exp(farther))
-        error, _, _ = errors(points, points.best + reach, theta, basis)
+        step = (cov @ pull[:, :, None])[:, :, 0]
+        step /= np.maximum(np.abs(step).max(axis=1, keepdims=True), 1.0)
+        moved = self._kept_in_reach(moved + step, cov, distance)
+        asymptote, theta = self._placed(moved, distance)
+        error, _, _ = errors(points, asymptote, theta, basis)
         for whiten, part in zip(self.whiten, of_ratio, strict=True):
             error[part] = error[part] @ whiten.T
         square = np.sum(error**2, axis=1) + points.within
@@ -388,13 +385,13 @@ class Grid:
         )
         weight = np.exp(log_evidence - log_evidence.max())
         theta = theta * used[:, 1:]
-        return Members(
-            weight=weight / weight.sum(),
-            asymptote=points.best + reach,
+        laws = Members(
+            weight=weight,
+            asymptote=asymptote,
             place=place,
             sharpness=sharpness,
             theta=theta,
-            reach=reach,
+            reach=asymptote - points.best,
             cov=cov * (used[:, :, None] & used[:, None, :]),
             noise=noise,
             ratio=self.ratios[ratio],
@@ -403,6 +400,25 @@ class Grid:
             end_variance=end_variance,
             length=np.full(len(theta), self.length),
         )
+        return laws.take(weight > LEAST_WEIGHT)
+
+    def _kept_in_reach(self, moved, cov, distance):
+        """Log distance and coefficients [m, 3 + t] where the asymptote keeps near its candidate.
+
+        Where it would leave, or pass the bound, the coefficients are those given its place.
+        """
+        most = np.log(0.999 * min(self.points.farthest, 1e9) / distance)
+        farther = np.clip(moved[:, 0], np.minimum(-1.0, most), np.minimum(1.0, most))
+        return moved + (cov[:, :, 0] / cov[:, :1, 0]) * (farther - moved[:, 0])[:, None]
+
+    def _placed(self, moved, distance):
+        """Asymptotes [m] and coefficients [m, 2 + t].
+
+        Farther asymptotes have gaps larger by as much: the first coefficient counts from there,
+        so that the best point stays where it is.
+        """
+        asymptote = self.points.asymptote(distance * np.exp(moved[:, 0]))
+        return asymptote, moved[:, 1:] + moved[:, :1] * (np.arange(moved.shape[1] - 1) == 0)
 
 
 def noise_candidates(points, prior):

@@ -208,6 +208,7 @@ class BNSL(RegressorMixin, BaseEstimator):
         moved = (axes @ normal[:, :, None])[:, :, 0]
         asymptote = members.asymptote[rows] + members.reach[rows] * np.expm1(moved[:, 0])
         theta = members.theta[rows] + moved[:, 1:]
+        theta[:, 0] += moved[:, 0]  # a gap grows with the distance of its asymptote
         u, sign = self._locate(x), self.points_.sign
         drift = np.sqrt(members.drift[rows]) * rng.standard_normal(draws)
         drawn, _ = replace(members.take(rows), asymptote=asymptote, theta=theta).log_y(

@@ -31,7 +31,7 @@ def test_evidence_equals_that_of_a_gaussian_process():
         scale = gap / points.smooth  # errors of log y, not of log gap
         for way, (i, j) in enumerate(pairs[:6]):
             basis = design(points.u, grid.places[None, [i, j]], grid.sharpness[sharp, None, None])
-            moves = -points.range * grid.distance[floor] / points.smooth  # the asymptote moves, too
+            moves = 1 - points.best / points.smooth  # the asymptote moves, and gaps with it
             basis = np.column_stack([moves, scale[:, None] * basis[0]])
             target = multivariate_normal(basis @ mean, errors + basis / precision @ basis.T)
             expected.append(target.logpdf(scale * np.log(gap) + np.log(points.y / points.smooth)))

@@ -141,6 +141,25 @@ def test_exact_power_laws_are_recovered(sign):
     assert np.sign(law.params_["a"]) == sign
 
 
+@pytest.mark.parametrize("monotone", [False, True])
+@pytest.mark.parametrize("slope", [0.01, -0.01])
+@pytest.mark.parametrize("sizes", [5, 6, 12])
+def test_straight_lines_in_log_x_have_their_asymptote_far_away(sizes, slope, monotone):
+    x = np.geomspace(0.25, 64, sizes).repeat(2)
+    y = 0.8 + slope * np.log(x)
+    law = BNSL(monotone=monotone).fit(x, y)
+    assert np.abs(law.predict(x) - y).max() < 0.05 * np.ptp(y)
+    assert law._warnings == []
+
+
+def test_laws_of_no_weight_leave_intervals_alone():
+    """One of them, with an error of e^10, once made the search for quantiles too coarse."""
+    y = R.copy()
+    y[-1] += 0.03
+    mean, low, high = BNSL(direction="rising").fit(FLOPS, y).predict([1e7, 3e8], interval=0.9)
+    assert np.all((low < mean) & (mean < high)) and np.all(high - low < 0.2)
+
+
 def test_units_are_irrelevant():
     law = BNSL().fit(X, Y)
     scaled = BNSL().fit(1e6 * X, 100 * Y)

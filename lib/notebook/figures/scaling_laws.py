@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from sklearn.base import clone
 
 from lib.laws.bnsl import BNSL
+from lib.laws.diagnosis import deciding_point
 from lib.laws.growth import AsymptoteDistance
 from lib.laws.held_out import HeldOutFit
 from lib.laws.next_size import AVERAGE
@@ -178,9 +179,9 @@ def _law_of_first(law, largest_x):
 
 
 def _decides(law):
-    """Which measurements are of the size that a warning says decides, [measurements]."""
-    named = " ".join(text for text in law.warnings_ if text.startswith("one point decides"))
-    return np.array([f"without x = {x:.4g} " in named for x in law.x_])
+    """Which measurements are of the size that decides, [measurements]."""
+    found = deciding_point(law)
+    return law.x_ == found[0] if found else np.zeros(len(law.x_), dtype=bool)
 
 
 def _limits_about(ax, measured, drawn, room, below):
