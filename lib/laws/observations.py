@@ -179,7 +179,7 @@ def noise_slope(u, count, squares):
     Args:
       u: [n] log x; count: [n] repeats; squares: [n] sums of squares about the means of repeats.
     """
-    repeated = (count > 1) & (squares > 0)
+    repeated = (count >= 2) & (squares > 0)
     if repeated.sum() < 3:
         return 0.0
     u, half = u[repeated], (count[repeated] - 1) / 2

@@ -44,6 +44,18 @@ def test_the_noise_of_sizes_by_hand():
     assert variance[0] / variance[1] == pytest.approx(np.exp(-expected))
 
 
+def test_a_spike_beside_one_size_of_a_cell_makes_no_trend_of_noise():
+    """Its cell counts a little more than one measurement, whose variance no one knows."""
+    u, count = np.array([-3.0, -2.0, -1.0, 0.0]), np.array([1 + 1e-8, 4.0, 4.0, 4.0])
+    assert noise_slope(u, count, np.full(4, 3.0)) == noise_slope(u[1:], count[1:], np.full(3, 3.0))
+    for seed in range(20):
+        rng, x = np.random.default_rng(seed), np.linspace(1.0, 500.0, 300)
+        y = (0.3 + x**-0.5) * np.exp(0.01 * rng.normal(size=300))
+        y[rng.choice(300, 9, replace=False)] *= 1.4
+        points = points_of(x, y)
+        assert np.all((points.variance > 0.05) & (points.variance < 20))
+
+
 def repeated(noise, seed, repeats=6):
     """Nine sizes on a law; `noise` gives the standard deviation of log y at u from -7 to 0."""
     rng, u = np.random.default_rng(seed), np.repeat(np.linspace(-7, 0, 9), repeats)
