@@ -304,7 +304,9 @@ class Grid:
         ]
         merged = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
         order = np.argsort(merged["ratio"], kind="stable")
-        return self._polished(**{k: values[order] for k, values in merged.items()})
+        laws = self._polished(**{k: values[order] for k, values in merged.items()})
+        least = LEAST_WEIGHT * laws.weight.max() if np.isfinite(window) else 0.0
+        return laws.take(laws.weight >= least)
 
     def _laws(self, breaks, plausible, most_breaks):
         way, row = np.nonzero(plausible)
@@ -385,8 +387,8 @@ class Grid:
         )
         weight = np.exp(log_evidence - log_evidence.max())
         theta = theta * used[:, 1:]
-        laws = Members(
-            weight=weight,
+        return Members(
+            weight=weight / weight.sum(),
             asymptote=asymptote,
             place=place,
             sharpness=sharpness,
@@ -400,7 +402,6 @@ class Grid:
             end_variance=end_variance,
             length=np.full(len(theta), self.length),
         )
-        return laws.take(weight > LEAST_WEIGHT)
 
     def _kept_in_reach(self, moved, cov, distance):
         """Log distance and coefficients [m, 3 + t] where the asymptote keeps near its candidate.

@@ -12,6 +12,7 @@ from scipy.ndimage import median_filter
 
 STIFFNESS = np.geomspace(1e-2, 1e13, 46)  # variance of the curve over that of the noise
 SPIKE = 5.0  # standard deviations off the others from which on a point loses weight
+GROSS = 0.01  # of the range of z: what is nearer to its curve is no spike, however small the noise
 LEAST_POINTS = 10  # fewer do not tell a spike from a bend
 
 
@@ -85,13 +86,16 @@ def robust_spline(u: np.ndarray, z: np.ndarray, weight: np.ndarray, rounds: int 
     if len(u) < LEAST_POINTS:
         return smooth, trust
     # Several spikes hide one another from the spline, and none from the median of neighbours.
-    off = np.abs(z - median_filter(z, 5, mode="mirror")) * np.sqrt(weight)
+    gross = GROSS * np.ptp(z)
+    off = np.abs(z - median_filter(z, 5, mode="mirror"))
+    off = np.where(off > gross, off * np.sqrt(weight), 0.0)
     off[[0, -1]] = 0.0  # the first and last have neighbours on one side only
     trust = trust_of(off / max(standard_deviation_of_most(off), smooth.noise / 10))
     if trust.min() < 1:
         smooth = smoothing_spline(u, z, weight * trust)
     for _ in range(rounds):
         distance = smooth.distance / np.sqrt(trust)  # of a point of full weight
+        distance[np.abs(z - smooth.values) < gross] = 0.0
         now = trust_of(distance / standard_deviation_of_most(smooth.distance))
         if np.allclose(now, trust, rtol=0.1):
             break

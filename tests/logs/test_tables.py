@@ -240,7 +240,7 @@ def test_a_study_as_the_run_returned_it(tmp_path):
     pd.testing.assert_frame_equal(trainings, plain)
     assert built.world.tolist() == ["notebook 00", "M seed 1", "M seed 2"]
     assert built.dial.tolist() == [""] * 3
-    assert len(average(trainings)) == 3 * 14
+    assert len(average(trainings)) == 3 * 16
 
 
 # ---- what is refused ------------------------------------------------------

@@ -74,7 +74,7 @@ def test_ab_tests_and_measurements_of_ones_own(tmp_path):
         assert r_squared[metric] == pytest.approx(first[metric], rel=1e-8)
     assert figures(tmp_path) == {"metrics_and_revenue", "metric_comparison", "missed", "kinds"}
     assert not (mine / "cache").exists()  # nothing was simulated
-    assert "14 models in your system" in summary["answer"]
+    assert "16 models in your system" in summary["answer"]
 
 
 def test_r_over_r_star_and_lift_are_enough(tmp_path):
