@@ -174,8 +174,9 @@ class BNSL(RegressorMixin, BaseEstimator):
             mixture_quantile(q, log_y, sd, self.members_.weight)
             for q in ((1 - interval) / 2, (1 + interval) / 2)
         )
+        widening = self.widening_
         low, high = (
-            self._in_units(centre + self.widening_ * (bound - centre), x.shape) for bound in bounds
+            self._in_units(centre + widening * (bound - centre), x.shape) for bound in bounds
         )
         return mean, low, high
 

@@ -32,7 +32,6 @@ class BackTest(NamedTuple):
 def back_test(law) -> list[BackTest]:
     """`law` (fitted) against itself: fitted to its points up to 1/2 and 1/4 of the largest x."""
     sizes, tests = np.unique(law.x_), []
-    part = clone(law).set_params(direction="falling" if law.points_.sign > 0 else "rising")
     last = len(sizes)
     for cut in CUTS:
         fitted = min(int(np.sum(sizes <= sizes[-1] / cut)), last - 1)
@@ -40,9 +39,8 @@ def back_test(law) -> list[BackTest]:
             break
         largest = sizes[fitted - 1]
         ahead = sizes[fitted : max(fitted + 1, int(np.sum(sizes <= 2 * largest)))]
-        known = law.x_ <= largest
         try:
-            part.fit(law.x_[known], law.y_[known], law.groups_[known])
+            part = refitted(law, law.x_ <= largest)
         except ValueError:  # the first points alone may be constant, or too few for `breaks`
             break
         new = (law.x_ > largest) & (law.x_ <= ahead[-1])
@@ -50,6 +48,15 @@ def back_test(law) -> list[BackTest]:
         tests.append(BackTest(float(largest), len(ahead), float(missed)))
         last = fitted
     return tests
+
+
+def refitted(law, known: np.ndarray):
+    """A law like `law` (fitted), of its direction, fitted to `known` of its measurements alone.
+
+    Raises: ValueError as `BNSL.fit`.
+    """
+    part = clone(law).set_params(direction="falling" if law.points_.sign > 0 else "rising")
+    return part.fit(law.x_[known], law.y_[known], law.groups_[known])
 
 
 def few_sizes(sizes: int) -> float:
@@ -176,13 +183,11 @@ def deciding_point(law) -> tuple[float, float, float] | None:
     ahead = 2 * law.points_.largest_x
     mean, low, high = (float(np.log(v)) for v in law.predict(ahead, interval=0.9))
     least = 0.01 * np.ptp(np.log(law.y_))
-    part = clone(law).set_params(direction="falling" if law.points_.sign > 0 else "rising")
     deviation = np.abs(law.deviations(law.x_, law.y_))
     farthest = law.x_[np.argmax(deviation)]
     for size in (farthest, sizes[-1], sizes[0]):
-        others = law.x_ != size
         try:
-            part.fit(law.x_[others], law.y_[others], law.groups_[others])
+            part = refitted(law, law.x_ != size)
         except ValueError:  # the others alone may be constant, or too few for `breaks`
             continue
         without = float(np.log(part.predict(ahead)))

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
-from sklearn.base import clone
 
 from lib.laws.bnsl import BNSL
-from lib.laws.diagnosis import deciding_point
+from lib.laws.diagnosis import deciding_point, refitted
 from lib.laws.growth import AsymptoteDistance
 from lib.laws.held_out import HeldOutFit
 from lib.laws.next_size import AVERAGE
@@ -139,7 +138,7 @@ def back_tests(ax: Axes, law: BNSL, name: str, colour: str, interval: float) -> 
     plots.band(ax, grid, *bands[0], colour)
     lines = []
     for test, test_colour in zip(law.back_tests_, FIRST_POINTS, strict=False):
-        first = _law_of_first(law, test.largest_x)
+        first = refitted(law, law.x_ <= test.largest_x)
         last = sizes[sizes > test.largest_x][test.sizes_ahead - 1]
         ahead = np.geomspace(test.largest_x, max(2 * test.largest_x, last), 40)
         bands.append(first.predict(ahead, interval=interval))
@@ -169,13 +168,6 @@ def back_tests(ax: Axes, law: BNSL, name: str, colour: str, interval: float) -> 
     title = f"All sizes, and the first of them, {interval:.0%} intervals"
     ax.set(xlabel=FLOPS_LABEL, ylabel=name, title=title)
     _in_corner(ax, lines, below=rises)
-
-
-def _law_of_first(law, largest_x):
-    """The law as a back-test fits it: to the measurements up to `largest_x`."""
-    known = law.x_ <= largest_x
-    first = clone(law).set_params(direction="falling" if law.points_.sign > 0 else "rising")
-    return first.fit(law.x_[known], law.y_[known], law.groups_[known])
 
 
 def _decides(law):
