@@ -1,7 +1,8 @@
 """Scaling laws: fit a curve to a few sizes, predict the next with an honest interval.
 
 BNSL and PowerLaw take one factor, JointPowerLaw two; BasinHoppingBNSL is the paper's own
-recipe, for comparison. `fit_without_largest` and `predict_next_size` compare laws with sizes
+recipe, for comparison. PowerLawPlusConstant puts intervals on a law's own exponent and
+constant, over replicas. `fit_without_largest` and `predict_next_size` compare laws with sizes
 that they have not seen; `growth_per_doubling` asks, without a law, whether a metric grows at
 all. `lib.laws.bayesian_average` describes the method of the fit, `lib.laws.diagnosis` what a law
 says of itself.
@@ -24,5 +25,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "paired_error_difference",
             "predict_next_size",
         ],
+        "power_law_plus_constant": ["PowerLawPlusConstant"],
     },
 )
