@@ -8,6 +8,7 @@ tables           the other tables a reader may bring (over table_files)
 description      what a log is, in sentences
 errors           what is said of a file that cannot be used
 public_datasets  trivago and MovieLens as logs
+click_data       rows of ids and numbers with a click each, larger than memory
 """
 
 import lazy_loader
@@ -15,6 +16,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "click_data": ["ClickData", "ClickWriter", "Clicks"],
         "encoding": ["encode", "fold"],
         "errors": ["InputError", "LogError", "TableError"],
         "features": ["Feature", "Features", "load_features", "save_features"],
