@@ -9,6 +9,7 @@ budgets       how often an ad may take part
 logs          training logs of a running system
 ab_tests      two systems compared with common random numbers
 closed_loop   log, train, deploy, and again
+click_stream  impressions and clicks for click models, whose exponents are known by construction
 keyed_random  random numbers that are a function of their key
 
 >>> world = World(world_parameters("small"))
@@ -20,6 +21,7 @@ keyed_random  random numbers that are a function of their key
 
 from lib.simulation.ab_tests import ABTest, Arm, ab_test, run_arm, run_arms
 from lib.simulation.cascade import System, install_pre_ranking, oracle_system
+from lib.simulation.click_stream import ClickStream, ClickStreamParameters, auction_revenue
 from lib.simulation.closed_loop import Round, closed_loop
 from lib.simulation.logs import sample_logs
 from lib.simulation.matching import Matched, match, oracle_matching
@@ -29,12 +31,15 @@ from lib.simulation.world import World
 __all__ = [
     "ABTest",
     "Arm",
+    "ClickStream",
+    "ClickStreamParameters",
     "Matched",
     "Round",
     "System",
     "World",
     "WorldParameters",
     "ab_test",
+    "auction_revenue",
     "closed_loop",
     "install_pre_ranking",
     "match",
