@@ -33,28 +33,31 @@ def product(x, kernel):
     """x [..., inputs] @ kernel [inputs, units]; its sums and its gradients' are never cut.
 
     Sums over inputs, over units (the gradient of x) and over rows (the gradient of the kernel) are
-    made of sums of at most `LONGEST_SUM` terms, in order.
+    made of sums of at most `LONGEST_SUM` terms, in order. Kernels that stand above each other,
+    [replicas, inputs, units], each multiply their own x, [replicas, rows, inputs].
 
     >>> product(np.ones((2, 300), "float32"), np.ones((300, 1), "float32")).numpy().tolist()
     [[300.0], [300.0]]
     """
+    *own, inputs, units = kernel.shape
     if keras.backend.backend() != "tensorflow":
         return ops.matmul(x, kernel)  # other kernels, of which this knows nothing
-    inputs, units = kernel.shape
     if inputs > LONGEST_SUM:
-        return sum(product(x[..., part], kernel[part]) for part in _parts(inputs))
+        return sum(product(x[..., part], kernel[..., part, :]) for part in _parts(inputs))
     if units > LONGEST_SUM:
-        return ops.concatenate([product(x, kernel[:, part]) for part in _parts(units)], axis=-1)
-    lead = ops.shape(x)[:-1]  # an int each, or a tensor where a batch may have any length
+        return ops.concatenate([product(x, kernel[..., part]) for part in _parts(units)], axis=-1)
+    # An int each, or a tensor where a batch may have any length.
+    lead = ops.shape(x)[len(own) : -1]
     count = math.prod(lead)
     if isinstance(count, int) and count <= LONGEST_SUM:
         return ops.matmul(x, kernel)
     # A product for each stretch of rows: the kernel's gradient is theirs, summed in order.
     stretches = (count + LONGEST_SUM - 1) // LONGEST_SUM
     rows = (count + stretches - 1) // stretches
-    x = ops.pad(ops.reshape(x, (-1, inputs)), ((0, rows * stretches - count), (0, 0)))
-    x = ops.matmul(ops.reshape(x, (stretches, rows, inputs)), kernel[None])
-    return ops.reshape(ops.reshape(x, (-1, units))[:count], (*lead, units))
+    x = ops.reshape(x, (*own, -1, inputs))
+    x = ops.pad(x, (*[(0, 0) for _ in own], (0, rows * stretches - count), (0, 0)))
+    x = ops.matmul(ops.reshape(x, (*own, stretches, rows, inputs)), kernel[..., None, :, :])
+    return ops.reshape(ops.reshape(x, (*own, -1, units))[..., :count, :], (*own, *lead, units))
 
 
 def _parts(count):
