@@ -2,12 +2,14 @@
 
 source         BatchSource, what a training needs of a source; LogSource, a stretch of a log
 learner        a scorer with its loss and optimizer
+click_learner  a click model with row-wise Adagrad for its tables
 compiled_step  the training step, compiled once for all models of a form
 adagrad        the optimizer
 targets        ranks of v, with label noise
 checkpoint     variables and offset in one file; a finished model's weights
 loop           one pass: source -> learner -> checkpoint
 scoring        predictions and offline metrics of a trained scorer
+progressive    one pass over clicks, scored on the rows that come next
 """
 
 import lazy_loader
@@ -16,9 +18,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "adagrad": ["Adagrad"],
+        "click_learner": ["ClickLearner"],
         "checkpoint": ["Checkpoint", "Progress", "load_weights", "save_weights"],
         "learner": ["Learner", "Trainee", "set_up_backend"],
         "loop": ["TrainingReport", "train"],
+        "progressive": ["evaluate_clicks", "predict_clicks", "train_progressively"],
         "scoring": ["as_inputs", "evaluate", "predict"],
         "source": ["BatchSource", "LogSource"],
         "targets": ["RankTarget", "ranks"],
