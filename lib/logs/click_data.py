@@ -7,7 +7,7 @@ labels.npy       uint8 [rows], 1 for a click
 ids.npy          int32 [rows, slots], the fields' slots side by side; -1 is an empty slot
 dense.npy        float32 [rows, dense]
 probability.npy  float32 [rows], the true probability of a click; simulated data only
-data.json        name, rows, clicks, fields, dense, origin
+data.json        name, rows, clicks, skipped, fields, dense, origin
 """
 
 import itertools
@@ -45,7 +45,8 @@ class ClickData:
     """A click data set on disk, read by rows; use `ClickData.open`.
 
     Attributes: folder; name; fields, tuple of `Field`; dense, tuple of names; clicks, their
-    number; origin, a dict of plain values that decided the content.
+    number; skipped, the source's rows that were left out; origin, a dict of plain values that
+    decided the content.
     """
 
     def __init__(self, folder, described, arrays):
@@ -53,6 +54,7 @@ class ClickData:
         self.name, self.origin = described["name"], described["origin"]
         self.fields = tuple(Field(**field) for field in described["fields"])
         self.dense, self.clicks = tuple(described["dense"]), described["clicks"]
+        self.skipped = described["skipped"]
 
     @classmethod
     def open(cls, folder) -> "ClickData":
@@ -128,6 +130,8 @@ class ClickWriter:
       dense: names of the columns of `Clicks.dense`.
       origin: plain values that decide the content: a seed, parameters, a source file.
 
+    Attributes: skipped, to be raised by who leaves out rows of a source.
+
     Raises: ValueError for fields of one name or without values; InputError where the folder
       holds something else.
 
@@ -146,7 +150,7 @@ class ClickWriter:
         self.fields, self.dense = tuple(Field(*field) for field in fields), tuple(dense)
         _check_declared(self.fields, self.dense)
         _check_free(self.folder)
-        self.rows = self.clicks = 0
+        self.rows = self.clicks = self.skipped = 0
         self._temporary = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.part")
         self._files = {}
 
@@ -189,6 +193,7 @@ class ClickWriter:
             "name": self.name,
             "rows": self.rows,
             "clicks": self.clicks,
+            "skipped": self.skipped,
             "fields": [field._asdict() for field in self.fields],
             "dense": list(self.dense),
             "probability": "probability" in self._files,
@@ -314,7 +319,7 @@ def _described(folder):
         return None
     except ValueError as error:
         raise InputError(f"{folder / 'data.json'}: not readable as JSON: {error}") from None
-    expected = {"name", "rows", "clicks", "fields", "dense", "probability", "origin"}
+    expected = {"name", "rows", "clicks", "skipped", "fields", "dense", "probability", "origin"}
     if not isinstance(described, dict) or not expected <= described.keys():
         raise InputError(
             f"{folder / 'data.json'}: not of click data; expected {', '.join(sorted(expected))}"
