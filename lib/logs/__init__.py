@@ -10,6 +10,7 @@ errors           what is said of a file that cannot be used
 public_datasets  trivago and MovieLens as logs
 click_data       rows of ids and numbers with a click each, larger than memory
 click_sources    Criteo and Avazu as click data
+movielens_clicks MovieLens 1M as click data
 """
 
 import lazy_loader

@@ -159,7 +159,7 @@ def _convert(source, folder, name, kinds, options, delimiter, header, progress):
     for file in files:
         if not file.is_file():
             raise InputError(f"{file}: no such file; expected a log of {name}")
-    origin = {"files": [_identity(file) for file in files], **options, "encoding": ENCODING}
+    origin = {"files": [file_identity(file) for file in files], **options, "encoding": ENCODING}
     done = prepared(folder, name, origin)
     if done is not None:
         return done
@@ -198,7 +198,7 @@ def _convert(source, folder, name, kinds, options, delimiter, header, progress):
     return ClickData.open(folder)
 
 
-def _identity(file):
+def file_identity(file):
     """What tells a file from another without reading all of it: bytes, and digest of its ends."""
     with open(file, "rb") as opened:
         digest = hashlib.sha256(opened.read(1 << 20))
