@@ -43,9 +43,9 @@ def product(x, kernel):
     if keras.backend.backend() != "tensorflow":
         return ops.matmul(x, kernel)  # other kernels, of which this knows nothing
     if inputs > LONGEST_SUM:
-        return sum(product(x[..., part], kernel[..., part, :]) for part in _parts(inputs))
+        return sum(map(product, _parts(x, -1), _parts(kernel, -2)))
     if units > LONGEST_SUM:
-        return ops.concatenate([product(x, kernel[..., part]) for part in _parts(units)], axis=-1)
+        return ops.concatenate([product(x, part) for part in _parts(kernel, -1)], axis=-1)
     # An int each, or a tensor where a batch may have any length.
     lead = ops.shape(x)[len(own) : -1]
     count = math.prod(lead)
@@ -55,13 +55,17 @@ def product(x, kernel):
     stretches = (count + LONGEST_SUM - 1) // LONGEST_SUM
     rows = (count + stretches - 1) // stretches
     x = ops.reshape(x, (*own, -1, inputs))
-    x = ops.pad(x, (*[(0, 0) for _ in own], (0, rows * stretches - count), (0, 0)))
+    filled = isinstance(count, int) and rows * stretches == count
+    if not filled:
+        x = ops.pad(x, (*[(0, 0) for _ in own], (0, rows * stretches - count), (0, 0)))
     x = ops.matmul(ops.reshape(x, (*own, stretches, rows, inputs)), kernel[..., None, :, :])
-    return ops.reshape(ops.reshape(x, (*own, -1, units))[..., :count, :], (*own, *lead, units))
+    x = ops.reshape(x, (*own, -1, units))
+    return ops.reshape(x if filled else x[..., :count, :], (*own, *lead, units))
 
 
-def _parts(count):
-    return [slice(i, i + LONGEST_SUM) for i in range(0, count, LONGEST_SUM)]
+def _parts(array, axis):
+    # Split, not sliced: a slice's gradient is an array of the whole's size, for each slice.
+    return ops.split(array, range(LONGEST_SUM, array.shape[axis], LONGEST_SUM), axis=axis)
 
 
 @keras.saving.register_keras_serializable("retrieval_scaling")
