@@ -6,6 +6,7 @@ layers            batch norm, linear, PReLU; the split first layer
 mlp_model, twin_tower_model
 scorer            from a log's features to an impression's scores
 click_size        fields, tables and layers of a click model, without Keras
+click_counts      its parameters, FLOPs and memory traffic by part
 click_model       DLRM and its baselines: logistic regression, FM, MLP, DCN v2
 """
 
@@ -14,6 +15,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "click_counts": ["click_counts"],
         "click_model": ["ClickModel", "dlrm"],
         "click_size": ["CLICK_FAMILIES", "ClickSize", "Field"],
         "flop_count": ["flops", "graph_flops", "matrix_flops", "training_flops"],
