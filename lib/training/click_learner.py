@@ -88,15 +88,28 @@ class ClickLearner:
         Returns: the log loss of each batch before its step, float32 [steps, replicas].
         """
         settings = [self.settings[x] for x in ("learning_rate", "epsilon", "table_learning_rate")]
-        groups = (self.weights, self.sums, [], self.tables, self.table_sums)
-        state = compiled_step.State(*([v.value for v in group] for group in groups))
+        form = compiled_step.form_of(self.model, self.loss)
+        groups = (self.weights, self.sums, self.tables, self.table_sums)
+        weights, sums, tables, table_sums = ([v.value for v in group] for group in groups)
+        examples = inputs, labels
+        if keras.backend.backend() == "jax":
+            from lib.training import jax_step
+
+            state = weights, sums, tables, table_sums
+            ends, losses = jax_step.take_steps(
+                form, self.trainee, self.loss, state, settings, examples
+            )
+            for variables, values in zip(groups, ends, strict=True):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
+            return np.asarray(losses)
         return compiled_step.take_steps(
-            compiled_step.form_of(self.model, self.loss),
+            form,
             self.trainee,
             self.loss,
-            state,
+            compiled_step.State(weights, sums, [], tables, table_sums),
             settings,
-            (inputs, labels),
+            examples,
             labels.shape[1],
             compiled_step.RowWise,
         )
