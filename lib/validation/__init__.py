@@ -6,6 +6,7 @@ subsets               the same among models that differ in one kind of thing alo
 worlds                the same world by world, and whose random start pays
 systems               one figure from several systems, with an interval for another like them
 published             what the paper's Figures 3 to 6 report
+published_click_models  accuracy of click models on public data, as BARS reports it
 rank_correlation      Kendall's tau over resamples
 revenue_model         G: from an offline metric to revenue lift
 concave_revenue_model G with diminishing returns, and when it is the better one
