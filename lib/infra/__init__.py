@@ -10,6 +10,7 @@ child_process  a measurement in a process of its own
 code_digest    which code a result depends on
 settings       what is set in a process before TensorFlow starts there
 arithmetic     whether TensorFlow rounds here as where the outputs were made
+clusters       calls on Dask or Ray, and which of them lost their worker
 sweep          many tasks: parallel, resumable
 timings        tasks that hang on a clock: measured, or taken from a record
 """

@@ -6,12 +6,14 @@ all: whatever interrupts a sweep, what is finished is never done again, and anot
 another log or other code is another task.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib
 import json
 import pickle
 import tempfile
+import threading
 import traceback
 import warnings
 from collections.abc import Callable
@@ -19,8 +21,10 @@ from pathlib import Path
 
 import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from lib.infra.clusters import CLUSTERS, answers
 from lib.infra.code_digest import code_digest
 from lib.infra.files import write_json
 from lib.infra.machine import cores
@@ -43,19 +47,22 @@ def run(
         leave files of its own that begin with `path`, see `result_path`.
       tasks: list of dicts of plain values (what JSON can hold).
       folder: where results are kept, one JSON file each.
-      n_jobs: tasks at a time; default one a core. More than 1: in workers of one thread each, so
-        that the numbers do not depend on how many run side by side; a crash or the system's
-        out-of-memory killer may end a worker. 1: in this process with its threads, and a task
-        that crashes takes the process with it.
-      backend: of joblib: "loky" (this machine), "dask" or "ray" (many machines; the
-        folder must be shared by them).
+      n_jobs: tasks at a time; default one a core, and of a cluster as many as it takes. More
+        than 1: in workers of one thread each, so that the numbers do not depend on how many run
+        side by side; a crash or the system's out-of-memory killer may end a worker. 1: in this
+        process with its threads, and a task that crashes takes the process with it.
+      backend: "loky" (this machine), or "dask" or "ray", on the current client or cluster, see
+        `lib.infra.clusters`: of many machines, which share the folder and hold this code. A task
+        runs in one thread, and a worker's process carries out one at a time.
 
     Returns: list of dict.
     Raises: the error of the first task that failed, noted with the task, after all
       others have been carried out and kept. RuntimeError where a task's worker died, though
       the task had been given a second time, with no other beside it.
     """
-    folder = Path(folder)
+    if backend not in ("loky", *CLUSTERS):
+        raise ValueError(f"backend must be loky, {' or '.join(CLUSTERS)}; got {backend!r}")
+    folder = Path(folder).absolute()  # other processes may stand elsewhere
     folder.mkdir(parents=True, exist_ok=True)
     names = [result_path(function, task, folder).name for task in tasks]
     waiting = {
@@ -70,7 +77,7 @@ def run(
         desc=function.__name__,
         disable=not progress,
     ) as bar:
-        errors = _Sweep(function, folder, n_jobs or cores(), backend, bar).carry_out(waiting)
+        errors = _Sweep(function, folder, n_jobs, backend, bar).carry_out(waiting)
     if errors:
         raise errors[0]
     return [json.loads(_result_file(folder, name).read_text())["result"] for name in names]
@@ -104,18 +111,19 @@ class _Sweep:
     def carry_out(self, waiting):
         """All tasks, name -> task; returns the errors.
 
-        A worker's death ends all workers of its pool and does not say whose it was: what they
-        were carrying out is given again, one task at a time, so that one that kills its worker
-        again is known, and lost alone.
+        A worker's death on this machine ends all workers of its pool and does not say whose it
+        was: what they were carrying out is given again, one task at a time, so that one that
+        kills its worker again is known, and lost alone. A cluster says whose it was.
         """
+        in_workers = self._in_cluster if self.backend in CLUSTERS else self._in_workers
         waiting, errors = dict(waiting), []
         while waiting:
-            begun, death = self._in_workers(waiting, errors, self.n_jobs)
+            begun, death = in_workers(waiting, errors, self.n_jobs)
             if death and not begun:
                 raise death  # before any task began: no other would fare better
             for name in begun:
                 alone = {name: waiting.pop(name)}
-                _, death = self._in_workers(alone, errors, n_jobs=2)  # 1: in this process
+                _, death = in_workers(alone, errors, n_jobs=2)  # 1: in this process
                 for task in alone.values():
                     errors.append(_worker_died(task, death))
                     self.bar.update()
@@ -126,21 +134,16 @@ class _Sweep:
 
         Returns: (names of the others that workers had begun, what ended the workers or None).
         """
-        # In the sweep's folder, because workers on other machines see only that.
         with tempfile.TemporaryDirectory(
             prefix=".begun-", dir=self.folder, ignore_cleanup_errors=True
         ) as begun:
-            module, name_of_function = self.function.__module__, self.function.__qualname__
             jobs = [
-                joblib.delayed(_carry_out)(
-                    module, name_of_function, task, self.folder, name, Path(begun)
-                )
+                joblib.delayed(_carry_out)(*self._call(name, task), Path(begun))
                 for name, task in waiting.items()
             ]
-            threads = {"inner_max_num_threads": 1} if self.backend == "loky" else {}
             death = None
             with (
-                joblib.parallel_config(self.backend, n_jobs=n_jobs, **threads),
+                joblib.parallel_config("loky", n_jobs=n_jobs or cores(), inner_max_num_threads=1),
                 warnings.catch_warnings(),
             ):
                 # A worker whose memory has grown is replaced by a new one: no reader's concern.
@@ -151,9 +154,32 @@ class _Sweep:
                         self._finish(name, waiting)
                 except BrokenProcessPool as error:
                     death = error
-            for name in [name for name in waiting if _result_file(self.folder, name).exists()]:
-                self._finish(name, waiting)  # kept, though the answer did not arrive
+            self._finish_kept(waiting)
             return [file.name for file in Path(begun).iterdir() if file.name in waiting], death
+
+    def _in_cluster(self, waiting, errors, n_jobs):
+        """As `_in_workers`; a death is of one task, and the others go on."""
+        calls = {name: self._call(name, task) for name, task in waiting.items()}
+        died, last = [], None
+        with contextlib.closing(answers(self.backend, _alone_in_process, calls, n_jobs)) as arrived:
+            for name, answer, death in arrived:
+                if death is None:
+                    errors += [answer[1]] if answer[1] else []
+                    self._finish(name, waiting)
+                else:
+                    died, last = [*died, name], death
+        self._finish_kept(waiting)
+        return [name for name in died if name in waiting], last
+
+    def _call(self, name, task):
+        """Arguments of `_carry_out`."""
+        function = self.function
+        return function.__module__, function.__qualname__, task, self.folder, name
+
+    def _finish_kept(self, waiting):
+        """Take out the tasks whose results are there, though the answer did not arrive."""
+        for name in [name for name in waiting if _result_file(self.folder, name).exists()]:
+            self._finish(name, waiting)
 
     def _finish(self, name, waiting):
         del waiting[name]
@@ -173,11 +199,27 @@ def _result_file(folder, name):
     return folder / f"{name}.json"
 
 
-def _carry_out(module, function, task, folder, name, begun):
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def _alone_in_process(module, function, task, folder, name):
+    """Carry out one task in a cluster's worker, which may have several threads.
+
+    Models and seeds are the process's, and sums depend on the number of threads. A cluster gives
+    a task again whose answer was lost with a worker; what it had kept stays.
+    """
+    with _ONE_AT_A_TIME, threadpool_limits(1):
+        if _result_file(folder, name).exists():
+            return name, None
+        return _carry_out(module, function, task, folder, name)
+
+
+def _carry_out(module, function, task, folder, name, begun=None):
     """Carry out one task in a worker; returns (name, error or None)."""
     # By name, so that a worker has its settings before the function's module starts TensorFlow.
     configure()
-    (begun / name).touch()
+    if begun:
+        (begun / name).touch()
     # An error is handed back, not raised: joblib would end the tasks beside it.
     try:
         function = functools.reduce(getattr, function.split("."), importlib.import_module(module))
