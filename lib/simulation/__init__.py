@@ -1,16 +1,17 @@
 """A simulated ad system: world, cascade, logs, paired A/B tests, closed loop.
 
-parameters    sizes and spreads of a world, and a sensitivity parameter for every assumption
-world         users and ads, and what a platform knows of them
-truth         what no platform knows
-matching      inventory -> candidates of a user
-cascade       candidates -> exposures and revenue of a visit
-budgets       how often an ad may take part
-logs          training logs of a running system
-ab_tests      two systems compared with common random numbers
-closed_loop   log, train, deploy, and again
-click_stream  impressions and clicks for click models, whose exponents are known by construction
-keyed_random  random numbers that are a function of their key
+parameters     sizes and spreads of a world, and a sensitivity parameter for every assumption
+world          users and ads, and what a platform knows of them
+truth          what no platform knows
+matching       inventory -> candidates of a user
+cascade        candidates -> exposures and revenue of a visit
+budgets        how often an ad may take part
+logs           training logs of a running system
+ab_tests       two systems compared with common random numbers
+closed_loop    log, train, deploy, and again
+click_stream   impressions and clicks for click models, their exponents known by construction
+ideal_learner  a learner of such a stream whose learning curve is known exactly
+keyed_random   random numbers that are a function of their key
 
 >>> world = World(world_parameters("small"))
 >>> system = oracle_system(match(world))
@@ -23,6 +24,7 @@ from lib.simulation.ab_tests import ABTest, Arm, ab_test, run_arm, run_arms
 from lib.simulation.cascade import System, install_pre_ranking, oracle_system
 from lib.simulation.click_stream import ClickStream, ClickStreamParameters, auction_revenue
 from lib.simulation.closed_loop import Round, closed_loop
+from lib.simulation.ideal_learner import IdealLearner, SampledCurve, interaction_excess
 from lib.simulation.logs import sample_logs
 from lib.simulation.matching import Matched, match, oracle_matching
 from lib.simulation.parameters import WorldParameters, world_parameters
@@ -33,8 +35,10 @@ __all__ = [
     "Arm",
     "ClickStream",
     "ClickStreamParameters",
+    "IdealLearner",
     "Matched",
     "Round",
+    "SampledCurve",
     "System",
     "World",
     "WorldParameters",
@@ -42,6 +46,7 @@ __all__ = [
     "auction_revenue",
     "closed_loop",
     "install_pre_ranking",
+    "interaction_excess",
     "match",
     "oracle_matching",
     "oracle_system",
