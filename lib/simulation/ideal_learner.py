@@ -8,7 +8,7 @@ Its excess over the loss of the true rates goes as
 
   n^-(a / (1 + a))   in samples n: an id needs about one look, the looks reach i ~ n^(1 / (1 + a)),
                      and the ids beyond make up i^-a of the impressions;
-  R^-a               in rows R, all beyond the R most popular ids sharing one row, n large.
+  (R + 1)^-a         in rows R, where all beyond the R most popular ids share one row, n infinite.
 
 Proof for the data. Let F(m) be an id's excess after m looks, falling from F(0) to 1 / (2 m). The
 excess is the sum of p_i E F(m_i), m_i binomial with mean n p_i. The ids with p_i < p make up
@@ -17,8 +17,14 @@ excess is the sum of p_i E F(m_i), m_i binomial with mean n p_i. The ids with p_
   (a n)^-g * integral over x from 0 to infinity of F~(x) d(x^g),   F~(x) = E F(Poisson(x)).
 
 It converges, since F~ ~ 1 / (2 x) and g < 1. Above the most popular id the integrand is missing:
-some 1 / n in all, n^-(1 - g) relative to the sum. Thus the law holds the sooner the smaller a is.
-`local_exponent` says how nearly it holds where.
+some 1 / n in all, n^-(1 - g) relative to the sum. Thus the law holds the sooner the smaller a is:
+with alpha, beta = 0.5, 4.5 the local exponent is within 2 % of a / (1 + a) from 5,600 samples on
+for a = 0.2 to 0.7, from 10,000 for a = 1 and 56,000 for a = 2 (`local_exponent`).
+
+In rows the exponent is clean only where the rates are known. After n samples the curve leaves the
+law long before its own floor, the loss of unlimited rows after n samples: at a = 0.5 and 10^7
+samples the local exponent over the Bayes loss is within 3 % of a for R = 30 to 1,000, that over the
+floor falls short of or exceeds a everywhere.
 """
 
 from __future__ import annotations
@@ -33,7 +39,8 @@ from scipy.special import betaln, digamma, expit, gammaln, xlog1py, xlogy
 from scipy.stats import binom
 
 _EXACT_LOOKS = 256  # up to here an id's excess is summed for each number of looks
-_MOST_LOOKS = 2**17  # up to here for some; between them a spline
+_MOST_LOOKS = 2**15  # up to here for some; between them a spline
+_KNOTS = 30
 _MANY = 100.0  # expected looks from which on a binomial mixture is a quadrature
 _FIRST_IDS = 1000  # ids summed one by one; beyond, an integral
 _COUNTED = 2**17  # ids with a place of their own in a simulation's arrays
@@ -96,8 +103,9 @@ class IdealLearner:
           rows: ids known one by one, the most popular ones; all others share one more row.
             None: no limit.
 
-        Returns: float64 of samples' shape; accurate to some 1e-6 of the excess, with a shared row
-          of 20 ids' worth or less to some 1e-3 (its rate is taken as Beta of the same variance).
+        Returns: float64 of samples' shape; accurate to 1e-5 of the excess. A shared row's rate is
+          taken as a Beta of the same mean and variance: for a <= 1 off by
+          at most 0.4 % of the excess from 3 rows on, by 4 % without any.
 
         Raises: ValueError for negative samples or rows.
         """
@@ -148,28 +156,39 @@ class IdealLearner:
         return SampledCurve(marks, *np.transpose(losses))
 
     def sample_rows_sweep(
-        self, seed: int, rows: ArrayLike, samples: int, validation_rows: int = 2**16
+        self, seed: int, rows: ArrayLike, samples: float, validation_rows: int = 2**16
     ) -> SampledCurve:
         """Measured losses of tables of several sizes, all trained on one stream.
 
         Args:
-          seed: int >= 0. rows: increasing integers, 0..2^17. samples: seen by each.
+          seed: int >= 0. rows: increasing integers, 0..2^17.
+          samples: seen by each, int; np.inf: rates are known, and the mean rate of the shared row.
           validation_rows: the next rows of the stream, the same for all.
 
         Returns: SampledCurve with `sizes` = rows.
         """
         rows = _sizes(rows, "sample_rows_sweep: rows", _COUNTED)
+        known_rates = np.isinf(samples)
+        samples = 0 if known_rates else int(samples)
         index, rates, labels = self._stream(seed, samples + validation_rows)
         seen = np.bincount(index[:samples], minlength=len(rates))
         clicks = np.bincount(index[:samples][labels[:samples]], minlength=len(rates))
+        shares = _popularity(np.arange(1.0, _COUNTED + 1), self.popularity_exponent)
         own, clicked = index[samples:], labels[samples:]
         losses = []
         for known in rows:
-            prediction = (self.alpha + clicks) / (self.alpha + self.beta + seen)
-            alpha, beta = self._shared(int(known))
-            prediction[known:] = (alpha + clicks[known:].sum()) / (
-                alpha + beta + seen[known:].sum()
-            )
+            if known_rates:
+                # Of ids without a place their mean will do: they are so many.
+                mean = self.alpha / (self.alpha + self.beta)
+                beyond = shares[known:] @ (rates[known:_COUNTED] - mean)
+                prediction = rates.copy()
+                prediction[known:] = mean + beyond * (known + 1.0) ** self.popularity_exponent
+            else:
+                alpha, beta = self._shared(int(known))
+                prediction = (self.alpha + clicks) / (self.alpha + self.beta + seen)
+                prediction[known:] = (alpha + clicks[known:].sum()) / (
+                    alpha + beta + seen[known:].sum()
+                )
             losses.append(_losses(prediction[own], clicked, rates[own]))
         return SampledCurve(rows, *np.transpose(losses))
 
@@ -269,7 +288,7 @@ class _IdExcess:
         self.alpha, self.beta = alpha, beta
         self.table = np.array([self._exact(m) for m in range(_EXACT_LOOKS + 1)])
         # At whole numbers of looks; what 2 total F lacks of 1 falls as a power in the end.
-        looks = np.geomspace(_EXACT_LOOKS / 4, _MOST_LOOKS, 45).round().astype(int)
+        looks = np.geomspace(_EXACT_LOOKS / 4, _MOST_LOOKS, _KNOTS).round().astype(int)
         self._log_total = np.log(alpha + beta + looks)
         scaled = 2 * (alpha + beta + looks) * np.array([self._exact(m) for m in looks])
         self._scaled = CubicSpline(self._log_total, scaled)

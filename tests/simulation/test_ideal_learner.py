@@ -31,7 +31,7 @@ def test_an_id_s_excess_is_its_log_loss_less_the_truth_s(a, b):
         loss = betabinom(m, a, b).pmf(k) @ entropy((a + k) / (a + b + m))
         assert excess.table[m] == pytest.approx(loss - truth, rel=1e-5)
     for m in (200, 1001, 50_001, 400_001):
-        assert excess(m) == pytest.approx(excess._exact(m), rel=2e-6)
+        assert excess(m) == pytest.approx(excess._exact(m), rel=1e-5)
 
 
 @pytest.mark.parametrize("samples", [7, 2000, 300_000])
@@ -99,13 +99,13 @@ def test_the_asymptotic_amplitude_is_the_integral_of_the_derivation():
 
 def test_rows_follow_the_tail_of_popularity():
     learner = IdealLearner(0.7)
-    rows = np.array([100, 1000, 2000, 30_000])
+    rows = np.array([100, 1000, 30_000])
     excess = np.array([learner.expected_log_loss(np.inf, r) for r in rows])
     excess -= learner.bayes_log_loss
     span = excess * (rows + 1.0) ** 0.7
     np.testing.assert_allclose(span, learner.base_log_loss - learner.bayes_log_loss, rtol=4e-3)
     # At finite n more rows help until nothing is left to learn of them.
-    finite = [learner.expected_log_loss(10**5, r) for r in (0, 10, 1000, 1001, 10**6)]
+    finite = [learner.expected_log_loss(10**5, r) for r in (0, 10, 1000, 1001, 10**5)]
     assert np.all(np.diff(finite) < 0)
     assert finite[-1] == pytest.approx(float(learner.expected_log_loss(10**5)), rel=1e-4)
 
@@ -129,12 +129,13 @@ def test_simulated_streams_have_the_expected_curve():
     np.testing.assert_array_equal(again.log_loss, curves[3].log_loss)
 
 
-def test_simulated_tables_have_the_expected_curve():
+@pytest.mark.parametrize("samples", [20_000, np.inf])
+def test_simulated_tables_have_the_expected_curve(samples):
     learner = IdealLearner(1.0)
     rows = [0, 1, 5, 50, 1000]
-    curves = [learner.sample_rows_sweep(seed, rows, 50_000, 2**14) for seed in range(60)]
+    curves = [learner.sample_rows_sweep(seed, rows, samples, 2**13) for seed in range(50)]
     mean, error = mean_excess(curves)
-    expected = [float(learner.expected_log_loss(50_000, r)) for r in rows]
+    expected = [float(learner.expected_log_loss(samples, r)) for r in rows]
     assert np.all(np.abs(mean - expected + learner.bayes_log_loss) < 4 * error)
 
 
@@ -159,7 +160,7 @@ def test_excess_of_factors_by_simulation_and_to_first_order():
     found = interaction_excess(left, **scales)
     generator = np.random.default_rng(0)
     unknown = np.sqrt(1.5**2 * 0.3)
-    known = -3 + np.sqrt(1.5**2 * 0.7) * generator.standard_normal(200_000)
+    known = -3 + np.sqrt(1.5**2 * 0.7) * generator.standard_normal(20_000)
     u = unknown * norm.ppf((np.arange(200) + 0.5) / 200)
     p = expit(known[:, None] + u)
     sampled = entropy(p.mean(axis=1)) - entropy(p).mean(axis=1)
