@@ -1,11 +1,11 @@
 """Scaling laws: fit a curve to a few sizes, predict the next with an honest interval.
 
-BNSL and PowerLaw take one factor, JointPowerLaw two; BasinHoppingBNSL is the paper's own
-recipe, for comparison. PowerLawPlusConstant puts intervals on a law's own exponent and
-constant, over replicas. `fit_without_largest` and `predict_next_size` compare laws with sizes
-that they have not seen; `growth_per_doubling` asks, without a law, whether a metric grows at
-all. `lib.laws.bayesian_average` describes the method of the fit, `lib.laws.diagnosis` what a law
-says of itself.
+BNSL and PowerLaw take one factor, JointPowerLaw two, AdditivePowerLaw any number;
+BasinHoppingBNSL is the paper's own recipe, for comparison. PowerLawPlusConstant puts intervals on
+a law's own exponent and constant, over replicas. `fit_without_largest` and `predict_next_size`
+compare laws with sizes that they have not seen; `growth_per_doubling` asks, without a law,
+whether a metric grows at all. `lib.laws.bayesian_average` describes the method of the fit,
+`lib.laws.diagnosis` what a law says of itself.
 """
 
 import lazy_loader
@@ -13,6 +13,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "additive": ["AdditivePowerLaw"],
         "basin_hopping": ["BasinHoppingBNSL"],
         "bayesian_average": ["Prior"],
         "bnsl": ["BNSL", "PowerLaw"],
