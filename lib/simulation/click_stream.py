@@ -15,6 +15,10 @@ become ((R + 1)^-a - c) / (1 - c) with c = (V + 1)^-a, and likewise for K. A cut
 with the same exponent plus a constant. (To add the remainder to the last id or factor would make it
 one of the largest.)
 
+An id needs a number of looks before its effect is known: where that number is bounded, the excess
+log loss in samples goes as n^-(a / (1 + a)); `ideal_learner` has the proof, and a stream for which
+the whole curve is known. Hashed tables, and vectors that take many looks, get there later.
+
 Rows are functions of (seed, block): any part of the stream can be read, in any order, without
 state. What is decided by comparing floats lies on a grid, and sums are taken in a fixed order, so
 that the stream is the same on every processor (`lib.infra.grid`).
@@ -24,7 +28,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -144,6 +147,11 @@ class ClickStream:
     Args:
       parameters: ClickStreamParameters.
 
+    Attributes:
+      parameters; fields, a tuple of StreamField; dense, the names of the dense features.
+      user_fields: how many of the fields, the first ones, describe the user.
+      scales: what the pilot fixed: the bias and the factors of the three parts, a dict of floats.
+
     >>> stream = ClickStream(ClickStreamParameters(profiles=1000, values=10**6))
     >>> rows = stream.rows(70_000, 70_003)
     >>> rows.ids.shape, rows.dense.shape, rows.labels.dtype, float(rows.probability.max()) < 1
@@ -165,7 +173,7 @@ class ClickStream:
         ]
         self._draw_profiles()
         self._draw_waves()
-        self._fix_scales()
+        self.scales = self._fixed_scales()
 
     def rows(self, start: int, stop: int) -> Impressions:
         """Rows start..stop-1 of the stream.
@@ -229,7 +237,10 @@ class ClickStream:
         return _tail(width, self.parameters.spectrum_exponent, self.parameters.true_width)
 
     def base_entropy(self) -> float:
-        """Log loss, in nats, of who knows the base rate only."""
+        """Entropy of `base_rate`, nats: the log loss of who knows only that.
+
+        By drift the mean click rate of a part of the stream may be another.
+        """
         return float(_entropy(self.parameters.base_rate))
 
     def bayes_log_loss(self, start: int = 0, stop: int = 2**18) -> Estimate:
@@ -292,7 +303,7 @@ class ClickStream:
         amplitudes = np.sqrt(-np.diff(_tail(np.arange(p.dense_waves + 1), 1.0, p.dense_waves)))
         self._amplitudes = on_grid(amplitudes, 16)[:, None]
 
-    def _fix_scales(self):
+    def _fixed_scales(self):
         p = self.parameters
         words = self._words((p.fields, PILOT), "pilot ids")
         dense = self._normals("pilot dense", PILOT * p.dense).reshape(PILOT, -1)
@@ -303,18 +314,11 @@ class ClickStream:
         )
         spread = parts.std(axis=1)
         scale = np.sqrt(np.maximum(shares, 0)) * p.logit_sd / np.where(spread > 0, spread, 1)
-        self._scales = significant(scale, 20)
-        logits = self._scales @ parts
-        self._bias = 0.0
-        self._bias = float(
-            on_grid(brentq(lambda bias: expit(logits + bias).mean() - p.base_rate, -60, 60), 16)
-        )
-
-    @cached_property
-    def scales(self) -> dict[str, float]:
-        """What the pilot fixed: the bias, and the factors of effects, interactions, dense part."""
-        names = ("effects", "interactions", "dense")
-        return {"bias": self._bias, **dict(zip(names, map(float, self._scales)))}
+        scale = significant(scale, 20)
+        logits = scale @ parts
+        bias = brentq(lambda bias: expit(logits + bias).mean() - p.base_rate, -60, 60)
+        names = ("bias", "effects", "interactions", "dense")
+        return dict(zip(names, map(float, (on_grid(bias, 16), *scale))))
 
     def _block(self, first):
         p = self.parameters
@@ -327,9 +331,10 @@ class ClickStream:
     def _impressions(self, ranks, dense, times, words):
         p = self.parameters
         effects, interactions, waves = self._parts(ranks, dense, times)
-        scale = self._scales
+        scale = self.scales
         # Element by element, and no matrix product: the same order of sums everywhere.
-        logits = self._bias + scale[0] * effects + scale[1] * interactions + scale[2] * waves
+        logits = scale["bias"] + scale["effects"] * effects
+        logits = logits + scale["interactions"] * interactions + scale["dense"] * waves
         probability = (1 - p.noise) * expit(logits) + p.noise * p.base_rate
         whole = np.rint(probability * 2**_PROBABILITY_BITS)
         whole = np.clip(whole, 1, 2**_PROBABILITY_BITS - 1)

@@ -252,7 +252,8 @@ def interaction_excess(
     The logit is normal; what is not known of it is normal and independent of the rest, with
     variance logit_sd^2 * interaction_share * left. To first order the excess is half the mean of
     p (1 - p) times that variance: the exponent in width is the spectrum's, b, the more exactly the
-    less is left.
+    less is left. With the scales below the local exponent is 3 % below b between left = 1 and 1/2,
+    1.4 % to 1/5, 0.7 % to 1/10.
 
     Args:
       left: share of the interactions' variance beyond the model's width, in 0..1, of any shape:

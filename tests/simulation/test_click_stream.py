@@ -134,13 +134,14 @@ def test_probabilities_are_those_of_the_labels(stream):
         assert abs(rows.labels[group].mean() - p[group].mean()) < 4.5 * error
 
 
-def test_the_pilot_has_the_scales_that_were_asked_for(stream):
+def test_the_pilot_has_the_scales_that_were_asked_for():
     for seed in (0, 1):
         stream = ClickStream(ClickStreamParameters(**SMALL, seed=seed, popularity_exponent=1.0))
         n = 2**17
         ranks = stream._ranks(words(stream, "other", n))
         dense = stream._normals("other dense", 4 * n).reshape(n, 4)
-        parts = stream._scales[:, None] * np.stack(stream._parts(ranks, dense, np.zeros(n)))
+        scales = [stream.scales[part] for part in ("effects", "interactions", "dense")]
+        parts = np.array(scales)[:, None] * np.stack(stream._parts(ranks, dense, np.zeros(n)))
         np.testing.assert_allclose(
             parts.var(axis=1) / 1.5**2, [0.5, 0.3, 0.2], rtol=0.06, atol=0.005
         )
@@ -161,9 +162,7 @@ def test_the_spectrum_is_that_of_dot_products():
     assert stream.factors_left(2) == pytest.approx((3**-1.5 - cut) / (1 - cut))
 
 
-def test_drift_forgets_exponentially(drifting):
-    n = 2000
-    profiles = np.arange(n)
+def test_drift_forgets_exponentially():
     stream = ClickStream(
         ClickStreamParameters(**SMALL, drift_rows=50_000, fields=60, dense=0, dense_share=0)
     )
@@ -178,7 +177,7 @@ def test_drift_forgets_exponentially(drifting):
 
     for start, distance in ((0, 10_000), (7_000_000, 50_000), (3, 150_000), (0, 10**7)):
         correlation = np.mean(effects(start) * effects(start + distance))
-        assert abs(correlation - np.exp(-distance / 50_000)) < 4.5 / np.sqrt(60 * profiles.size)
+        assert abs(correlation - np.exp(-distance / 50_000)) < 4.5 / np.sqrt(60 * 2000)
 
 
 def test_noise_moves_probabilities_towards_the_base_rate(stream):
@@ -216,15 +215,14 @@ def test_candidates_share_the_user_and_the_dense_features(stream):
     assert kstest(np.log(bids.ravel()), "norm").pvalue > 0.01
 
 
-def test_drift_reaches_auctions(drifting):
-    # No two times have the same requests; but a truth that turns is seen in the mean entropy of a
-    # stream's own rows only. So: the same ranks at two times.
+def test_drift_turns_the_effects_of_the_same_ids(drifting):
     ranks = drifting._ranks(words(drifting, "same", 100))
     dense = np.zeros((100, 4), np.float32)
-    early, late = (
-        drifting._parts(ranks, dense, np.full(100, time))[0] for time in (0.0, 100_000.0)
+    early, late, again = (
+        drifting._parts(ranks, dense, np.full(100, time))[0] for time in (0.0, 100_000.0, 0.0)
     )
     assert np.abs(early - late).max() > 0.5
+    np.testing.assert_array_equal(early, again)
 
 
 def test_auctions_pay_the_winner_s_bid_and_true_probability(stream):
