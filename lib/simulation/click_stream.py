@@ -138,11 +138,11 @@ class ClickStream:
     and w_j ~ Cauchy(0, 1 / drift_rows), t in rows. Over profiles the covariance at a distance is
     E cos(w (t - s)) = exp(-|t - s| / drift_rows), without a state to carry along.
 
-    Effects, interactions and the dense part each have the variance that `parameters` ask for, and
-    the mean click probability is `base_rate`, over PILOT rows spread evenly over the first
-    `horizon` ones, for every seed. (Where few ids make up most of the impressions, the same scales
-    would give a different spread in each seed.) The parts are nearly uncorrelated, not exactly: an
-    interaction with a very frequent id is a first-order effect.
+    Each factor has its share of the interactions' variance, the three parts have the variances that
+    `parameters` ask for, and the mean click probability is `base_rate`: over PILOT rows spread
+    evenly over the first `horizon` ones, for every seed. (Few ids make up most of the impressions:
+    the same scales would give another spread in each seed.) The parts are nearly uncorrelated, and
+    so are the factors, not exactly: an interaction with a very frequent id is a first-order effect.
 
     Args:
       parameters: ClickStreamParameters.
@@ -303,12 +303,32 @@ class ClickStream:
         amplitudes = np.sqrt(-np.diff(_tail(np.arange(p.dense_waves + 1), 1.0, p.dense_waves)))
         self._amplitudes = on_grid(amplitudes, 16)[:, None]
 
+    def _even_out(self, ranks, times):
+        """Gives each factor its share of the variance in this stream, not in the mean of streams.
+
+        The vectors of a few frequent ids make up much of a factor's variance.
+        """
+        p = self.parameters
+        factors = [
+            self._factors(ranks[:, i : i + _CHUNK], times[i : i + _CHUNK])[1]
+            for i in range(0, len(times), _CHUNK)
+        ]
+        found = np.concatenate(factors).astype(np.float64).var(axis=0)
+        wanted = -np.diff(_tail(np.arange(p.true_width + 1), p.spectrum_exponent, p.true_width))
+        # A product of two components has the square of their scale.
+        scale = significant((wanted / np.where(found > 0, found, wanted)) ** 0.25, 20)
+        for phases in self._profiles:
+            for _, vectors in phases:
+                vectors *= scale.astype(np.float32)
+
     def _fixed_scales(self):
         p = self.parameters
         words = self._words((p.fields, PILOT), "pilot ids")
         dense = self._normals("pilot dense", PILOT * p.dense).reshape(PILOT, -1)
         times = np.floor(np.arange(PILOT) * (p.horizon / PILOT))
-        parts = np.stack(self._parts(self._ranks(words), dense, times))
+        ranks = self._ranks(words)
+        self._even_out(ranks, times)
+        parts = np.stack(self._parts(ranks, dense, times))
         shares = np.array(
             [1 - p.interaction_share - p.dense_share, p.interaction_share, p.dense_share]
         )
@@ -367,6 +387,18 @@ class ClickStream:
 
     def _chunk(self, ranks, dense, times):
         n, p = len(times), self.parameters
+        effects, factors = self._factors(ranks, times)
+        interactions = _sum_of_columns(factors).astype(np.float64)
+        if not p.dense:
+            return effects, interactions, np.zeros(n)
+        turns = exact_product(dense.astype(np.float64), self._frequencies, 16) + self._offsets
+        waves = _COSINE.take(((turns - np.floor(turns)) * _STEPS).astype(np.int64))
+        waves = exact_product(waves.astype(np.float64), self._amplitudes, 16)[:, 0]
+        return effects, interactions, waves
+
+    def _factors(self, ranks, times):
+        """Sums of effects [n], and over all pairs of fields of products in each factor [n, K]."""
+        n, p = len(times), self.parameters
         effects = np.zeros(n)
         total = np.zeros((n, p.true_width), np.float32)
         squares = np.zeros_like(total)
@@ -393,13 +425,8 @@ class ClickStream:
             squares += vector
         total *= total
         total -= squares
-        interactions = _sum_of_columns(total) / 2
-        if not p.dense:
-            return effects, interactions.astype(np.float64), np.zeros(n)
-        turns = exact_product(dense.astype(np.float64), self._frequencies, 16) + self._offsets
-        waves = _COSINE.take(((turns - np.floor(turns)) * _STEPS).astype(np.int64))
-        waves = exact_product(waves.astype(np.float64), self._amplitudes, 16)[:, 0]
-        return effects, interactions.astype(np.float64), waves
+        total *= np.float32(0.5)
+        return effects, total
 
 
 def auction_revenue(probability: ArrayLike, auctions: Auctions) -> np.ndarray:

@@ -47,7 +47,7 @@ def test_any_part_of_the_stream_is_the_same(stream):
 
 
 @pytest.mark.parametrize(
-    ("drift_rows", "digest"), [(0, "6c1cb6d348dc8ce6"), (1000, "84485863412b55c4")]
+    ("drift_rows", "digest"), [(0, "7f8f2b0d58858eae"), (1000, "938bcea495b423d5")]
 )
 def test_the_stream_has_these_bits_everywhere(drift_rows, digest):
     rows = ClickStream(ClickStreamParameters(**SMALL, drift_rows=drift_rows)).rows(99_000, 100_000)
@@ -151,14 +151,15 @@ def test_the_pilot_has_the_scales_that_were_asked_for():
 
 
 def test_the_spectrum_is_that_of_dot_products():
-    stream = ClickStream(
-        ClickStreamParameters(profiles=50_000, true_width=6, spectrum_exponent=1.5, fields=2)
-    )
-    (_, first), (_, second) = (field[0] for field in stream._profiles)
-    variances = (first.astype(float) * second).var(axis=0)
-    left = np.append(np.cumsum(variances[::-1])[::-1], 0)
-    np.testing.assert_allclose(left / left[0], stream.factors_left(np.arange(7)), atol=0.01)
-    cut = 7**-1.5
+    stream = ClickStream(ClickStreamParameters(**SMALL, spectrum_exponent=1.5))
+    ranks = stream._ranks(words(stream, "other", 2**16))
+    factors = stream._factors(ranks, np.zeros(2**16))[1].astype(float)
+    left = np.array([factors[:, width:].sum(axis=1).var() for width in range(8)])
+    np.testing.assert_allclose(left / left[0], stream.factors_left(np.arange(8)), rtol=0.15)
+    each = factors.var(axis=0)
+    share = -np.diff(stream.factors_left(np.arange(9)))
+    np.testing.assert_allclose(each / each.sum(), share, rtol=0.1)
+    cut = 9**-1.5
     assert stream.factors_left(2) == pytest.approx((3**-1.5 - cut) / (1 - cut))
 
 
