@@ -14,7 +14,7 @@ from lib.run.places import root
 def names() -> list[str]:
     """The benchmarks there are."""
     modules = {module.name for module in pkgutil.iter_modules(benchmarks.__path__)}
-    return sorted(modules - {"__main__", "report", "made_curves"})
+    return sorted(modules - {"__main__", "report", "made_curves", "torch_dlrm"})
 
 
 def main(arguments: list[str]) -> None:
