@@ -5,6 +5,7 @@ of the JSON `SETUP`, writes a line when it is ready, and for each line read make
 writes their seconds.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -33,8 +34,7 @@ def main(setup):
     )
 
     def mlp(sizes):
-        pairs = zip(sizes, sizes[1:], strict=False)
-        return torch.nn.ModuleList(torch.nn.Linear(a, b) for a, b in pairs)
+        return torch.nn.ModuleList(torch.nn.Linear(*pair) for pair in itertools.pairwise(sizes))
 
     pairs = (fields + 1) * fields // 2
     bottom = mlp([setup["dense"], *setup["bottom"], width])

@@ -9,6 +9,7 @@ processor's approximate reciprocal or root (`tests/models/test_layers.py` reads 
 """
 
 import math
+import os
 from collections.abc import Sequence
 
 import keras
@@ -40,7 +41,8 @@ def product(x, kernel):
     [[300.0], [300.0]]
     """
     *own, inputs, units = kernel.shape
-    if keras.backend.backend() != "tensorflow":
+    by_processor = os.environ.get("TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL") == "true"
+    if keras.backend.backend() != "tensorflow" or by_processor:
         return ops.matmul(x, kernel)  # other kernels, of which this knows nothing
     if inputs > LONGEST_SUM:
         return sum(map(product, _parts(x, -1), _parts(kernel, -2)))
