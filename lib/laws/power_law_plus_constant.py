@@ -56,7 +56,8 @@ class Evidence(NamedTuple):
     """p-values of what a law is held against; a small one speaks against the named hypothesis.
 
     `flat`: y does not fall with x. `straight_line`: y falls along a straight line in log x.
-    `no_constant`: a pure power law, E = `lowest`. `law`: the power law plus constant itself.
+    `no_constant`: a pure power law, E = `lowest`. `law`: the power law plus constant itself: twice
+    the smaller of two p-values, that of any misfit and that of an exponent that changes with x.
     """
 
     flat: float
@@ -114,7 +115,7 @@ class PowerLawPlusConstant(RegressorMixin, BaseEstimator):
         measured = check_measurements(x, y, replica, self.lowest)
         self.replicas_, self.n_features_in_ = len(measured.y), 1
         self._profile = Profile(measured, self.lowest)
-        self.exponent_, self.constant_, amplitude = self._profile.best()
+        self.exponent_, self.constant_, amplitude = self._profile.law
         self._origin = measured.origin
         self.amplitude_ = float(amplitude * np.exp(self.exponent_ * measured.origin))
         mean = measured.y.mean(axis=0)
@@ -167,7 +168,7 @@ class PowerLawPlusConstant(RegressorMixin, BaseEstimator):
     def evidence(self) -> Evidence:
         """The law held against a flat line, a line in log x, no constant, and its own points."""
         check_is_fitted(self, "exponent_")
-        return self._profile.evidence(self.exponent_)
+        return self._profile.evidence()
 
     def summary(self) -> str:
         """A few lines to print."""
@@ -302,13 +303,14 @@ class Profile:
         self.root = np.ones(len(measured.u))
         if measured.is_replicated:
             self._weigh()
-        self.excess = self._excess(self.best()[0])
+        self.law = self._best()
+        self.excess = self._excess(self.law[0])
         self.free = self._confidence(lambda exponents: self._parts(exponents).along[:, :, 2])
         self.through_lowest = self._confidence(
             lambda exponents: self._power_and_turn(exponents)[1] @ self._above().T
         )
 
-    def best(self):
+    def _best(self):
         """Exponent, constant and amplitude (at u = 0) of least squares within what is possible."""
         squares = self._constrained(EXPONENTS)[2]
         best = int(np.argmin(squares))
@@ -365,7 +367,7 @@ class Profile:
             spread = off @ off / self.freedom
         return float(self._student((weighed @ line)[None], spread)[0])
 
-    def evidence(self, exponent):
+    def evidence(self):
         """`Evidence`."""
         # The constant's own direction, at the exponent of the law through the lowest one
         alone = self.through_lowest.quantiles(np.array([0.5]))
@@ -373,16 +375,18 @@ class Profile:
         own = turned.Q[:, 2] * np.sign(turned.R[2, 2])
         no_constant = 1 - self._student((self._above() @ own)[None], self.excess)[0]
         straight = float(self.free.below[0])
-        return Evidence(self.falls, straight, float(no_constant), self._misfit(exponent))
+        ways = self._misfit(), self._bend()
+        law = min(1.0, 2 * np.nanmin(ways)) if np.isfinite(ways).any() else np.nan
+        return Evidence(self.falls, straight, float(no_constant), float(law))
 
-    def _misfit(self, exponent):
+    def _misfit(self):
         """p-value of what the mean curve misses, against replicas however correlated.
 
         Box's (1954) F of a sum of squares, its degrees of freedom as Greenhouse and Geisser's.
         """
         if not self.measured.is_replicated:
             return np.nan
-        parts, replicas = self._parts(np.array([exponent])), len(self.measured.y)
+        parts, replicas = self._parts(np.array([self.law[0]])), len(self.measured.y)
         weighed = self.measured.y * self.root
         off = weighed - parts.along[0] @ parts.axes[0].T
         apart = off - off.mean(axis=0)
@@ -394,11 +398,27 @@ class Profile:
         ratio = replicas * np.sum(off.mean(axis=0) ** 2) / between
         return float(stats.f.sf(ratio, freedom, freedom * (replicas - 1)))
 
+    def _bend(self):
+        """p-value of an exponent that is the same at all x: it must not change with log x.
+
+        One direction, where `_misfit` looks in all: it sees the less, and the sooner.
+        """
+        u, (one, power, turn) = self.measured.u, self._columns(np.array([self.law[0]]))[0].T
+        if len(u) < 5:
+            return np.nan
+        axes = np.linalg.qr(self.root[:, None] * np.stack([one, power, turn, turn * u], axis=1)).Q
+        weighed, spread = self.measured.y * self.root, 0.0
+        if not self.measured.is_replicated:
+            spread = np.sum((weighed[0] - axes @ (axes.T @ weighed[0])) ** 2) / (len(u) - 4)
+        below = self._student((weighed @ axes[:, 3])[None], spread)[0]
+        return float(2 * min(below, 1 - below))
+
     def _weigh(self):
         """Weights by size: what replicas scatter there, and what the mean curve misses anywhere."""
         measured, n = self.measured, len(self.measured.u)
         replicas = len(measured.y)
-        columns = self._columns(np.array([self.best()[0]]))[0, :, :2]
+        nearest = EXPONENTS[[np.argmin(self._constrained(EXPONENTS)[2])]]
+        columns = self._columns(nearest)[0, :, :2]
         apart = measured.y - measured.y.mean(axis=0)
         variance = np.ones(n)
         for _ in range(3):
