@@ -11,10 +11,16 @@ from lib.infra.settings import configure
 from lib.run.places import root
 
 
+# Parts of a benchmark, and what is run by itself.
+NO_BENCHMARKS = {
+    *("__main__", "report", "made_curves", "click_recovery", "torch_dlrm", "one_more_decade")
+}
+
+
 def names() -> list[str]:
     """The benchmarks there are."""
     modules = {module.name for module in pkgutil.iter_modules(benchmarks.__path__)}
-    return sorted(modules - {"__main__", "report", "made_curves", "torch_dlrm"})
+    return sorted(modules - NO_BENCHMARKS)
 
 
 def main(arguments: list[str]) -> None:
