@@ -105,7 +105,8 @@ def exact_excess(popularity, kind):
     # Rates known: what a table of a row each and the samples at hand still lack is its constant.
     loss = [float(learner.expected_log_loss(np.inf, int(rows))) for rows in TABLE_ROWS]
     constant = float(learner.expected_log_loss(SAMPLES))
-    return TABLE_ROWS, loss - learner.bayes_log_loss, learner.rows_exponent, constant
+    excess = np.array(loss) - learner.bayes_log_loss
+    return TABLE_ROWS, excess, learner.rows_exponent, constant
 
 
 def case_rows(name, repeats, exponent):

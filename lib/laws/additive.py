@@ -59,6 +59,11 @@ class AdditivePowerLaw(RegressorMixin, BaseEstimator):
     ([0.5, 0.3], 0.4)
     """
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = tags.target_tags.positive_only = True
+        return tags
+
     def fit(
         self, x: ArrayLike, y: ArrayLike, replica: ArrayLike | None = None
     ) -> "AdditivePowerLaw":

@@ -96,6 +96,12 @@ class PowerLawPlusConstant(RegressorMixin, BaseEstimator):
     def __init__(self, *, lowest: float = 0.0, draws: int = 2000, seed: int = 0):
         self.lowest, self.draws, self.seed = lowest, draws, seed
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        tags.input_tags.positive_only = tags.target_tags.positive_only = True
+        return tags
+
     def fit(
         self, x: ArrayLike, y: ArrayLike, replica: ArrayLike | None = None
     ) -> "PowerLawPlusConstant":

@@ -39,6 +39,8 @@ def test_the_range_begins_where_theory_says():
     sizes, excess, exponent, constant = exact_excess(0.5, "data")
     first = near_from(sizes, excess, exponent)
     assert (exponent, sizes[first]) == (pytest.approx(1 / 3), 646)
+    sizes, excess, exponent, _ = exact_excess(0.5, "rows")
+    assert (exponent, sizes[near_from(sizes, excess, exponent)]) == (0.5, 32)
     assert near_from(MARKS, 2.0 * MARKS**-0.4, 0.4) == 0
     assert 0.25 < constant < 0.26
 
