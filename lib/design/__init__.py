@@ -12,6 +12,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "click_budget": ["ClickModelPrices", "best_under", "price_options", "seconds_at_the_roof"],
         "roi_choice": [
             "ROIS",
             "best_size",

@@ -86,3 +86,26 @@ def binomial_share(inside: int, count: int, interval: float = 0.9) -> Share:
         raise ValueError(f"binomial_share: inside must lie in 0..count; got {inside} of {count}")
     bounds = stats.binomtest(inside, count).proportion_ci(check_interval(interval))
     return Share(inside, count, float(bounds.low), float(bounds.high))
+
+
+class Mean(NamedTuple):
+    """A mean over draws that are worth the same, with Student's interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_interval(values, interval: float = 0.9) -> Mean:
+    """The mean of independent draws (worlds, seeds) with Student's t interval; NaN bounds for one.
+
+    >>> [round(x, 3) for x in mean_interval([1.0, 2.0, 3.0])]
+    [2.0, 0.314, 3.686]
+    """
+    values = np.asarray(values, dtype=float)
+    check_interval(interval)
+    mean, count = values.mean(), len(values)
+    half = np.nan
+    if count > 1:
+        half = stats.t(count - 1).ppf((1 + interval) / 2) * values.std(ddof=1) / np.sqrt(count)
+    return Mean(float(mean), float(mean - half), float(mean + half))

@@ -1,7 +1,7 @@
 """One pass over a stream of clicks, scored as it goes on the rows that come next."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -26,6 +26,7 @@ def train_progressively(
     batches: Sequence[tuple[int, int]] = BATCHES,
     start: int = 0,
     checkpoint: Checkpoint | None = None,
+    at_mark: Callable[[ClickLearner], list[dict]] | None = None,
     progress: bool = True,
 ) -> list[dict]:
     """One pass over rows of a stream; at each mark, the scores on rows not seen so far.
@@ -78,7 +79,11 @@ def train_progressively(
             if done.impressions in marks:
                 low = start + done.impressions
                 scores = evaluate_clicks(learner, data.rows(low, low + validation_rows))
-                done.offset += [{"samples": done.impressions, **score} for score in scores]
+                more = at_mark(learner) if at_mark else [{}] * len(scores)
+                done.offset += [
+                    {"samples": done.impressions, **score, **values}
+                    for score, values in zip(scores, more, strict=True)
+                ]
             if checkpoint and (
                 done.steps - saved >= checkpoint.every or done.impressions == marks[-1]
             ):

@@ -1,0 +1,233 @@
+"""The law of each resource: does the loss fall as a power of it towards a constant?
+
+Resources are samples (of the base), each way's own (rows, width, tables, FLOPs of the MLPs) after
+the most samples that all its sizes have seen, and compute: the training FLOPs of the cheapest of
+all measured (size, samples) that reaches a loss.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from lib.experiments.dlrm_study.gains import DATA, loss_column
+from lib.laws import JointPowerLaw, PowerLawPlusConstant
+from lib.laws.power_law_plus_constant import LEAST_SIZES, Bounds, Evidence, Intervals
+
+# Resource -> the column of the table that holds how much of it there is.
+COLUMNS = {
+    DATA: "samples",
+    "rows": "rows",
+    "width": "width",
+    "tables_per_field": "tables_per_field",
+    "top_mlp": "top_flops",
+    "all_mlps": "mlp_flops",
+}
+COMPUTE = "compute"
+NAMES = {
+    DATA: "samples",
+    "rows": "rows of a table",
+    "width": "width of embeddings",
+    "tables_per_field": "tables of a field",
+    "top_mlp": "FLOPs of the top MLP",
+    "all_mlps": "FLOPs of all MLPs",
+    COMPUTE: "training FLOPs, cheapest size",
+}
+
+
+class HeldOut(NamedTuple):
+    """What the law of all but the largest size said of it; `held`: its interval held the mean."""
+
+    x: float
+    predicted: float
+    low: float
+    high: float
+    measured: float
+
+    @property
+    def held(self) -> bool:
+        """Whether the interval holds what was measured."""
+        return bool(self.low <= self.measured <= self.high)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResourceLaw:
+    """Measurements along one resource, and their law.
+
+    Attributes:
+      resource: a key of NAMES.
+      x: [sizes]; loss: [draws, sizes].
+      law: fitted to them; intervals, evidence, held_out: of it; left: of the improvement that is
+        reachable by this resource alone, the share that the next doubling takes.
+    """
+
+    resource: str
+    x: np.ndarray
+    loss: np.ndarray
+    law: PowerLawPlusConstant
+    intervals: Intervals
+    evidence: Evidence
+    held_out: HeldOut | None
+    left: Bounds
+
+    def row(self) -> dict:
+        """As a row of a table."""
+        exponent, constant = self.intervals
+        doubling = self.law.doubling(self.x[-1])
+        return {
+            "resource": NAMES[self.resource],
+            "smallest": self.x[0],
+            "largest": self.x[-1],
+            "exponent": self.law.exponent_,
+            "exponent_low": exponent.low,
+            "exponent_high": exponent.high,
+            "exponent_identified": exponent.identified,
+            "constant": self.law.constant_,
+            "constant_low": constant.low,
+            "constant_high": constant.high,
+            "constant_identified": constant.identified,
+            "next_doubling": float(doubling),
+            "left_low": self.left.low,
+            "left_high": self.left.high,
+            "follows": self.evidence.follows(),
+            "p_law": self.evidence.law,
+            "p_flat": self.evidence.flat,
+            "p_straight_line": self.evidence.straight_line,
+            "held_out": None if self.held_out is None else self.held_out.held,
+        }
+
+
+def resource_laws(
+    table: pd.DataFrame, *, interval: float = 0.9, least_samples: int = 0, seed: int = 0
+) -> dict[str, ResourceLaw]:
+    """The law of every resource of which there are sizes enough.
+
+    Args:
+      table: of `lib.experiments.dlrm_study.table.run`, of one family.
+      interval: probability of the intervals, over draws.
+      least_samples: the data's law begins there: before, a model still learns the base rate.
+      seed: of the draws behind intervals.
+
+    Returns: {resource: ResourceLaw}.
+    """
+    loss = loss_column(table)
+    base = table[(table.way == table.way.iloc[0]) & (table.factor == 1)]
+    points = {DATA: base[base.samples >= least_samples]}
+    for way in table.way.unique():
+        part = table[table.way == way]
+        points[way] = part[part.samples == _common_samples(part)]
+    laws = {}
+    for resource, part in points.items():
+        grid = part.pivot_table(index="draw", columns=COLUMNS[resource], values=loss)
+        laws[resource] = _law(resource, grid, interval, seed)
+    laws[COMPUTE] = _law(COMPUTE, _cheapest(table, loss, least_samples), interval, seed)
+    return {resource: law for resource, law in laws.items() if law is not None}
+
+
+def _common_samples(part):
+    """The most samples that every size has seen."""
+    return part.groupby("factor").samples.max().min()
+
+
+def _cheapest(table, loss, least_samples):
+    """[draws, budgets]: the least loss of any size within each budget of training FLOPs.
+
+    Which size is cheapest is chosen on the mean over draws, so that no draw is picked for its luck.
+    """
+    part = table[table.samples >= least_samples].drop_duplicates(
+        ["rows", "width", "tables_per_field", "top_flops", "mlp_flops", "samples", "draw", "seed"]
+    )
+    options = part.pivot_table(index="training_flops", columns="draw", values=loss).dropna()
+    mean = options.mean(axis=1)
+    budgets = np.geomspace(options.index[0] * 4, options.index[-1], 12)
+    best = [mean[options.index <= budget].idxmin() for budget in budgets]
+    chosen = list(dict.fromkeys(best))
+    return options.loc[chosen].T
+
+
+def _law(resource, grid, interval, seed):
+    x, loss = grid.columns.to_numpy(float), grid.to_numpy(float)
+    if len(x) < LEAST_SIZES:
+        return None
+    law = _fitted(x, loss, seed)
+    held_out = None
+    if len(x) > LEAST_SIZES:
+        without = _fitted(x[:-1], loss[:, :-1], seed)
+        predicted, low, high = without.predict(x[-1:], interval=interval)
+        held_out = HeldOut(
+            x[-1], predicted.item(), low.item(), high.item(), float(loss[:, -1].mean())
+        )
+    return ResourceLaw(
+        resource,
+        x,
+        loss,
+        law,
+        law.interval(interval),
+        law.evidence(),
+        held_out,
+        law.reachable_left(interval),
+    )
+
+
+def _fitted(x, loss, seed):
+    draws = len(loss)
+    return PowerLawPlusConstant(seed=seed).fit(
+        np.tile(x, draws), loss.ravel(), np.repeat(np.arange(draws), len(x))
+    )
+
+
+def joint_laws(table: pd.DataFrame, least_samples: int, interval: float = 0.9) -> pd.DataFrame:
+    """The joint law of each way and data, and how the best size grows with a training's FLOPs.
+
+    Intervals are Tukey's jackknife over draws, which are what is drawn again.
+
+    Returns: DataFrame: way, E, alpha (size), beta (data), with low and high, max_deviation (of the
+      loss, units of the loss), size_grows (exponent of the best size by budget, with low, high).
+    """
+    loss = loss_column(table)
+    rows = []
+    for way in table.way.unique():
+        part = table[(table.way == way) & (table.samples >= least_samples)]
+        if part.factor.nunique() < 3:
+            continue
+        grid = part.pivot_table(index=[COLUMNS[way], "samples"], columns="draw", values=loss)
+        grid = grid.dropna()
+        x = np.array(grid.index.tolist(), float)
+        whole = JointPowerLaw(direction="falling").fit(x, grid.mean(axis=1))
+        row = {"way": way, "max_deviation": whole.max_deviation_}
+        quantities = [_quantities(whole)]
+        if len(grid.columns) > 2:
+            quantities += [
+                _quantities(
+                    JointPowerLaw(direction="falling").fit(x, grid.drop(columns=d).mean(axis=1))
+                )
+                for d in grid.columns
+            ]
+        frame = pd.DataFrame(quantities)
+        for name in frame:
+            value, low, high = _jackknifed(frame[name].to_numpy(), interval)
+            row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _quantities(law):
+    p = law.params_
+    return {name: p[name] for name in ("E", "alpha", "beta")} | {
+        "size_grows": p["beta"] / (p["alpha"] + p["beta"])
+    }
+
+
+def _jackknifed(values, interval):
+    """(value, low, high) from the whole's value and those without each draw (Tukey's jackknife)."""
+    whole, without = values[0], values[1:]
+    count = len(without)
+    if count < 3:
+        return whole, np.nan, np.nan
+    error = np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2))
+    half = stats.t(count - 1).ppf((1 + interval) / 2) * error
+    return whole, whole - half, whole + half
