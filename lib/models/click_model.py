@@ -285,7 +285,10 @@ class ReplicatedLinear(layers.Layer):
 
     def call(self, inputs):
         x = product(inputs, self.kernel)
-        return x if self.bias is None else x + self.bias
+        if self.bias is None:
+            return x
+        # A product, so that the bias' gradient sums the rows alike for one replica and several.
+        return x + product(ops.ones_like(inputs[..., :1]), self.bias)
 
 
 def pairwise_products(vectors):

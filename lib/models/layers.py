@@ -51,10 +51,14 @@ def product(x, kernel):
     # An int each, or a tensor where a batch may have any length.
     lead = ops.shape(x)[len(own) : -1]
     count = math.prod(lead)
-    if isinstance(count, int) and count <= LONGEST_SUM:
+    if isinstance(count, int) and count <= LONGEST_SUM and not own:
         return ops.matmul(x, kernel)
     # A product for each stretch of rows: the kernel's gradient is theirs, summed in order.
     stretches = (count + LONGEST_SUM - 1) // LONGEST_SUM
+    if own:
+        # TensorFlow multiplies one small matrix by another kernel than several: with two stretches
+        # or more, a replica rounds alike alone and among others.
+        stretches = max(stretches, 2) if isinstance(stretches, int) else ops.maximum(stretches, 2)
     rows = (count + stretches - 1) // stretches
     x = ops.reshape(x, (*own, -1, inputs))
     filled = isinstance(count, int) and rows * stretches == count

@@ -54,6 +54,30 @@ def test_product_equals_the_plain_one(rows, inputs, units, any_length):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
 
 
+@pytest.mark.parametrize(("rows", "inputs", "units"), [(5, 4, 3), (512, 7, 5), (300, 300, 20)])
+@pytest.mark.parametrize("any_length", [False, True])
+def test_product_of_replicas_is_that_of_each(rows, inputs, units, any_length):
+    import tensorflow as tf
+
+    x = RNG.normal(size=(3, rows, inputs)).astype(np.float32)
+    kernel = RNG.normal(size=(3, inputs, units)).astype(np.float32)
+
+    def shapes(*lead):
+        return [
+            tf.TensorSpec((*lead, None if any_length else rows, inputs)),
+            tf.TensorSpec((*lead, inputs, units)),
+        ]
+
+    together = gradients(product, x, kernel, signature=shapes(3))
+    for r in range(3):
+        part = slice(r, r + 1)
+        alone = gradients(product, x[part], kernel[part], signature=shapes(1))
+        plain = gradients(product, x[r], kernel[r], signature=shapes())
+        for whole, one, flat in zip(together, alone, plain, strict=True):
+            np.testing.assert_array_equal(whole[part], one)
+            np.testing.assert_allclose(whole[r], flat, rtol=1e-4, atol=1e-4 * np.abs(flat).max())
+
+
 def test_no_sum_of_a_product_is_longer_than_eigen_s_shortest_cut():
     """The products' inner lengths, read from the graph of a training's forward and backward."""
     import tensorflow as tf
