@@ -1,7 +1,7 @@
 """Calls on a cluster of Dask or Ray: answers as they come, and which calls lost their worker.
 
-joblib reaches both, but not for tasks that may die: with Dask it waits for ever for a task whose
-worker was killed, and with Ray for a worker that it does not replace.
+joblib reaches both, but not for tasks that may die: it waits for ever for one whose worker was
+killed under Dask.
 """
 
 import importlib
@@ -63,10 +63,9 @@ def _dask(function, calls, at_once):
         give(at_once)
         for future in completed:
             # Dask itself gives a call again whose worker died, and gives up after some deaths.
-            error = future.exception()
+            name, error = names.pop(future), future.exception()
             if error is not None and not isinstance(error, distributed.KilledWorker):
                 raise error
-            name = names.pop(future)
             yield name, None if error else future.result(), error
             give(1)
     finally:
@@ -89,14 +88,14 @@ def _ray(function, calls, at_once):
             if not names:
                 return
             done = ray.wait(list(names))[0][0]
-            answer = death = None
+            name, answer, death = names.pop(done), None, None
             try:
                 answer = ray.get(done)
             except ray.exceptions.RayTaskError:
                 raise
             except ray.exceptions.RayError as error:
                 death = error
-            yield names.pop(done), answer, death
+            yield name, answer, death
     finally:
         for reference in names:
             ray.cancel(reference, force=True)

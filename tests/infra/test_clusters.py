@@ -16,6 +16,44 @@ from tests.infra.test_sweep import draw, end, endings, numbers, tasks
 pytestmark = pytest.mark.slow
 
 
+def overlap(task, path):
+    """Whether another task ran in this process at the same time."""
+    others = path.with_name("running")
+    alone = not others.exists()
+    others.touch()
+    time.sleep(0.05)
+    others.unlink(missing_ok=True)
+    return {"alone": alone}
+
+
+def test_workers_of_several_threads_carry_out_one_task_at_a_time(tmp_path):
+    distributed = pytest.importorskip("distributed", reason="needs dask[distributed]")
+    with distributed.Client(
+        processes=False, n_workers=1, threads_per_worker=4, dashboard_address=":0"
+    ):
+        rows = sweep.run(
+            overlap, [{"i": i} for i in range(6)], tmp_path, backend="dask", progress=False
+        )
+    assert [row["alone"] for row in rows] == [True] * 6
+
+
+@pytest.mark.parametrize(("name", "package"), [("dask", "distributed"), ("ray", "ray")])
+def test_without_a_cluster(name, package, tmp_path):
+    pytest.importorskip(package, reason=f"needs {package}")
+    with pytest.raises(RuntimeError, match=f"backend='{name}' needs a cluster: "):
+        sweep.run(draw, tasks(1), tmp_path, backend=name, progress=False)
+
+
+def test_other_backends_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="backend must be loky, dask or ray; got 'threading'"):
+        sweep.run(draw, tasks(1), tmp_path, backend="threading", progress=False)
+    with pytest.raises(ValueError, match="backend must be one of dask, ray; got 'loky'"):
+        answers("loky", draw, {})
+
+
+# ---- with a cluster for all tests that follow -----------------------------
+
+
 @contextlib.contextmanager
 def on_dask():
     dask = pytest.importorskip("dask", reason="needs dask[distributed]")
@@ -29,7 +67,7 @@ def on_dask():
     with (
         dask.config.set(options),
         distributed.Client(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
         ),
     ):
         yield
@@ -106,38 +144,3 @@ def test_every_call_is_answered_once_whatever_runs_at_a_time(backend):
     for at_once in (1, 3, None):
         got = list(answers(backend, echo, calls, at_once))
         assert sorted(got) == sorted((name, *value, None) for name, value in calls.items())
-
-
-def overlap(task, path):
-    """Whether another task ran in this process at the same time."""
-    others = path.with_name("running")
-    alone = not others.exists()
-    others.touch()
-    time.sleep(0.05)
-    others.unlink(missing_ok=True)
-    return {"alone": alone}
-
-
-def test_workers_of_several_threads_carry_out_one_task_at_a_time(tmp_path):
-    distributed = pytest.importorskip("distributed", reason="needs dask[distributed]")
-    with distributed.Client(
-        processes=False, n_workers=1, threads_per_worker=4, dashboard_address=None
-    ):
-        rows = sweep.run(
-            overlap, [{"i": i} for i in range(6)], tmp_path, backend="dask", progress=False
-        )
-    assert [row["alone"] for row in rows] == [True] * 6
-
-
-@pytest.mark.parametrize(("name", "package"), [("dask", "distributed"), ("ray", "ray")])
-def test_without_a_cluster(name, package, tmp_path):
-    pytest.importorskip(package, reason=f"needs {package}")
-    with pytest.raises(RuntimeError, match=f"backend='{name}' needs a cluster: "):
-        sweep.run(draw, tasks(1), tmp_path, backend=name, progress=False)
-
-
-def test_other_backends_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="backend must be loky, dask or ray; got 'threading'"):
-        sweep.run(draw, tasks(1), tmp_path, backend="threading", progress=False)
-    with pytest.raises(ValueError, match="backend must be one of dask, ray; got 'loky'"):
-        answers("loky", draw, {})
