@@ -180,6 +180,48 @@ def _fitted(x, loss, seed):
     )
 
 
+def beyond(
+    law: ResourceLaw, further: pd.DataFrame, interval: float = 0.9
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the law of data says of amounts that it has not seen, and what was measured there.
+
+    Worlds differ in the level of their loss; each is moved so that it agrees with the law at the
+    last amount that the law knows.
+
+    Args:
+      law: of data, on the same kind of stream.
+      further: of `benchmarks.one_more_decade`: way, seed, samples, expected_normalised_entropy;
+        must hold the law's last amount.
+
+    Returns: (the base: samples, predicted, low, high, measured (mean over worlds, moved), worlds;
+      all of them: way, samples, loss (mean over worlds, moved as the base's)).
+    Raises: ValueError where the further measurements lack the law's last amount.
+    """
+    last, loss = law.x[-1], "expected_normalised_entropy"
+    base = further[further.way == "base"].pivot_table(index="samples", columns="seed", values=loss)
+    if last not in base.index:
+        raise ValueError(
+            f"one_more_decade: needs the base after {last:,.0f} samples, the last of the law; "
+            f"it holds {', '.join(f'{x:,}' for x in base.index)}"
+        )
+    shift = law.law.predict(last) - base.loc[last]
+    unseen = base[base.index > last]
+    predicted, low, high = law.law.predict(unseen.index.to_numpy(float), interval=interval)
+    table = pd.DataFrame(
+        {
+            "samples": unseen.index,
+            "predicted": predicted,
+            "low": low,
+            "high": high,
+            "measured": (unseen + shift).mean(axis=1).to_numpy(),
+            "worlds": unseen.notna().sum(axis=1).to_numpy(),
+        }
+    )
+    moved = further.assign(loss=further[loss] + further.seed.map(shift))
+    moved = moved[moved.seed.isin(base.columns)]
+    return table, moved.groupby(["way", "samples"]).loss.mean().reset_index()
+
+
 def joint_laws(table: pd.DataFrame, least_samples: int, interval: float = 0.9) -> pd.DataFrame:
     """The joint law of each way and data, and how the best size grows with a training's FLOPs.
 

@@ -191,12 +191,14 @@ def add(
     verdicts: pd.DataFrame | None,
     dataset: str,
     interval: float,
+    further: pd.DataFrame | None = None,
 ) -> None:
     """Add the claims to the report.
 
     Args:
       laws: of `resource_laws`; compared: of `gains.architectures`; steam: of `out_of_steam`.
       samples: at which doublings stand; verdicts: of the map; dataset: where it was measured.
+      further: of `resource_laws.beyond`, the base's, or None.
     """
     covers = LIKE_SYSTEM if dataset == "simulated" else THIS_SYSTEM
     where = f"{dataset} clicks, Student's {100 * interval:g} % over draws"
@@ -213,7 +215,7 @@ def add(
             )
     for row in steam.itertuples():
         report.claim(
-            f"scaling the {SHORT[row.way]} is out of steam: doubled, the loss falls by less than "
+            f"scaling {SHORT[row.way]} is out of steam: doubled, the loss falls by less than "
             f"{COUNTS:.2%}",
             row.gain,
             interval=(row.low, row.high),
@@ -222,7 +224,7 @@ def add(
             source=f"{PAPER}: parameter scaling is; {where}, after {samples:,} samples",
         )
         report.difference(
-            f"doubling the data gains more than doubling the {SHORT[row.way]}",
+            f"doubling the data gains more than doubling {SHORT[row.way]}",
             row.less_than_data,
             (row.less_low, row.less_high),
             margin=COUNTS,
@@ -237,6 +239,17 @@ def add(
             margin=COUNTS,
             covers=covers,
             source=f"{where}, after {row.samples:,} samples",
+        )
+    if further is not None:
+        last = further.iloc[-1]
+        report.claim(
+            f"the law of data foresees the loss after {last.samples:,.0f} samples, which it has "
+            "not seen (what was measured, worlds moved to its level)",
+            last.measured,
+            interval=(last.low, last.high),
+            holds=bool(last.low <= last.measured <= last.high),
+            covers=covers,
+            source=f"the law's interval; {last.worlds:.0f} worlds trained on a GPU",
         )
     if verdicts is not None:
         for n, part in verdicts.groupby("samples"):

@@ -16,6 +16,7 @@ from lib.experiments.dlrm_study.resource_laws import NAMES, ResourceLaw
 from lib.notebook import plots
 
 LOSS = "normalised entropy"
+LEAST_LIFT = -0.03  # options that lose more of the revenue are left out of the figure
 COLOURS = {
     DATA: "black",
     "rows": plots.BLUE,
@@ -77,20 +78,46 @@ def law_of_resource(
     )
 
 
+def one_more_decade(
+    ax: Axes, law: ResourceLaw, predicted: pd.DataFrame, curves: pd.DataFrame, interval: float
+) -> None:
+    """The law of data beyond what it knows, and what was measured there.
+
+    Args:
+      law: of data; predicted, curves: of `lib.experiments.dlrm_study.resource_laws.beyond`.
+      interval: probability of the band.
+    """
+    grid = np.geomspace(law.x[0], predicted.samples.max(), 100)
+    mean, low, high = law.law.predict(grid, interval=interval)
+    ax.fill_between(grid, low, high, color=plots.GREY, alpha=0.18, linewidth=0)
+    ax.plot(grid, mean, "--", color=plots.GREY, lw=1)
+    ax.axvline(law.x[-1], color=plots.GREY, lw=0.8, ls=":")
+    ends = [(float(mean[-1]), "law of data", plots.GREY)]
+    for way, part in curves[curves.samples >= law.x[0]].groupby("way"):
+        colour = COLOURS[DATA if way == "base" else way]
+        ax.plot(part.samples, part.loss, "o-", color=colour, ms=3, lw=1.2)
+        label = "base" if way == "base" else f"{SHORT[way]} x 4"
+        ends.append((float(part.loss.iloc[-1]), label, colour))
+    plots.log_axis(ax)
+    ax.set(xlabel="samples", ylabel=LOSS)
+    plots.at_ends(ax, predicted.samples.max(), ends)
+
+
 def gains_by_doubling(ax: Axes, gains: pd.DataFrame, factor: float = 2.0) -> None:
     """How much doubling each resource lowers the loss, over the samples seen before.
 
     Args:
       gains: of `lib.experiments.dlrm_study.gains.gains`; factor: of the ways that are shown.
     """
-    ends = []
+    ends, shift = [], 0.9
     for way in gains.way.unique():
         part = gains[(gains.way == way) & (gains.factor == factor)].sort_values("samples")
         if part.empty:
             continue
         colour = COLOURS[way]
-        ax.fill_between(part.samples, part.low, part.high, color=colour, alpha=0.15, linewidth=0)
-        ax.plot(part.samples, part.gain, "o-", color=colour, ms=3, lw=1.2)
+        ax.vlines(part.samples * shift, part.low, part.high, color=colour, lw=0.8, alpha=0.7)
+        ax.plot(part.samples * shift, part.gain, "o-", color=colour, ms=3, lw=1.2)
+        shift *= 1.06  # so that no interval hides another
         ends.append((float(part.gain.iloc[-1]), SHORT[way], colour))
     ax.axhline(0, color=plots.GREY, lw=0.8)
     ax.axhline(COUNTS, color=plots.GREY, ls=":", lw=1)
@@ -194,6 +221,7 @@ def budget(ax: Axes, options: pd.DataFrame, best: pd.DataFrame) -> None:
       options: of `lib.design.price_options`; best: of `lib.design.best_under`.
     """
     today = options.cost[options.extra_cost == 0].iloc[0]
+    options = options[options.lift > LEAST_LIFT]
     for option, part in options.groupby("option"):
         way = option.split(" x ")[0]
         ax.plot(part.cost / today, part.lift, "o", color=COLOURS.get(way, "black"), ms=3, alpha=0.7)
@@ -202,9 +230,9 @@ def budget(ax: Axes, options: pd.DataFrame, best: pd.DataFrame) -> None:
     plots.at_end(ax, 1, 0, "today", "black", dy=-9)
     plots.percent(ax)
     plots.log_axis(ax)
-    ax.set(xlabel="cost / today's cost", ylabel="revenue lift")
+    ax.set(xlabel="cost / today's cost", ylabel="revenue lift", ylim=(LEAST_LIFT, None))
     for way, colour in COLOURS.items():
         part = options[options.option.str.startswith(f"{way} x ")]
         if len(part):
             top = part.sort_values("lift").iloc[-1]
-            plots.at_end(ax, top.cost / today, top.lift, SHORT[way], colour)
+            plots.at_end(ax, top.cost / today, top.lift, SHORT[way], colour, dy=8)
