@@ -10,7 +10,6 @@ from lib.infra.files import write_json
 from lib.infra.settings import configure
 from lib.run.places import root
 
-
 # Parts of a benchmark, and what is run by itself.
 NO_BENCHMARKS = {
     *("__main__", "report", "made_curves", "click_recovery", "torch_dlrm", "one_more_decade")

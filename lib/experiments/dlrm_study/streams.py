@@ -74,7 +74,7 @@ def open_streams(
     Args:
       dataset: "simulated" or of REAL; data: the real one's file (Criteo, Avazu) or folder.
       parameters, seeds: of simulated streams, a world a seed; of MovieLens, whose times are not
-        known, a seed is an order; a log in time order has one, whatever the seeds.
+        known, an order; of a log in time order, of the first weights alone.
       rows: that are needed.
       folder: of the prepared streams; requests, candidates: see `simulated_streams`.
 
@@ -104,8 +104,9 @@ def open_streams(
         text = "MovieLens 1M: ratings 4 and 5 are clicks, 1 and 2 are none, 3 is left out; a seed "
         return _opened(streams, rows, text + "is an order of the ratings.")
     {"criteo": criteo, "avazu": avazu}[dataset](data, folder / dataset)
-    text = f"{dataset.capitalize()}'s log, in its own order."
-    return _opened([Stream(str(folder / dataset), 0)], rows, text)
+    text = f"{dataset.capitalize()}'s log, in its own order; a seed is of the first weights alone."
+    streams = [Stream(str(folder / dataset), draw) for draw in range(len(seeds))]
+    return _opened(streams, rows, text)
 
 
 def _opened(streams, rows, text):
