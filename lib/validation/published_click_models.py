@@ -8,6 +8,8 @@ sample of a data set, another split or one pass over the rows gives other ones.
 import pandas as pd
 
 SOURCE = "BARS, github.com/reczoo/BARS, commit 5b5e61f"
+# Data set -> BARS' name of it.
+PUBLISHED = {"criteo": "criteo_x1", "avazu": "avazu_x1"}
 _COLUMNS = ("data_set", "model", "rows", "auc", "log_loss")
 # `rows` is what was scored. After one epoch, BARS' logs give validation rows alone.
 _TEST, _ONE_EPOCH = "test", "validation, after one epoch"
