@@ -5,6 +5,7 @@ size_economics        what each of them earns and costs beside the base
 roi_choice            the best one under an ROI limit (Eq 7, 8)
 size_search           the best one from a few measurements
 cost_models_compared  from FLOPs to cost, step by step
+click_budget          data or parameters of a click model under one budget
 """
 
 import lazy_loader

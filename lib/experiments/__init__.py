@@ -7,4 +7,5 @@ matching_study      twin towers trained for Matching and tested there
 held_out_revenue    lists without tests: models ranked by the money of other sessions
 own_tables          a reader's own models and tests, joined
 study/              many models in many worlds
+dlrm_study/         click models of many sizes, by data, parameters and compute
 """

@@ -4,6 +4,7 @@ source         BatchSource, what a training needs of a source; LogSource, a stre
 learner        a scorer with its loss and optimizer
 click_learner  a click model with row-wise Adagrad for its tables
 compiled_step  the training step, compiled once for all models of a form
+jax_step       the same step of click models on JAX
 adagrad        the optimizer
 targets        ranks of v, with label noise
 checkpoint     variables and offset in one file; a finished model's weights

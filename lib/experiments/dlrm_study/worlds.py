@@ -40,8 +40,8 @@ def cells(
 ) -> list[dict[str, float]]:
     """The map's two halves: popularity x spectrum, and drift x noise about the study's own stream.
 
-    >>> len(cells({}, [0.5, 1.0], [1.0], [0], [0.0, 0.5]))
-    4
+    >>> len(cells({}, [0.5, 1.0], [1.0], [0], [0.0, 0.5]))  # one of them is in both
+    3
     """
     p = ClickStreamParameters(**parameters)
     centre = {name: getattr(p, name) for name in TURNED}
