@@ -138,15 +138,16 @@ def _cheapest(table, loss, least_samples):
 
     Which size is cheapest is chosen on the mean over draws, so that no draw is picked for its luck.
     """
-    part = table[table.samples >= least_samples].drop_duplicates(
-        ["rows", "width", "tables_per_field", "top_flops", "mlp_flops", "samples", "draw", "seed"]
-    )
-    options = part.pivot_table(index="training_flops", columns="draw", values=loss).dropna()
-    mean = options.mean(axis=1)
-    budgets = np.geomspace(options.index[0] * 4, options.index[-1], 12)
-    best = [mean[options.index <= budget].idxmin() for budget in budgets]
-    chosen = list(dict.fromkeys(best))
-    return options.loc[chosen].T
+    # Of equal FLOPs, sizes may differ: looking up in more rows is no arithmetic.
+    size = ["rows", "width", "tables_per_field", "top_flops", "mlp_flops", "samples"]
+    part = table[table.samples >= least_samples].drop_duplicates([*size, "draw", "seed"])
+    options = part.pivot_table(index=["training_flops", *size], columns="draw", values=loss)
+    options = options.dropna()
+    mean, flops = options.mean(axis=1), options.index.get_level_values("training_flops")
+    budgets = np.geomspace(flops[0] * 4, flops[-1], 12)
+    best = [mean[flops <= budget].idxmin() for budget in budgets]
+    chosen = options.loc[list(dict.fromkeys(best))]
+    return chosen.droplevel(size).T
 
 
 def _law(resource, grid, interval, seed):
