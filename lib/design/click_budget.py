@@ -151,6 +151,7 @@ def best_under(table: pd.DataFrame, budgets) -> pd.DataFrame:
 
     Returns: DataFrame: budget, option, samples, lift, low, high, cost, serving_share,
       training_share, storage_share (of its cost).
+    Raises: ValueError for a budget that no option keeps to.
 
     >>> made = pd.DataFrame({"option": ["a", "b"], "samples": [1, 1], "lift": [0.0, 0.1],
     ...     "low": 0.0, "high": 0.1, "cost": [10.0, 15.0], "serving_cost": [5.0, 10.0],
@@ -162,6 +163,11 @@ def best_under(table: pd.DataFrame, budgets) -> pd.DataFrame:
     rows = []
     for budget in budgets:
         affordable = table[table.cost <= budget * today * (1 + 1e-9)]
+        if affordable.empty:
+            raise ValueError(
+                f"best_under: budgets must allow for an option; got {budget:g} times today's cost, "
+                f"the cheapest costs {table.cost.min() / today:.3g} times as much"
+            )
         best = affordable.sort_values(["lift", "cost"], ascending=[False, True]).iloc[0]
         rows.append(
             {"budget": budget}
