@@ -87,8 +87,9 @@ def returns(table: pd.DataFrame, samples: int, factor: float = 2.0) -> pd.DataFr
     Args:
       table: of `gains`; samples: one of its numbers; factor: of the ways.
 
-    Returns: DataFrame, the highest gain per FLOP first: way, gain, low, high, and the gain per
-      10 % more training FLOPs, memory and traffic of the base (NaN where a way needs no more).
+    Returns: DataFrame, the highest gain per FLOP first: way, gain, low, high, what
+      the factor adds, and the whole factor's gain per added training FLOP, byte of weights, byte
+      moved a sample and sample (NaN where a way needs no more of it).
     """
     now = table[(table.samples == samples) & (table.factor == factor)].set_index("way")
     per = {
