@@ -35,10 +35,11 @@ _STREAM = None
 
 
 def drawn(parameters, start, stop):
-    """Rows of the stream, which each worker builds once."""
+    """Rows of the stream, which each worker builds once for all of them."""
     global _STREAM
-    if _STREAM is None:
-        _STREAM = ClickStream(ClickStreamParameters(**parameters))
+    wanted = ClickStreamParameters(**parameters)
+    if _STREAM is None or _STREAM.parameters != wanted:  # a worker goes on to the next world
+        _STREAM = ClickStream(wanted)
     return _STREAM.rows(start, stop)
 
 
