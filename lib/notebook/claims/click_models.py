@@ -63,7 +63,8 @@ def answer(
     return text + (
         f" Of {len(last)} simulated streams, after {last.samples.iloc[0]:,} samples, four times "
         f"the data gain more than four times any part in {count.get('data', 0)}, less in "
-        f"{count.get('parameters', 0)}; {count.get('undecided', 0)} are undecided."
+        f"{count.get('parameters', 0)}; {count.get('undecided', 0)} are undecided, and in "
+        f"{count.get('nothing', 0)} neither counts."
     )
 
 
@@ -259,6 +260,6 @@ def add(
                 float(share),
                 holds=bool(share == 1)
                 if (part.verdict != "undecided").all()
-                else (False if (part.verdict == "parameters").any() else None),
+                else (False if part.verdict.isin(["parameters", "nothing"]).any() else None),
                 source=f"{PAPER}, turned round; share of {len(part)} streams",
             )
