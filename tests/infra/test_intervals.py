@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.infra.intervals import binomial_share, check_interval, interval_bounds
+from lib.infra.intervals import binomial_share, check_interval, interval_bounds, mean_interval
 
 
 def test_bounds_hold_the_middle_of_the_draws_on_any_axis():
@@ -48,3 +48,31 @@ def test_the_share_of_all_is_known_by_hand():
 def test_counts_that_are_none_are_refused(inside, count):
     with pytest.raises(ValueError, match=f"inside must lie in 0..count; got {inside} of {count}"):
         binomial_share(inside, count)
+
+
+def test_the_interval_of_a_mean_by_hand():
+    """Of 1 and 3: a standard error of 1, and 6.314 of them for 90 % (Student's t, 1 freedom)."""
+    assert mean_interval([1.0, 3.0]) == pytest.approx((2.0, 2 - 6.3138, 2 + 6.3138), abs=1e-4)
+    half = mean_interval([1.0, 3.0], 0.5)
+    assert half.high - half.value == pytest.approx(1.0)  # its quartile is 1
+
+
+def test_the_interval_of_a_mean_holds_it_as_often_as_it_says():
+    draws = np.random.default_rng(0).normal(5.0, 2.0, size=(800, 4))
+    bounds = np.array([mean_interval(row, 0.8)[1:] for row in draws])
+    held = np.mean((bounds[:, 0] <= 5) & (5 <= bounds[:, 1]))
+    assert held == pytest.approx(0.8, abs=0.035)
+
+
+def test_one_draw_does_not_tell_its_error():
+    alone = mean_interval([4.0])
+    assert alone.value == 4.0 and np.isnan(alone[1:]).all()
+
+
+def test_draws_that_are_alike_have_no_width():
+    assert mean_interval([0.25, 0.25, 0.25]) == (0.25, 0.25, 0.25)
+
+
+def test_a_mean_s_probability_is_one():
+    with pytest.raises(ValueError, match="interval must lie between 0 and 1; got 90"):
+        mean_interval([1.0, 2.0], 90)

@@ -118,6 +118,37 @@ def test_true_probabilities_are_scored_where_known():
     assert set(known) - set(unknown) == {"expected_log_loss", "expected_normalised_entropy"}
 
 
+def test_what_is_asked_at_a_mark_stands_in_its_rows():
+    """Asked once a mark, of the learner as it stands there, a value for each replica."""
+    seen = []
+
+    def probability_of_first(learner):
+        seen.append(predict_clicks(learner, Data(1).all)[:, 0])
+        return [{"first": float(value)} for value in seen[-1]]
+
+    _, plain = run()
+    learner, rows = run(at_mark=probability_of_first)
+    assert [row["first"] for row in rows] == np.ravel(seen).tolist() and len(seen) == 3
+    np.testing.assert_array_equal(seen[-1], predict_clicks(learner, Data(1).all)[:, 0])
+    assert [{name: row[name] for name in plain[0]} for row in rows] == plain  # changes nothing
+
+
+def test_what_was_asked_is_kept_by_a_checkpoint(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "run.npz")
+    _, want = run(checkpoint=checkpoint, at_mark=lambda _: [{"revenue": 1.5}, {"revenue": 2.5}])
+
+    def asked(_):
+        raise AssertionError("asked again")
+
+    assert run(checkpoint=checkpoint, at_mark=asked)[1] == want
+    assert [row["revenue"] for row in want] == [1.5, 2.5] * 3
+
+
+def test_every_replica_needs_its_answer():
+    with pytest.raises(ValueError, match="zip"):
+        run(at_mark=lambda _: [{"revenue": 1.5}])
+
+
 def test_a_loss_that_is_not_finite_is_named():
     data = Data()
     data.all.dense[70] = np.nan
