@@ -122,6 +122,9 @@ def test_a_bend_is_not_foreseen():
 
     law = resource_laws(grid({"rows": [1]}, MARKS, bent))["data"]
     assert not law.held_out.held and law.evidence.follows() is False
+    # Said without a look at the largest size.
+    assert law.held_out.predicted == pytest.approx(0.5 + 2.0 * MARKS[-1] ** -0.4, abs=2e-3)
+    assert law.held_out.measured == pytest.approx(0.45 + 2.0 * MARKS[-1] ** -0.4, abs=2e-3)
 
 
 def test_what_does_not_fall_follows_no_law():
