@@ -79,9 +79,7 @@ def values(laws: Mapping[str, ResourceLaw], steam: pd.DataFrame) -> dict[str, An
 
 def questions(
     laws: Mapping[str, ResourceLaw],
-    table: pd.DataFrame,
     steam: pd.DataFrame,
-    gains: pd.DataFrame,
     best: pd.DataFrame | None,
     verdicts: pd.DataFrame | None,
     floor: float | None,
@@ -92,7 +90,7 @@ def questions(
             _as_predicted(laws),
             _far_off(laws),
             _limits(laws, floor),
-            _implications(gains, steam, best, verdicts),
+            _implications(steam, best, verdicts),
         ]
     )
 
@@ -155,7 +153,7 @@ def _limits(laws, floor):
     )
 
 
-def _implications(gains, steam, best, verdicts):
+def _implications(steam, best, verdicts):
     text = (
         "**4. What does it mean for hardware and systems?** After the same samples, doubling a "
         "part gives, of what doubling the data gives: "

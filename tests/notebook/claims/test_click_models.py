@@ -154,7 +154,7 @@ def test_values_are_plain():
 
 
 def questions(laws, best=None, verdicts=None, floor=None):
-    return claims.questions(laws, None, made.steam(), None, best, verdicts, floor).split("\n\n")
+    return claims.questions(laws, made.steam(), best, verdicts, floor).split("\n\n")
 
 
 def test_the_four_questions():
