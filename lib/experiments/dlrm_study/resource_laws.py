@@ -74,6 +74,15 @@ class ResourceLaw:
     held_out: HeldOut | None
     left: Bounds
 
+    @property
+    def follows(self) -> bool | None:
+        """`Evidence.follows`, but undecided where the points do not settle the exponent.
+
+        A step after the first size is a law of a very large exponent, which nothing contradicts.
+        """
+        follows = self.evidence.follows()
+        return None if follows and not self.intervals.exponent.identified else follows
+
     def row(self) -> dict:
         """As a row of a table."""
         exponent, constant = self.intervals
@@ -93,7 +102,7 @@ class ResourceLaw:
             "next_doubling": float(doubling),
             "left_low": self.left.low,
             "left_high": self.left.high,
-            "follows": self.evidence.follows(),
+            "follows": self.follows,
             "p_law": self.evidence.law,
             "p_flat": self.evidence.flat,
             "p_straight_line": self.evidence.straight_line,
@@ -240,17 +249,13 @@ def joint_laws(table: pd.DataFrame, least_samples: int, interval: float = 0.9) -
         grid = part.pivot_table(index=[COLUMNS[way], "samples"], columns="draw", values=loss)
         grid = grid.dropna()
         x = np.array(grid.index.tolist(), float)
-        whole = JointPowerLaw(direction="falling").fit(x, grid.mean(axis=1))
-        row = {"way": way, "max_deviation": whole.max_deviation_}
-        quantities = [_quantities(whole)]
+        parts = [grid]
         if len(grid.columns) > 2:
-            quantities += [
-                _quantities(
-                    JointPowerLaw(direction="falling").fit(x, grid.drop(columns=d).mean(axis=1))
-                )
-                for d in grid.columns
-            ]
-        frame = pd.DataFrame(quantities)
+            parts += [grid.drop(columns=draw) for draw in grid.columns]
+        with np.errstate(over="ignore"):  # exponents of a part that does not help run away
+            joint = [JointPowerLaw(direction="falling").fit(x, p.mean(axis=1)) for p in parts]
+        row = {"way": way, "max_deviation": joint[0].max_deviation_}
+        frame = pd.DataFrame([_quantities(law) for law in joint])
         for name in frame:
             value, low, high = _jackknifed(frame[name].to_numpy(), interval)
             row |= {name: value, f"{name}_low": low, f"{name}_high": high}

@@ -101,7 +101,7 @@ def _names(laws, of):
 
 
 def _as_predicted(laws):
-    follows = {resource: law.evidence.follows() for resource, law in laws.items()}
+    follows = {resource: law.follows for resource, law in laws.items()}
     yes = _names(laws, lambda law: follows[law.resource] is True)
     no = _names(laws, lambda law: follows[law.resource] is False)
     open_ = _names(laws, lambda law: follows[law.resource] is None)
@@ -208,7 +208,7 @@ def add(
                 f"the loss follows a power law plus a constant in {NAMES[resource]} (its exponent)",
                 law.law.exponent_,
                 interval=law.intervals.exponent[:2],
-                holds=law.evidence.follows(),
+                holds=law.follows,
                 covers=covers,
                 source=f"{PAPER}: in data, parameters and compute; {where}",
             )
