@@ -70,11 +70,13 @@ def law_of_resource(
         plots.at_end(ax, grid[-1], floor, "truth", plots.GREY)
     plots.log_axis(ax)
     exponent = found.intervals.exponent
+    settled = (
+        f"({exponent.low:.2f} to {exponent.high:.2f})" if exponent.identified else "not settled"
+    )
     ax.set(
         xlabel=NAMES[found.resource],
         ylabel=LOSS,
-        title=f"{SHORT[found.resource]}: exponent {found.law.exponent_:.2f} "
-        f"({exponent.low:.2f} to {exponent.high:.2f})",
+        title=f"{SHORT[found.resource]}: exponent {found.law.exponent_:.2f} {settled}",
     )
 
 
@@ -230,6 +232,7 @@ def budget(ax: Axes, options: pd.DataFrame, best: pd.DataFrame) -> None:
     plots.at_end(ax, 1, 0, "today", "black", dy=-9)
     plots.percent(ax)
     plots.log_axis(ax)
+    ax.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
     ax.set(xlabel="cost / today's cost", ylabel="revenue lift", ylim=(LEAST_LIFT, None))
     for way, colour in COLOURS.items():
         part = options[options.option.str.startswith(f"{way} x ")]
