@@ -46,11 +46,11 @@ OURS, FREE = "ours, same numbers everywhere", "ours"
 KERAS, FIT = "Keras Embedding + Adagrad", "Keras fit through a DataFrame"
 FBGEMM = "PyTorch with fbgemm's tables"
 TABLES, KERAS_TABLES = "our tables alone", "Keras' tables alone"
-# What takes turns: way -> the sizes of tables it is measured at. Two rounds for memory's sake.
+# What takes turns: way -> the sizes of tables it is measured at. Two rounds for memory's sake, and
+# Keras' whole model at the large size is left out: its tables alone show what it does with them.
 ROUNDS = (
-    {FREE: (SMALL, LARGE), OURS: (SMALL,), KERAS: (SMALL, LARGE), FIT: (SMALL,)}
-    | {FBGEMM: (SMALL, LARGE)},
-    {TABLES: (SMALL, LARGE), KERAS_TABLES: (SMALL, LARGE)},
+    dict.fromkeys((FREE, OURS, KERAS, FIT, FBGEMM), (SMALL,)),
+    {TABLES: (SMALL, LARGE), KERAS_TABLES: (SMALL, LARGE), FREE: (LARGE,), FBGEMM: (LARGE,)},
 )
 
 
@@ -240,18 +240,18 @@ def rows_of(seconds):
     rows = []
     # The figures asked for are of the tables: the products of the whole model alone take longer
     # than 25 ms on two cores, by any library.
-    for ours, other, targets in (
-        (TABLES, KERAS_TABLES, (25, 30, 1.2)),
-        (FREE, KERAS, (None, None, None)),
-    ):
+    for ours, other, targets in ((TABLES, KERAS_TABLES, (25, 30)), (FREE, KERAS, (None, None))):
         for size, target in zip((SMALL, LARGE), targets):
-            beside = {"baseline": np.median(seconds[other, size]) * 1e3, "name": other}
+            known = seconds.get((other, size))
+            beside = (
+                {"baseline": np.median(known) * 1e3, "name": other} if known is not None else {}
+            )
             figure = f"{ours}: a step, {size:,} rows a table"
             rows.append(row(figure, "ms", seconds[ours, size] * 1e3, target, **beside))
-        ratio, known = (seconds[way, LARGE] / seconds[way, SMALL] for way in (ours, other))
-        beside = {"baseline": np.median(known), "name": other}
-        figure = f"{ours}: a step, large over small tables"
-        rows.append(row(figure, "ratio", ratio, targets[2], **beside))
+    ratio, known = (seconds[way, LARGE] / seconds[way, SMALL] for way in (TABLES, KERAS_TABLES))
+    beside = {"baseline": np.median(known), "name": KERAS_TABLES}
+    figure = f"{TABLES}: a step, large over small tables"
+    rows.append(row(figure, "ratio", ratio, 1.2, **beside))
     beside = {"baseline": np.median(seconds[FREE, SMALL]) * 1e3, "name": FREE}
     rows.append(row(f"{OURS}: a step, {SMALL:,} rows", "ms", seconds[OURS, SMALL] * 1e3, **beside))
     for other, size, target in ((FIT, SMALL, 3), (FBGEMM, SMALL, 1), (FBGEMM, LARGE, 1)):
@@ -281,7 +281,10 @@ def shares(seconds):
 
 def main():
     """Prints the table, returns the rows of the report: steps, then the recovery of exponents."""
-    rows = rows_of(measured()) + click_recovery.rows()
+    rows = rows_of(measured())
+    show(rows)
+    print("coverage of 90 % intervals on curves of known exponents", flush=True)
+    rows += click_recovery.rows()
     show(rows)
     return rows
 

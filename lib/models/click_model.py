@@ -202,12 +202,14 @@ class ClickModel(keras.Model):
             bound = 1 / np.sqrt(counts) if width > 1 or len(size.widths) == 1 else 0 * counts
             bound = 0 * bound if size.family == "logistic_regression" else bound
             scale = np.repeat(bound.astype(np.float32), counts)[:, None]
-            self.tables[width] = layers.Embedding(
+            table = layers.Embedding(
                 int(counts.sum()),
                 self.replicas * width,
                 name=f"embed_{width}",
                 embeddings_initializer=self._start((len(scale), width), scale, axis=1),
             )
+            table.build()  # here: within a first call the values would go into a graph
+            self.tables[width] = table
 
     def _rows(self, ids):
         """ids [B, slots] -> rows of the joint tables, [B, slots * tables_per_field]."""
