@@ -3,6 +3,7 @@
 It finds the tables of outputs/quick, so that a notebook that reads no more can be tested alone.
 """
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -12,6 +13,9 @@ from lib.infra.arithmetic import as_committed
 from lib.infra.settings import configure
 
 configure()  # before a test imports TensorFlow
+
+# Its doctests would import JAX, which is no part of the environment.
+collect_ignore = [] if importlib.util.find_spec("jax") else ["lib/training/jax_step.py"]
 
 REPOSITORY = Path(__file__).parent
 # What notebook 03 measured when outputs/quick was made: 03 to 05 are computed from that again.

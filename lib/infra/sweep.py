@@ -30,6 +30,8 @@ from lib.infra.files import write_json
 from lib.infra.machine import cores
 from lib.infra.settings import configure
 
+HERE = ("loky", "sequential")  # of joblib: worker processes, or this process
+
 
 def run(
     function: Callable,
@@ -51,16 +53,17 @@ def run(
         than 1: in workers of one thread each, so that the numbers do not depend on how many run
         side by side; a crash or the system's out-of-memory killer may end a worker. 1: in this
         process with its threads, and a task that crashes takes the process with it.
-      backend: "loky" (this machine), or "dask" or "ray", on the current client or cluster, see
-        `lib.infra.clusters`: of many machines, which share the folder and hold this code. A task
-        runs in one thread, and a worker's process carries out one at a time.
+      backend: "loky" (this machine), "sequential" (this process, for tests), or "dask" or "ray",
+        on the current client or cluster, see `lib.infra.clusters`: of many machines, which share
+        the folder and hold this code. A task runs in one thread, and a worker's process carries
+        out one at a time.
 
     Returns: list of dict.
     Raises: the error of the first task that failed, noted with the task, after all
       others have been carried out and kept. RuntimeError where a task's worker died, though
       the task had been given a second time, with no other beside it.
     """
-    if backend not in ("loky", *CLUSTERS):
+    if backend not in (*HERE, *CLUSTERS):
         raise ValueError(f"backend must be loky, {' or '.join(CLUSTERS)}; got {backend!r}")
     folder = Path(folder).absolute()  # other processes may stand elsewhere
     folder.mkdir(parents=True, exist_ok=True)

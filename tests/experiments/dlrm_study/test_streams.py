@@ -74,7 +74,9 @@ def test_what_a_reader_is_told(opened):
         assert text in opened.description
 
 
-def test_a_real_log_has_one_draw_in_its_own_order_and_no_floor(tmp_path, monkeypatch):
+def test_a_real_log_in_its_own_order_has_a_draw_a_seed_and_no_floor(
+    tmp_path, monkeypatch
+):
     rng = np.random.default_rng(0)
 
     def read(path, folder):
@@ -84,8 +86,13 @@ def test_a_real_log_has_one_draw_in_its_own_order_and_no_floor(tmp_path, monkeyp
 
     monkeypatch.setattr(module, "criteo", read)
     got = open_streams("criteo", "train.txt", {}, [0, 1, 2], rows=40, folder=tmp_path)
-    assert len(got.streams) == 1 and got.floor is None and got.base_rate == 0.25
-    assert "Criteo's log, in its own order." in got.description and "1 draw of" in got.description
+    assert (
+        [stream.draw for stream in got.streams] == [0, 1, 2]
+        and got.floor is None
+        and got.base_rate == 0.25
+    )
+    assert len({stream.data for stream in got.streams}) == 1
+    assert "Criteo's log, in its own order" in got.description and "3 draws of" in got.description
     with pytest.raises(ValueError, match=r"need 41 rows; .*criteo holds 40"):
         open_streams("criteo", "train.txt", {}, [0], rows=41, folder=tmp_path / "again")
 
