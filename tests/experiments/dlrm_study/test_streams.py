@@ -74,9 +74,7 @@ def test_what_a_reader_is_told(opened):
         assert text in opened.description
 
 
-def test_a_real_log_in_its_own_order_has_a_draw_a_seed_and_no_floor(
-    tmp_path, monkeypatch
-):
+def test_a_real_log_in_its_own_order_has_a_draw_a_seed_and_no_floor(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
 
     def read(path, folder):
