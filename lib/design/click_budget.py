@@ -82,7 +82,7 @@ def price_options(
     Returns: DataFrame, one row for each option: option, samples, lift (fraction of revenue), low,
       high, serving_cost, training_cost, storage_cost, cost (of them all, per hour),
       extra_cost (over today's), extra_revenue, roi (their ratio; NaN for today's).
-    Raises: ValueError unless every draw holds today's option once.
+    Raises: ValueError unless every draw holds today's option once, and all the same.
 
     >>> made = pd.DataFrame({"option": ["base", "wide"], "today": [True, False],
     ...     "samples": [10.0, 10.0], "serving_seconds": [0.5, 1.0],
@@ -99,6 +99,11 @@ def price_options(
         raise ValueError(
             "price_options: every draw must hold today's option once; it is there in draws "
             f"{today.index.tolist()} of {sorted(set(options.draw))}"
+        )
+    if len(today[["option", "samples"]].drop_duplicates()) > 1:
+        raise ValueError(
+            "price_options: today's option must be the same in every draw; got "
+            f"{today[['option', 'samples']].drop_duplicates().to_numpy().tolist()}"
         )
     base = today[["samples", "serving_seconds", "training_seconds"]].mean()
     parameters = today.embedding_parameters.iloc[0]

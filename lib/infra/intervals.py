@@ -99,12 +99,17 @@ class Mean(NamedTuple):
 def mean_interval(values, interval: float = 0.9) -> Mean:
     """The mean of independent draws (worlds, seeds) with Student's t interval; NaN bounds for one.
 
+    Raises: ValueError for no draw, or an interval outside (0, 1).
+
     >>> [round(x, 3) for x in mean_interval([1.0, 2.0, 3.0])]
     [2.0, 0.314, 3.686]
     """
     values = np.asarray(values, dtype=float)
     check_interval(interval)
-    mean, count = values.mean(), len(values)
+    count = len(values)
+    if not count:
+        raise ValueError("mean_interval: values must hold one draw or more; got none")
+    mean = values.mean()
     half = np.nan
     if count > 1:
         half = stats.t(count - 1).ppf((1 + interval) / 2) * values.std(ddof=1) / np.sqrt(count)

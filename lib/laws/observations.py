@@ -57,8 +57,8 @@ class Points:
         return self.best - self.sign * gaps * self.range
 
 
-def check_points(x, y, groups=None, *, name, least):
-    """x, y, groups as arrays [measurements]; refuses what no law can be fitted to."""
+def check_lists(x, y, name):
+    """x and y as arrays [measurements]; ValueError unless they are as long, finite and > 0."""
     x, y = single_column(x, f"{name}: x"), real_array(y, f"{name}: y")
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(
@@ -66,6 +66,12 @@ def check_points(x, y, groups=None, *, name, least):
         )
     check_positive(x, f"{name}: x")
     check_positive(y, f"{name}: y")
+    return x, y
+
+
+def check_points(x, y, groups=None, *, name, least):
+    """x, y, groups as arrays [measurements]; refuses what no law can be fitted to."""
+    x, y = check_lists(x, y, name)
     groups = x if groups is None else np.asarray(groups)
     if groups.shape != x.shape:
         raise ValueError(

@@ -26,9 +26,9 @@ from scipy import optimize, stats
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from lib.infra.arrays import check_positive, real_array, single_column
+from lib.infra.arrays import check_positive, single_column
 from lib.infra.intervals import check_interval, interval_bounds
-from lib.laws.observations import noise_slope, relative_variance
+from lib.laws.observations import check_lists, noise_slope, relative_variance
 
 EXPONENTS = np.geomspace(1e-3, 4.0, 100)  # a straight line in log x, to a step after the first size
 TREND = 4.0  # replicas that the trend of the scatter over sizes counts as, at each size
@@ -230,13 +230,7 @@ def check_measurements(x, y, replica, lowest) -> Measured:
     name = "PowerLawPlusConstant.fit"
     if not (np.isfinite(lowest) and lowest >= 0):
         raise ValueError(f"PowerLawPlusConstant: lowest must be finite and >= 0; got {lowest}")
-    x, y = single_column(x, f"{name}: x"), real_array(y, f"{name}: y")
-    if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(
-            f"{name}: x and y must be lists of equal length; got shapes {x.shape} and {y.shape}"
-        )
-    check_positive(x, f"{name}: x")
-    check_positive(y, f"{name}: y")
+    x, y = check_lists(x, y, name)
     if np.any(y <= lowest):
         raise ValueError(f"{name}: y must lie above lowest = {lowest:g}; got {y.min():g}")
     if len(np.unique(x)) < LEAST_SIZES:

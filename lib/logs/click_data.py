@@ -98,6 +98,10 @@ class ClickData:
             )
         return Clicks(**{name: np.array(array[start:stop]) for name, array in self._arrays.items()})
 
+    def description(self) -> dict:
+        """What a checkpoint must agree in with the run that continues it."""
+        return {"name": self.name, "rows": len(self), "origin": self.origin}
+
     def parts(self, *shares: float) -> list[range]:
         """The rows cut by position into parts of these shares, which sum to 1.
 

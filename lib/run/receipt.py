@@ -21,7 +21,7 @@ from lib.run.plan import Job
 
 # What hangs on a clock, so that no two runs agree: columns of any table; and of a notebook's
 # tables some columns, or all. Costs are measured, and so is what is computed from them.
-CLOCK_COLUMNS = {"impressions_per_second", "share_of_peak"}
+CLOCK_COLUMNS = {"impressions_per_second", "samples_per_second", "share_of_peak"}
 ALL = None
 CLOCK_TABLES = {
     "03_cost_simulation": {

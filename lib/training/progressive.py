@@ -6,12 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
+from scipy.special import expit
 from tqdm import tqdm
 
+from lib.infra.grid import on_grid
 from lib.metrics import clicks as metrics
 from lib.training.checkpoint import Checkpoint, Progress
 from lib.training.click_learner import ClickLearner
 
+GRID_BITS = 36  # of metrics
 ROWS_A_CALL = 2**17  # handed to the learner together, and read while it learns from those before
 # A small model needs small steps at first and large ones for speed later.
 BATCHES = ((0, 64), (4096, 512), (65536, 4096))
@@ -33,7 +36,7 @@ def train_progressively(
 
     Args:
       learner: goes on from where it stands.
-      data: a `lib.logs.click_data.ClickData`, or whatever has its `rows(start, stop)` and a length.
+      data: a `lib.logs.click_data.ClickData`, or whatever has its `rows`, `description` and length.
       marks: after how many rows to score, increasing; the pass ends at the last.
       validation_rows: scored at a mark, those that follow it; trained on afterwards.
       batches: (rows seen, batch size from there on), the first from 0.
@@ -49,7 +52,7 @@ def train_progressively(
     _check(data, marks, validation_rows, batches, start)
     run = {
         "learner": learner.description(),
-        "data": {"rows": len(data), **getattr(data, "description", dict)()},
+        "data": data.description(),
         "pass": {
             "marks": marks,
             "validation_rows": validation_rows,
@@ -102,7 +105,7 @@ def as_steps(rows, size: int):
 
 
 def predict_clicks(learner, rows, batch: int = 8192) -> np.ndarray:
-    """Probability of a click, float32 [replicas, n].
+    """Probability of a click, float64 [replicas, n].
 
     Args:
       learner: a ClickLearner, or a click model.
@@ -116,8 +119,8 @@ def predict_clicks(learner, rows, batch: int = 8192) -> np.ndarray:
         )
         for low in range(0, len(rows.labels), batch)
     ]
-    tail = np.exp(-np.abs(scores := np.concatenate(scores).T))
-    return np.where(scores >= 0, 1, tail) / (1 + tail)
+    # In double precision, as deployed scores are: float32's exp differs by processor.
+    return expit(np.concatenate(scores).T.astype(np.float64))
 
 
 def evaluate_clicks(learner, rows) -> list[dict]:
@@ -125,10 +128,10 @@ def evaluate_clicks(learner, rows) -> list[dict]:
 
     Against the labels: log_loss and base_rate_entropy in nats, normalised_entropy (their ratio),
     auc, calibration (expected over observed clicks). Where the true probabilities are known,
-    expected_log_loss and expected_normalised_entropy take their place as labels.
+    expected_log_loss and expected_normalised_entropy take their place as labels. All on a grid of
+    2^-36, so that the order of a sum changes no digit (`lib.infra.grid`).
     """
     probability = predict_clicks(learner, rows)
-    base = float(np.mean(rows.labels))
     values = {
         "log_loss": metrics.log_loss(probability, rows.labels),
         "normalised_entropy": metrics.normalised_entropy(probability, rows.labels),
@@ -140,9 +143,10 @@ def evaluate_clicks(learner, rows) -> list[dict]:
         values["expected_normalised_entropy"] = metrics.normalised_entropy(
             probability, rows.probability
         )
-    entropy = float(metrics.log_loss(np.array([base]), np.array([base])))
+    values["base_rate_entropy"] = np.full(len(probability), metrics.base_rate_entropy(rows.labels))
+    values = {name: on_grid(value, GRID_BITS) for name, value in values.items()}
     return [
-        {"replica": i, "base_rate_entropy": entropy, **{n: float(v[i]) for n, v in values.items()}}
+        {"replica": i, **{name: float(value[i]) for name, value in values.items()}}
         for i in range(len(probability))
     ]
 

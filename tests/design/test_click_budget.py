@@ -86,6 +86,15 @@ def test_today_is_needed_once_in_every_draw():
         price_options(twice, prices)
 
 
+def test_today_is_one_option_in_all_draws():
+    made = options()
+    made["today"] = np.where(made.draw == 0, made.option == "base", made.option == "slow")
+    with pytest.raises(
+        ValueError, match=r"the same in every draw; got \[\['base', 1000\], \['slow'"
+    ):
+        price_options(made, ClickModelPrices(**PRICES))
+
+
 @pytest.mark.parametrize("name", PRICES)
 @pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf])
 def test_prices_are_above_0(name, value):

@@ -76,3 +76,8 @@ def test_draws_that_are_alike_have_no_width():
 def test_a_mean_s_probability_is_one():
     with pytest.raises(ValueError, match="interval must lie between 0 and 1; got 90"):
         mean_interval([1.0, 2.0], 90)
+
+
+def test_no_draw_has_no_mean():
+    with pytest.raises(ValueError, match="values must hold one draw or more; got none"):
+        mean_interval([])

@@ -68,6 +68,12 @@ def test_no_dense_columns(tmp_path):
     assert data.rows(2, 6).dense.shape == (4, 0)
 
 
+def test_a_description_tells_one_origin_from_another(tmp_path):
+    one, other = (write(tmp_path / str(n), [rows(10)], origin={"seed": n}) for n in range(2))
+    assert one.description() != other.description()
+    assert one.description() == ClickData.open(tmp_path / "0").description()
+
+
 def test_parts_by_position(tmp_path):
     data = write(tmp_path / "clicks", [rows(25)])
     assert data.parts(0.8, 0.1, 0.1) == [range(20), range(20, 22), range(22, 25)]

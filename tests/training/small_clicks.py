@@ -36,7 +36,10 @@ class Data:
             rng.normal(size=(count, dense)).astype(np.float32),
             probability,
         )
-        self.read = []
+        self.read, self.seed = [], seed
+
+    def description(self):
+        return {"rows": len(self), "seed": self.seed}
 
     def __len__(self):
         return len(self.all.labels)

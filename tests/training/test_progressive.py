@@ -100,6 +100,8 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     run(checkpoint=checkpoint)
     with pytest.raises(ValueError, match="another learning_rate"):
         run(learner=ClickLearner(make_model(replicas=2), learning_rate=0.01), checkpoint=checkpoint)
+    with pytest.raises(ValueError, match="another seed"):  # as many rows, of another stream
+        run(Data(seed=1), checkpoint=checkpoint)
 
 
 def test_probabilities_are_those_of_the_logits():

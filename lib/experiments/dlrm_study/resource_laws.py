@@ -12,11 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from lib.experiments.dlrm_study.gains import DATA, loss_column
-from lib.laws import JointPowerLaw, PowerLawPlusConstant
-from lib.laws.power_law_plus_constant import LEAST_SIZES, Bounds, Evidence, Intervals
+from lib.laws import AdditivePowerLaw, PowerLawPlusConstant
+from lib.laws.power_law_plus_constant import (
+    LEAST_REPLICAS,
+    LEAST_SIZES,
+    Bounds,
+    Evidence,
+    Intervals,
+)
 
 # Resource -> the column of the table that holds how much of it there is.
 COLUMNS = {
@@ -233,49 +238,56 @@ def beyond(
 
 
 def joint_laws(table: pd.DataFrame, least_samples: int, interval: float = 0.9) -> pd.DataFrame:
-    """The joint law of each way and data, and how the best size grows with a training's FLOPs.
+    """The joint law of each way and data, and the best split between the two.
 
-    Intervals are Tukey's jackknife over draws, which are what is drawn again.
+    Args:
+      table: of `lib.experiments.dlrm_study.table.run`, of one family.
+      least_samples: as for `resource_laws`; interval: probability of the intervals, over draws.
 
-    Returns: DataFrame: way, E, alpha (size), beta (data), with low and high, max_deviation (of the
-      loss, units of the loss), size_grows (exponent of the best size by budget, with low, high).
+    Returns: DataFrame, a row for each way of enough sizes: way, constant, alpha (exponent of the
+      way's resource), beta (of data), best_size (in multiples of the base, where size x samples may
+      be what the base's last samples make of it), each with _low and _high (NaN for fewer than 3
+      draws); interaction (p-value of the two not adding up), error and error_with_interaction
+      (root mean square at points left out).
     """
     loss = loss_column(table)
     rows = []
     for way in table.way.unique():
         part = table[(table.way == way) & (table.samples >= least_samples)]
-        if part.factor.nunique() < 3:
+        part = part[part.samples <= _common_samples(part)]
+        resource = COLUMNS[way]
+        if part[resource].nunique() < LEAST_SIZES or part.samples.nunique() < LEAST_SIZES:
             continue
-        grid = part.pivot_table(index=[COLUMNS[way], "samples"], columns="draw", values=loss)
-        grid = grid.dropna()
-        x = np.array(grid.index.tolist(), float)
-        parts = [grid]
-        if len(grid.columns) > 2:
-            parts += [grid.drop(columns=draw) for draw in grid.columns]
-        with np.errstate(over="ignore"):  # exponents of a part that does not help run away
-            joint = [JointPowerLaw(direction="falling").fit(x, p.mean(axis=1)) for p in parts]
-        row = {"way": way, "max_deviation": joint[0].max_deviation_}
-        frame = pd.DataFrame([_quantities(law) for law in joint])
-        for name in frame:
-            value, low, high = _jackknifed(frame[name].to_numpy(), interval)
+        part = part.groupby([resource, "samples", "draw"])[loss].mean().reset_index()
+        x = part[[resource, "samples"]].to_numpy(float)
+        law = AdditivePowerLaw().fit(x, part[loss], part.draw)
+        base = table[(table.way == way) & (table.factor == 1)][resource].iloc[0]
+        budget = float(base) * part.samples.max()
+        known = interval if part.draw.nunique() >= LEAST_REPLICAS else None
+        exponents, constant, split = _with_bounds(law, budget, known)
+        quantities = {
+            "constant": constant,
+            "alpha": [values[0] for values in exponents],
+            "beta": [values[1] for values in exponents],
+            "best_size": [values[0] / base for values in split],
+        }
+        row = {"way": way}
+        for name, (value, low, high) in quantities.items():
             row |= {name: value, f"{name}_low": low, f"{name}_high": high}
-        rows.append(row)
+        interaction = law.interaction()
+        rows.append(
+            row
+            | {"interaction": interaction.p_value, "error": interaction.error}
+            | {"error_with_interaction": interaction.error_with}
+        )
     return pd.DataFrame(rows)
 
 
-def _quantities(law):
-    p = law.params_
-    return {name: p[name] for name in ("E", "alpha", "beta")} | {
-        "size_grows": p["beta"] / (p["alpha"] + p["beta"])
-    }
-
-
-def _jackknifed(values, interval):
-    """(value, low, high) from the whole's value and those without each draw (Tukey's jackknife)."""
-    whole, without = values[0], values[1:]
-    count = len(without)
-    if count < 3:
-        return whole, np.nan, np.nan
-    error = np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2))
-    half = stats.t(count - 1).ppf((1 + interval) / 2) * error
-    return whole, whole - half, whole + half
+def _with_bounds(law, budget, interval):
+    """(value, low, high) of exponents, constant and split; bounds NaN without an interval."""
+    if interval is None:
+        values = law.exponents_, law.constant_, law.cheapest(budget, 1.0, of="product").x
+        return [(value, np.nan * value, np.nan * value) for value in values]
+    bounds = law.intervals(interval)
+    split = law.cheapest(budget, 1.0, of="product", interval=interval).x
+    return bounds["exponents"], bounds["constant"], split

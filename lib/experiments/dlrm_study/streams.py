@@ -111,10 +111,11 @@ def open_streams(
 
 def _opened(streams, rows, text):
     data = [ClickData.open(stream.data) for stream in streams]
-    if min(map(len, data)) < rows:
+    shortest = min(data, key=len)
+    if len(shortest) < rows:
         raise ValueError(
-            f"the largest mark and validation_rows need {rows:,} rows; {data[0].folder} holds "
-            f"{min(map(len, data)):,}"
+            f"the largest mark and validation_rows need {rows:,} rows; {shortest.folder} holds "
+            f"{len(shortest):,}"
         )
     base_rate = float(np.mean([d.clicks / len(d) for d in data]))
     first = data[0]

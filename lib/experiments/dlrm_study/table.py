@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lib.experiments.dlrm_study.gains import loss_column
 from lib.experiments.dlrm_study.sizes import Size
 from lib.experiments.dlrm_study.streams import Stream
 from lib.experiments.dlrm_study.tasks import train_size
@@ -114,13 +115,19 @@ def with_tuned_rates(
 
     Args:
       candidates: (rate of dense weights, rate of tables); of a single one nothing is trained.
-      stream: to tune on; samples: of it.
+      stream: to tune on, None where there is none; samples: of it.
 
     Returns: (trainings, DataFrame: family, size, learning_rates, loss, chosen).
+    Raises: ValueError for several candidates without a stream.
     """
     if len(candidates) == 1:
         rates = tuple(candidates[0])
         return [dataclasses.replace(t, learning_rates=rates) for t in trainings], pd.DataFrame()
+    if stream is None:
+        raise ValueError(
+            "several learning_rates need a stream to choose on that is used for nothing else, and "
+            f"this log has none: give one pair; got {[list(pair) for pair in candidates]}"
+        )
     kinds = {_kind(training): training for training in trainings}
     tried = [
         (
@@ -137,9 +144,7 @@ def with_tuned_rates(
         for rates in candidates
     ]
     table = run([training for *_, training in tried], folder, n_jobs=n_jobs, backend=backend)
-    known = "expected_normalised_entropy"
-    loss = table[known if known in table else "normalised_entropy"]
-    losses = loss.to_numpy().reshape(len(tried), -1).mean(axis=1)
+    losses = table[loss_column(table)].to_numpy().reshape(len(tried), -1).mean(axis=1)
     report = pd.DataFrame(
         {
             "family": [training.family for *_, training in tried],

@@ -182,22 +182,38 @@ def test_beyond_needs_the_law_s_last_amount(laws):
 
 
 def test_a_joint_law_of_size_and_data(measured):
-    """E, alpha and beta as made; the best size grows as the budget's beta / (alpha + beta)."""
+    """E, alpha and beta as made; the best split of size x samples is where the made loss is least."""
     (found,) = joint_laws(measured, 0).itertuples()
-    assert [found.E, found.alpha, found.beta] == pytest.approx([0.5, 0.6, 0.4], abs=2e-3)
-    assert found.size_grows == pytest.approx(0.4, abs=2e-3)
-    assert found.max_deviation < 1e-4
-    for name in ("E", "alpha", "beta", "size_grows"):
+    assert [found.constant, found.alpha, found.beta] == pytest.approx([0.5, 0.6, 0.4], abs=2e-3)
+    for name in ("constant", "alpha", "beta", "best_size"):
         assert getattr(found, f"{name}_low") <= getattr(found, name)
-    # Levels of draws are levels of E: the jackknife knows them there, and nowhere else.
-    assert found.E_high - found.E_low > 10 * (found.alpha_high - found.alpha_low)
+    # Levels of draws are levels of the constant: the jackknife knows them there, and nowhere else.
+    assert found.constant_high - found.constant_low > 10 * (found.alpha_high - found.alpha_low)
+    budget = 64 * MARKS[-1]
+    rows = np.geomspace(1, 1e5, 100_001)
+    made = 0.3 * (rows / 4) ** -0.6 + 2.0 * (budget / rows) ** -0.4
+    assert found.best_size == pytest.approx(rows[made.argmin()] / 64, rel=0.02)
+    # Made without an interaction: leaving points out, one more term says no more.
+    assert found.error_with_interaction == pytest.approx(found.error, abs=1e-4)
 
 
-def test_a_joint_law_needs_three_sizes():
-    assert joint_laws(grid({"rows": [1, 2]}, MARKS, falling), 0).empty
+def test_an_interaction_is_seen():
+    def loss(way, factor, samples, draw, seed):
+        rows = sized(way, factor)["rows"]
+        both = (rows / 4) ** -0.6 * (samples / 1024) ** -0.4
+        noise = 1e-4 * np.sin(1.7 * factor + 3.1 * samples + draw)
+        return falling(way, factor, samples, draw, seed) + 0.2 * both + noise
+
+    (found,) = joint_laws(grid({"rows": ROWS}, MARKS, loss, draws=3), 0).itertuples()
+    assert found.interaction < 0.05 and found.error_with_interaction < found.error / 2
+
+
+def test_a_joint_law_needs_four_sizes():
+    assert joint_laws(grid({"rows": [0.25, 1, 2]}, MARKS, falling), 0).empty
 
 
 def test_without_three_draws_a_joint_law_has_no_interval():
-    (found,) = joint_laws(grid({"rows": [0.25, 1, 2]}, MARKS, falling, draws=2), 0).itertuples()
+    sizes = {"rows": [0.125, 0.25, 1, 2]}
+    (found,) = joint_laws(grid(sizes, MARKS, falling, draws=2), 0).itertuples()
     assert found.alpha == pytest.approx(0.6, abs=0.01)
-    assert np.isnan([found.alpha_low, found.alpha_high]).all()
+    assert np.isnan([found.alpha_low, found.alpha_high, found.best_size_low]).all()

@@ -151,6 +151,15 @@ def test_of_one_candidate_nothing_is_trained(recorded):
     assert {t.learning_rates for t in tuned} == {(0.3, 0.2)}
 
 
+def test_several_rates_need_a_stream_of_their_own(recorded):
+    planned = plan_trainings(["dlrm"], WAYS, STREAMS, PLAN)
+    with pytest.raises(
+        ValueError, match=r"need a stream to choose on .* give one pair; got .*0\.3"
+    ):
+        with_tuned_rates(planned, [[0.3, 0.2], [0.1, 0.2]], None, 64, "folder")
+    assert not recorded
+
+
 def test_a_size_has_the_rates_of_the_most_like_it():
     def training(family, rates, **changes):
         return Training(family, "rows", 1, BASE | changes, STREAMS, PLAN, rates)
