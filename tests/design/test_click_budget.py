@@ -89,9 +89,7 @@ def test_today_is_needed_once_in_every_draw():
 def test_today_is_one_option_in_all_draws():
     made = options()
     made["today"] = np.where(made.draw == 0, made.option == "base", made.option == "slow")
-    with pytest.raises(
-        ValueError, match=r"the same in every draw; got \[\['base', 1000\], \['slow'"
-    ):
+    with pytest.raises(ValueError, match=r"same in every draw; got \[\['base', 1000\], \['slow'"):
         price_options(made, ClickModelPrices(**PRICES))
 
 

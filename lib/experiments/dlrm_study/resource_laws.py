@@ -68,6 +68,8 @@ class ResourceLaw:
       x: [sizes]; loss: [draws, sizes].
       law: fitted to them; intervals, evidence, held_out: of it; left: of the improvement that is
         reachable by this resource alone, the share that the next doubling takes.
+      rows_shared: whether the draws differ in their weights alone; their scatter then tells nothing
+        of how far other rows would move the points.
     """
 
     resource: str
@@ -78,13 +80,17 @@ class ResourceLaw:
     evidence: Evidence
     held_out: HeldOut | None
     left: Bounds
+    rows_shared: bool = False
 
     @property
     def follows(self) -> bool | None:
         """`Evidence.follows`, but undecided where the points do not settle the exponent.
 
         A step after the first size is a law of a very large exponent, which nothing contradicts.
+        Undecided too where draws share their rows: a misfit may be these rows' own.
         """
+        if self.rows_shared:
+            return None
         follows = self.evidence.follows()
         return None if follows and not self.intervals.exponent.identified else follows
 
@@ -139,7 +145,12 @@ def resource_laws(
         grid = part.pivot_table(index="draw", columns=COLUMNS[resource], values=loss)
         laws[resource] = _law(resource, grid, interval, seed)
     laws[COMPUTE] = _law(COMPUTE, _cheapest(table, loss, least_samples), interval, seed)
-    return {resource: law for resource, law in laws.items() if law is not None}
+    shared = "data" in table and table.data.nunique() < table.draw.nunique()
+    return {
+        resource: dataclasses.replace(law, rows_shared=shared)
+        for resource, law in laws.items()
+        if law is not None
+    }
 
 
 def _common_samples(part):
@@ -247,8 +258,8 @@ def joint_laws(table: pd.DataFrame, least_samples: int, interval: float = 0.9) -
     Returns: DataFrame, a row for each way of enough sizes: way, constant, alpha (exponent of the
       way's resource), beta (of data), best_size (in multiples of the base, where size x samples may
       be what the base's last samples make of it), each with _low and _high (NaN for fewer than 3
-      draws); interaction (p-value of the two not adding up), error and error_with_interaction
-      (root mean square at points left out).
+      draws; alpha and best_size NaN where the part's term is nothing); interaction (p-value of the
+      two not adding up), error and error_with_interaction (root mean square at points left out).
     """
     loss = loss_column(table)
     rows = []
@@ -264,7 +275,10 @@ def joint_laws(table: pd.DataFrame, least_samples: int, interval: float = 0.9) -
         base = table[(table.way == way) & (table.factor == 1)][resource].iloc[0]
         budget = float(base) * part.samples.max()
         known = interval if part.draw.nunique() >= LEAST_REPLICAS else None
-        exponents, constant, split = _with_bounds(law, budget, known)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a term of nothing
+            exponents, constant, split = _with_bounds(law, budget, known)
+        if law.amplitudes_[0] == 0:  # the part does not help: its exponent and share are none
+            exponents, split = ([np.append(np.nan, v[1:]) for v in of] for of in (exponents, split))
         quantities = {
             "constant": constant,
             "alpha": [values[0] for values in exponents],

@@ -200,7 +200,9 @@ def add(
       further: of `resource_laws.beyond`, the base's, or None.
     """
     covers = LIKE_SYSTEM if dataset == "simulated" else THIS_SYSTEM
-    where = f"{dataset} clicks, Student's {100 * interval:g} % over draws"
+    shared = any(law.rows_shared for law in laws.values())
+    over = "draws of weights alone, the rows being the same" if shared else "draws"
+    where = f"{dataset} clicks, Student's {100 * interval:g} % over {over}"
     for resource in (DATA, "rows", "width", "all_mlps", COMPUTE):
         if resource in laws:
             law = laws[resource]

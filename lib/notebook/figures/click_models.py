@@ -65,18 +65,20 @@ def law_of_resource(
     plots.band(ax, grid, *found.law.predict(grid, interval=interval), colour)
     for draw in found.loss:
         ax.plot(found.x, draw, "o", color=colour, ms=3, alpha=0.6)
+    # The points' own range: an interval of a law that is not settled may be many times as wide.
+    shown = [found.loss.min(), found.loss.max(), *([] if floor is None else [floor])]
+    margin = 0.1 * np.ptp(shown)
+    ax.set_ylim(min(shown) - margin, max(shown) + margin)
     if floor is not None:
         ax.axhline(floor, color=plots.GREY, ls=":", lw=1)
         plots.at_end(ax, grid[-1], floor, "truth", plots.GREY)
     plots.log_axis(ax)
-    exponent = found.intervals.exponent
-    settled = (
-        f"({exponent.low:.2f} to {exponent.high:.2f})" if exponent.identified else "not settled"
-    )
+    low, high, is_settled = found.intervals.exponent
+    settled = f"{low:.2f} to {high:.2f}" if is_settled else "not settled"
     ax.set(
         xlabel=NAMES[found.resource],
         ylabel=LOSS,
-        title=f"{SHORT[found.resource]}: exponent {found.law.exponent_:.2f} {settled}",
+        title=f"{SHORT[found.resource]}: exponent {found.law.exponent_:.2f} ({settled})",
     )
 
 

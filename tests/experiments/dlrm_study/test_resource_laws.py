@@ -51,6 +51,13 @@ def test_known_exponents_and_constants_are_recovered(laws):
         assert law.held_out.held
 
 
+def test_draws_that_share_their_rows_decide_nothing(measured, laws):
+    one_log = resource_laws(measured.assign(data="one"))["data"]
+    assert one_log.rows_shared and one_log.follows is None
+    worlds = resource_laws(measured.assign(data=measured.draw.map(str)))["data"]
+    assert not worlds.rows_shared and worlds.follows is True
+
+
 def test_a_level_of_each_draw_moves_no_exponent(measured):
     more = measured.assign(
         expected_normalised_entropy=measured.expected_normalised_entropy + 0.05 * measured.draw
@@ -182,7 +189,7 @@ def test_beyond_needs_the_law_s_last_amount(laws):
 
 
 def test_a_joint_law_of_size_and_data(measured):
-    """E, alpha and beta as made; the best split of size x samples is where the made loss is least."""
+    """E, alpha and beta as made; the best split is where the made loss is least."""
     (found,) = joint_laws(measured, 0).itertuples()
     assert [found.constant, found.alpha, found.beta] == pytest.approx([0.5, 0.6, 0.4], abs=2e-3)
     for name in ("constant", "alpha", "beta", "best_size"):
@@ -206,6 +213,15 @@ def test_an_interaction_is_seen():
 
     (found,) = joint_laws(grid({"rows": ROWS}, MARKS, loss, draws=3), 0).itertuples()
     assert found.interaction < 0.05 and found.error_with_interaction < found.error / 2
+
+
+def test_a_part_that_does_not_help_has_no_exponent():
+    def loss(way, factor, samples, draw, seed):
+        return 0.5 + 0.01 * np.log2(4 * factor + 1) + 2.0 * samples**-0.4 + SHIFTS[draw]
+
+    (found,) = joint_laws(grid({"rows": ROWS}, MARKS, loss), 0).itertuples()
+    assert np.isnan([found.alpha, found.alpha_high, found.best_size, found.best_size_low]).all()
+    assert found.beta == pytest.approx(0.4, abs=0.01)
 
 
 def test_a_joint_law_needs_four_sizes():
