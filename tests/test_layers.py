@@ -29,11 +29,15 @@ ROOMS = {
         *("infra", "models", "losses", "metrics", "laws", "validation", "simulation"),
         *("logs", "training", "serving"),
     },
+    "online": {
+        *("infra", "models", "losses", "metrics", "simulation", "logs"),
+        *("training", "serving", "experiments"),
+    },
     "design": {"infra", "models", "serving", "cost"},
     "allocation": {"infra", "design"},
     "notebook": {
         *("infra", "models", "laws", "validation", "simulation", "logs"),
-        *("cost", "experiments", "design", "allocation"),
+        *("cost", "experiments", "online", "design", "allocation"),
     },
     "run": {"infra", "notebook"},
 }
