@@ -4,6 +4,7 @@ size_parameters   what they must be, without Keras
 flop_count        FLOPs of a size, of a model, of a graph, of a training step
 layers            batch norm, linear, PReLU; the split first layer
 mlp_model, twin_tower_model
+feature_tables    which rows of which table belong to a feature, without Keras
 scorer            from a log's features to an impression's scores
 click_size        fields, tables and layers of a click model, without Keras
 click_counts      its parameters, FLOPs and memory traffic by part

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from lib.models.feature_tables import feature_tables
 from lib.models.mlp_model import MLP
 from lib.models.size_parameters import check_size_parameters
 from lib.models.twin_tower_model import TwinTower
@@ -80,14 +81,7 @@ class Scorer(keras.Model):
         self.head = {"mlp": MLP, "twin_tower": TwinTower}[family](
             self.size_parameters, sides[0], seed
         )
-        # Features of one width share a table: one lookup a side instead of one a
-        # feature, which is most of a small model's step.
-        self.first_row, rows = {}, {}
-        for feature in features.features:
-            if feature.buckets:
-                self.first_row[feature.name] = rows.get(feature.width, 0)
-                # One row more for the empty places of a list.
-                rows[feature.width] = self.first_row[feature.name] + feature.buckets + 1
+        self.first_row, rows = feature_tables(features.features)
         self.tables = {
             width: layers.Embedding(
                 count,

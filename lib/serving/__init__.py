@@ -7,5 +7,6 @@ equivalence            whether forms, engines and half precision give the same s
 queueing               between a request's time and the load at a latency limit
 model_files            any model file as a graph, read without running what is in it
 numpy_scorer           a trained model as the simulated system calls it
+served_model           a trained Pre-ranking model as servers hold it, without Keras
 brute_force_retrieval  exact top k of inner products over a corpus
 """
