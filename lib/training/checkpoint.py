@@ -16,19 +16,17 @@ class Progress:
 
     Attributes:
       offset: of its source, behind the last step's batch; None before the first step.
-      impressions: trained on.
-      losses, samples: of each step, its loss and its user-ad pairs.
+      steps, impressions: trained on; samples: user-ad pairs in them.
+      losses: of each step; of the last ones alone where a training without an end forgets.
+      watched: what a `lib.training.loop.Watch` has seen since, a plain value.
     """
 
     offset: Any = None
+    steps: int = 0
     impressions: int = 0
+    samples: int = 0
     losses: list = dataclasses.field(default_factory=list)
-    samples: list = dataclasses.field(default_factory=list)
-
-    @property
-    def steps(self) -> int:
-        """Steps done."""
-        return len(self.losses)
+    watched: Any = None
 
 
 class Checkpoint:
@@ -56,9 +54,9 @@ class Checkpoint:
             self.path,
             run=json.dumps(run),
             offset=json.dumps(progress.offset),
-            impressions=progress.impressions,
+            counts=np.array([progress.steps, progress.impressions, progress.samples], np.int64),
             losses=np.array(progress.losses, float),
-            samples=np.array(progress.samples, np.int64),
+            watched=json.dumps(progress.watched),
             **{f"variable_{i}": variable.numpy() for i, variable in enumerate(variables)},
         )
 
@@ -80,9 +78,9 @@ class Checkpoint:
                 variable.assign(file[f"variable_{i}"])
             return Progress(
                 json.loads(str(file["offset"])),
-                int(file["impressions"]),
+                *file["counts"].tolist(),
                 file["losses"].tolist(),
-                file["samples"].tolist(),
+                json.loads(str(file["watched"])),
             )
 
 

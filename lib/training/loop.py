@@ -7,11 +7,13 @@ calls of several steps, and keeps variables and the source's offset in a checkpo
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
 from lib.infra import machine
+from lib.logs.impressions import Impressions
 from lib.models.flop_count import flops
 from lib.training.checkpoint import Checkpoint, Progress
 from lib.training.learner import Learner
@@ -63,6 +65,31 @@ class TrainingReport:
         return computed / self.seconds / self.peak_flops if self.seconds else np.nan
 
 
+class Watch(Protocol):
+    """Looks on while a training runs, and may do something between two calls of the learner.
+
+    What it remembers is kept in the checkpoint, so that it goes on where the training does.
+    """
+
+    def starts_anew(self, batch: Impressions, step: int) -> bool:
+        """Whether a call must begin with this batch, of step `step`; asked once each, in order."""
+
+    def before(self, batches: list[Impressions], done: Progress) -> bool:
+        """Before the learner sees the batches; returns whether a checkpoint is to be written."""
+
+    def after(self, batches: list[Impressions], losses, done: Progress) -> bool:
+        """After the call; `losses` [batches] are those before each step. Returns whether to stop.
+
+        A training that stops writes its checkpoint, and goes on from there another time.
+        """
+
+    def state(self) -> Any:
+        """What it remembers, a plain value."""
+
+    def restore(self, state: Any) -> None:
+        """Go on from `state`; None: from the first batch."""
+
+
 def train(
     learner: Learner,
     source: BatchSource,
@@ -70,6 +97,8 @@ def train(
     target: Callable | None = None,
     checkpoint: Checkpoint | None = None,
     steps_a_call: int = STEPS_A_CALL,
+    watch: Watch | None = None,
+    keep_losses: int | None = None,
     progress: bool = True,
 ) -> TrainingReport:
     """One pass over a source.
@@ -82,6 +111,8 @@ def train(
       checkpoint: to go on from where it exists, and to write.
       steps_a_call: batches that are waited for and then handed to the learner together; the
         numbers do not depend on it. 1 for a stream that is slower than the learner.
+      watch: what looks on and may stop the training.
+      keep_losses: how many of the last losses are kept, for a source without an end; default all.
       progress: whether to show a bar.
 
     Returns: TrainingReport.
@@ -95,8 +126,17 @@ def train(
         "target": target.description(),
     }
     done = checkpoint.restore(run, learner.variables) if checkpoint else Progress()
+    if watch:
+        watch.restore(done.watched)
     clock, saved = _Clock(done.steps, source.full_batch), done.steps
     peak = machine.matrix_product_peak(learner.threads)
+    every = checkpoint.every if checkpoint else None
+
+    def save():
+        done.watched = watch.state() if watch else None
+        checkpoint.save(run, learner.variables, done)
+        return done.steps
+
     with tqdm(
         total=source.steps,
         initial=done.steps,
@@ -104,27 +144,34 @@ def train(
         disable=not progress,
         desc=f"train {learner.scorer.size_parameters}",
     ) as bar:
-        every = checkpoint.every if checkpoint else None
-        for batches, offset in _calls(source.batches(done.offset), done.steps, steps_a_call, every):
+        calls = _calls(source.batches(done.offset), done.steps, steps_a_call, every, watch)
+        for batches, offset in calls:
+            if watch and watch.before(batches, done) and checkpoint:
+                saved = save()
             begin, first = time.perf_counter(), done.steps
             examples = [(as_inputs(b), target(b, step)) for step, b in enumerate(batches, first)]
             losses = learner.take_steps(examples, source.full_batch)
-            samples = [int(batch.mask.sum()) for batch in batches]
+            samples = sum(int(batch.mask.sum()) for batch in batches)
             clock.add(time.perf_counter() - begin, first, batches, samples)
             _check_finite(losses, first, learner.learning_rate)
             done.offset = offset
             done.losses += map(float, losses)
+            done.losses = done.losses[-(keep_losses or len(done.losses)) :]
+            done.steps += len(batches)
             done.samples += samples
             done.impressions += sum(map(len, batches))
-            if checkpoint and done.steps % every == 0:
-                checkpoint.save(run, learner.variables, done)
-                saved = done.steps
             bar.update(len(batches))
+            stop = watch and watch.after(batches, losses, done)
+            if checkpoint and (done.steps // every > saved // every or stop):
+                saved = save()
+            if stop:
+                break
+        calls.close()
     if checkpoint and saved < done.steps:
-        checkpoint.save(run, learner.variables, done)
+        save()
     return TrainingReport(
         done.impressions,
-        sum(done.samples),
+        done.samples,
         np.array(done.losses, float),
         clock.impressions,
         clock.samples,
@@ -146,7 +193,7 @@ class _Clock:
         if step > self.first and len(batches[0]) == self.full_batch:
             self.seconds += seconds
             self.impressions += self.full_batch * len(batches)
-            self.samples += sum(samples)
+            self.samples += samples
 
 
 def _check_finite(losses, first, learning_rate):
@@ -159,15 +206,16 @@ def _check_finite(losses, first, learning_rate):
         )
 
 
-def _calls(batches, first, steps_a_call, every=None) -> Iterator[tuple[list, object]]:
+def _calls(batches, first, steps_a_call, every=None, watch=None) -> Iterator[tuple[list, object]]:
     """(batches, offset behind them) of each call of the learner.
 
     The first step, number `first`, stands alone, because it compiles; a call holds batches of
-    one size, and ends where a checkpoint is due, `every` so many steps.
+    one size, ends where a checkpoint is due, `every` so many steps, and begins where a watch asks.
     """
     group, behind = [], None
     for step, (batch, offset) in enumerate(batches, first):
-        if group and len(batch) != len(group[0]):
+        apart = watch is not None and watch.starts_anew(batch, step)
+        if group and (apart or len(batch) != len(group[0])):
             yield group, behind
             group = []
         group.append(batch)

@@ -76,8 +76,8 @@ def train_progressively(
             losses = learner.take_steps(*as_steps(rows, size))
             _check_finite(losses, seen, size)
             done.losses += losses.mean(axis=1).tolist()
-            done.samples += [size] * steps
-            done.impressions = seen + steps * size
+            done.steps += steps
+            done.samples = done.impressions = seen + steps * size
             bar.update(steps * size)
             if done.impressions in marks:
                 low = start + done.impressions

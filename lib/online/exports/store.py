@@ -163,11 +163,11 @@ class ExportStore:
             held = self._held(version, model)
             if held:
                 return held
-            before.remove(version)
-        if before and before[-1] >= version:
+        elif before and before[-1] > version:
             raise ValueError(
                 f"{self.root}: version {version} is not newer than {before[-1]}, the newest"
             )
+        before = [earlier for earlier in before if earlier < version]
         if changed is not None and not before:
             raise ValueError(f"{self.root}: the first version must be a full one")
         arrays = model.arrays() if changed is None else model.dense_arrays()
