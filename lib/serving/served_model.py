@@ -6,6 +6,7 @@ part of the first layer is computed, and many ads, whose parts lie ready (append
 """
 
 import hashlib
+import itertools
 from functools import cached_property
 
 import numpy as np
@@ -88,33 +89,36 @@ class ServedModel:
         Returns: float32 [..., width of the side].
         """
         declared = self.features.side(side)
-        order = [
+        order = [  # as `lib.models.scorer.Scorer.embed` concatenates them
             *(f for width in self.tables for f in declared if f.buckets and f.width == width),
             *(f for f in declared if not f.buckets),
         ]
         first = order[0]
         wide = bool(first.length) or (not first.buckets and first.width > 1)
         lead = np.shape(encoded[first.name])[: -1 if wide else None]
-        vectors = np.empty((*lead, self.features.width(side)), np.float32)
-        low = 0
-        for feature in order:
-            place = vectors[..., low : low + feature.width]
-            values = np.asarray(encoded[feature.name])
-            if feature.buckets:
-                self._look_up(feature, values, place)
+        vectors, low = np.empty((*lead, self.features.width(side)), np.float32), 0
+        for (width, kind, _), group in itertools.groupby(order, _alike):
+            group = list(group)
+            place = vectors[..., low : low + width * len(group)]
+            if kind == "ids":
+                # One lookup for all of them: a lookup each takes five times as long.
+                rows = [encoded[f.name] + self.first_row[f.name] for f in group]
+                found = self.tables[width].take(np.stack(rows, axis=-1), axis=0)
+                place[...] = found.reshape(place.shape)
+            elif kind == "list":
+                place[...] = self._mean(group[0], encoded[group[0].name])
             else:
-                place[...] = values if feature.width > 1 else values[..., None]
-            low += feature.width
+                values = np.asarray(encoded[group[0].name])
+                place[...] = values if width > 1 else values[..., None]
+            low += width * len(group)
         return vectors
 
-    def _look_up(self, feature, values, out):
-        table, rows = self.tables[feature.width], values + self.first_row[feature.name]
-        if not feature.length:
-            out[...] = table[rows]
-            return
-        real = values > 0
-        total = np.where(real[..., None], table[rows], np.float32(0)).sum(axis=-2)
-        out[...] = total / np.maximum(real.sum(axis=-1), 1)[..., None].astype(np.float32)
+    def _mean(self, feature, ids):
+        """Of the real ones of lists' vectors, [..., width]; 0 where there is none."""
+        real = ids > 0
+        vectors = self.tables[feature.width].take(ids + self.first_row[feature.name], axis=0)
+        total = np.where(real[..., None], vectors, np.float32(0)).sum(axis=-2)
+        return total / np.maximum(real.sum(axis=-1), 1)[..., None].astype(np.float32)
 
     def user_part(self, user: np.ndarray) -> np.ndarray:
         """The first layer's part of users' vectors [..., user_width], bias included, [..., a_1]."""
@@ -199,3 +203,10 @@ class ServedModel:
             found.update(f"{name} {array.dtype} {array.shape}\n".encode())
             found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
+
+
+def _alike(feature):
+    """Equal for neighbours that are looked up together; nothing else has a neighbour like it."""
+    if feature.buckets and not feature.length:
+        return feature.width, "ids", None
+    return feature.width, "list" if feature.buckets else "number", feature.name
