@@ -93,6 +93,11 @@ def usual_counts(parameters: WorldParameters) -> dict[str, tuple[int, int]]:
     } | {"mix_ranking": (2, 2)}
 
 
+def visitors(system: System, numbers: np.ndarray, seed: int) -> np.ndarray:
+    """Who makes the impressions `numbers` [B] of a log: rows of `system.matched`, [B]."""
+    return integers(visit_keys(seed, "log", 0, numbers), 0, len(system.matched.users))
+
+
 def _checked_counts(counts, system):
     """{stage: (fewest, most)} for all stages, or ValueError."""
     p = system.matched.world.parameters
@@ -122,7 +127,7 @@ def _impressions(system, numbers, counts, seed):
     """The sampled ads of the impressions `numbers` as flat columns, a dict of arrays."""
     matched = system.matched
     log_keys = visit_keys(seed, "log", 0, numbers)
-    rows = integers(log_keys, 0, len(matched.users))
+    rows = visitors(system, numbers, seed)
     visits = visit(system, rows, numbers, seed)
     most = {stage: count for stage, (_, count) in counts.items()}
     sample = _sample(matched, rows, visits, most, numbers, seed)
