@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import time
 
 import uvicorn
@@ -75,7 +76,10 @@ def serve(options: Options, clock=time.time) -> None:
     if options.address_file:
         with replacing(options.address_file) as path:
             path.write_text(server.address)
-    log.info("listening", extra={"address": server.address, "process": os.getpid()})
+    log.info("listening", extra={"address": server.address, "pid": os.getpid()})
+    # A request's thread comes back from the engine to wait for Python's lock: at most this long,
+    # not 5 ms, for another thread that has it.
+    sys.setswitchinterval(0.0005)
     server.run()
     log.info("stopped")
 

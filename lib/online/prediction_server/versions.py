@@ -17,6 +17,7 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from lib.online.embedding_producer.ad_parts import AdParts
 from lib.online.embedding_producer.catalogue import Catalogue
@@ -54,6 +55,9 @@ class Versions:
         self._bad = {}  # version -> (reason, when to try again, the pause after that)
         self._ahead = None  # (version, model) that waits for its ad parts
         self._turn, self._stop = threading.RLock(), threading.Event()
+        # What is read and checked must not take the processor from requests. A thread of its own:
+        # an engine's threads would inherit its low priority.
+        self._aside_pool = ThreadPoolExecutor(1, "loading", _lower_priority)
         self._thread = threading.Thread(target=self._follow, name="versions", daemon=True)
 
     @property
@@ -69,6 +73,7 @@ class Versions:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._aside_pool.shutdown()
 
     def step(self) -> bool:
         """Look at the store once; whether another version serves now.
@@ -118,10 +123,6 @@ class Versions:
         return rows
 
     def _follow(self):
-        # Loading must not take the processor from requests.
-        if sys.platform == "linux":
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while not self._stop.is_set():
             try:
                 self.step()
@@ -165,9 +166,13 @@ class Versions:
         begin = time.perf_counter()
         options, manifest = self.options, self.store.manifest(version)
         model = self._load(version)
-        parts = AdParts(parts_path(options.parts, version)) if options.parts else None
+        parts = self._aside(AdParts, parts_path(options.parts, version)) if options.parts else None
+        # Not checked by ONNX: that would hold up requests, and the warm-up checks what it computes.
         engine = engines.build(
-            options.engine, model.graph(), threads=options.threads, precision=options.precision
+            options.engine,
+            model.graph(check=False),
+            threads=options.threads,
+            precision=options.precision,
         )
         # OpenVINO compiles for each number of candidates that it sees.
         sizes = {*options.warm_up, options.max_candidates} if options.engine == "openvino" else ()
@@ -180,8 +185,7 @@ class Versions:
             self._catalogue(model.features),
             tuple(sizes),
         )
-        for candidates in sizes or options.warm_up:
-            loaded.warm_up(candidates)
+        loaded.warm_up(tuple(sizes) or options.warm_up)
         if self.serving is None:
             self._at_first()
         self.serving = loaded
@@ -198,7 +202,10 @@ class Versions:
         have = self.serving and (self.serving.version, self.serving.model)
         if self._ahead and self._ahead[0] < version:
             have = self._ahead
-        return self.store.load(version, have)
+        return self._aside(self.store.load, version, have)
+
+    def _aside(self, function, *arguments):
+        return self._aside_pool.submit(function, *arguments).result()
 
     def _parts_there(self, version):
         return not self.options.parts or parts_path(self.options.parts, version).exists()
@@ -233,6 +240,12 @@ class Versions:
                 log.warning("ads refused", extra={"reason": fresh.refused[file]})
         if (parts, catalogue) != (serving.parts, serving.catalogue):
             self.serving = serving.with_parts(parts, catalogue)
+
+
+def _lower_priority():
+    if sys.platform == "linux":  # where priorities are a thread's
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _one_line(error):
