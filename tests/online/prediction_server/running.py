@@ -33,7 +33,7 @@ class World:
         self.parts, self.ads = folder / "parts", folder / "ads"
         self.parts.mkdir(), self.ads.mkdir()
         add_ads(self.ads, "first", make_ads(ADS))
-        self.models = {}
+        self.models, self.store_folder = {}, folder / "exports"
 
     def publish(self, version, parts=True):
         self.models[version] = make_model(seed=version)

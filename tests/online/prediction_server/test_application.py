@@ -1,6 +1,7 @@
 """A running server, asked by a client that nobody here wrote and by plain HTTP."""
 
 import json
+import re
 import threading
 
 import numpy as np
@@ -18,6 +19,7 @@ from tests.online.prediction_server.running import (
     expected_scores,
     infer,
     running,
+    tensor,
     until,
 )
 
@@ -127,20 +129,12 @@ def test_unknown_ads_are_named(server):
     ],
 )
 def test_a_bad_request_is_told_what_is_wrong(server, change, message):
-    import re
-
     tensors = {**USER, "ad_id": ADS[:3], **change}
     given = {name: array for name, array in tensors.items() if array is not None}
-    body = json.dumps({"inputs": [json_tensor(name, x) for name, x in given.items()]})
+    body = json.dumps({"inputs": [tensor(name, x) for name, x in given.items()]})
     status, _, answer = call(server.address, "POST", f"/v2/models/{NAME}/infer", body)
     assert status == 400 and list(answer) == ["error"]
     assert re.search(message, answer["error"]), answer
-
-
-def json_tensor(name, array):
-    from tests.online.prediction_server.running import tensor
-
-    return tensor(name, array)
 
 
 def test_other_paths_and_models_are_errors_in_json(server):
