@@ -8,6 +8,7 @@ grid           numbers that are the same on every processor
 machine        what this machine is, and how fast
 child_process  a measurement in a process of its own
 code_digest    which code a result depends on
+json_logs      structured logs of a process
 settings       what is set in a process before TensorFlow starts there
 arithmetic     whether TensorFlow rounds here as where the outputs were made
 clusters       calls on Dask or Ray, and which of them lost their worker

@@ -6,7 +6,8 @@ roles        what each process does: `python -m lib.online.pipeline.roles ROLE F
 exposures    the simulated system, whose Pre-ranking asks the servers, writes what it exposes
 client       asks prediction servers for scores, and the next one where one fails
 status       what a process says of itself, for the page
-page         the live page on 127.0.0.1
+page         the live page on 127.0.0.1, page.html
+run          all of it from the parameters
 """
 
 import lazy_loader
@@ -16,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "client": ["PredictionClient"],
         "parameters": ["PipelineParameters"],
-        "supervisor": ["Supervisor", "run_pipeline"],
+        "run": ["run_pipeline"],
+        "supervisor": ["Supervisor"],
     },
 )

@@ -8,6 +8,7 @@ import pydantic
 
 from lib.infra.files import write_json
 from lib.infra.machine import cores
+from lib.online.stream.segments import SegmentStream
 from lib.simulation.parameters import WorldParameters, world_parameters
 
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
@@ -32,6 +33,7 @@ class PipelineParameters(pydantic.BaseModel, frozen=True, extra="forbid"):
     servers: prediction servers; threads: of each.
     port: of the live page; 0 lets the system choose.
     new_ads_share: of the simulated ads, those that come while it runs.
+    ads_a_list: every list is padded to this many; of a log of one's own it is read from the log.
     """
 
     folder: Path
@@ -53,6 +55,7 @@ class PipelineParameters(pydantic.BaseModel, frozen=True, extra="forbid"):
     threads: pydantic.PositiveInt = pydantic.Field(default_factory=lambda: max(1, cores() // 2))
     port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 8080
     new_ads_share: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.05
+    ads_a_list: pydantic.PositiveInt = 12
 
     @pydantic.model_validator(mode="after")
     def _is_whole(self):
@@ -73,6 +76,14 @@ class PipelineParameters(pydantic.BaseModel, frozen=True, extra="forbid"):
     @property
     def stream(self) -> Path:
         return self.folder / "stream"
+
+    def make_stream(self, schema) -> SegmentStream:
+        """The stream, made where it is not there."""
+        return SegmentStream(self.stream, schema, self.partitions)
+
+    def open_stream(self) -> SegmentStream:
+        """The stream that `make_stream` made."""
+        return SegmentStream(self.stream)
 
     @property
     def exports(self) -> Path:

@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import logging.config
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ import time
 import uvicorn
 
 from lib.infra.files import replacing
+from lib.infra.json_logs import log_as_json
 from lib.infra.settings import configure
 from lib.online.prediction_server.admission import Admission
 from lib.online.prediction_server.application import Application
@@ -69,7 +69,7 @@ def serve(options: Options, clock=time.time) -> None:
 
     Raises: as `PredictionServer`.
     """
-    _log_as_json()
+    log_as_json()
     server = PredictionServer(options, clock)
     if options.token_file and not options.certificate and not is_loopback(options.host):
         log.warning("the token travels unencrypted; give certificate and key for TLS")
@@ -146,23 +146,3 @@ def _address(options, listening):
     host = f"[{options.host}]" if ":" in options.host else options.host
     scheme = "https" if options.certificate else "http"
     return f"{scheme}://{host}:{listening.getsockname()[1]}"
-
-
-def _log_as_json():
-    """One JSON object a line on stderr, uvicorn's lines too."""
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {
-                "json": {
-                    "()": "pythonjsonlogger.orjson.OrjsonFormatter",
-                    "fmt": "%(levelname)s %(name)s %(message)s",
-                    "timestamp": "time",
-                }
-            },
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-            "root": {"handlers": ["stderr"], "level": "INFO"},
-            "loggers": {"uvicorn": {"level": "WARNING"}},
-        }
-    )
