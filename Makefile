@@ -1,8 +1,9 @@
 # make run    set up, then every notebook in the quick profile
 # make test   set up, then unit tests, doctests and the notebooks' regression test
 # make lab    JupyterLab in the same environment
+# make pipeline  the online system as processes, with a live page on 127.0.0.1
 # make bench  every benchmark; make bench-NAME for one of them
-.PHONY: run test lab bench lock clean
+.PHONY: run test lab pipeline bench lock clean
 .DEFAULT_GOAL := run
 
 # The Python to build the environment with: the first of these that is 3.11 or 3.12 and can.
@@ -22,6 +23,9 @@ test: .venv/ready
 
 lab: .venv/ready
 	$(BIN)/jupyter lab --ip 127.0.0.1
+
+pipeline: .venv/ready
+	$(BIN)/python -m lib pipeline
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks

@@ -2,6 +2,7 @@
 
 python -m lib run [NOTEBOOK ...] --profile P [-p NAME VALUE]
 python -m lib receipt --profile P [--accept]
+python -m lib pipeline [--folder F] [--minutes M] [-p NAME VALUE]
 """
 
 import argparse
@@ -39,6 +40,27 @@ def _run(options):
     return 0
 
 
+def _pipeline(options):
+    import pydantic
+
+    from lib.infra.settings import configure
+    from lib.logs.errors import LogError
+    from lib.online.pipeline.parameters import PipelineParameters
+    from lib.online.pipeline.run import run_pipeline
+
+    configure()
+    try:
+        values = read_overrides(options.parameters)
+        run_pipeline(PipelineParameters(folder=options.folder, **values), options.minutes)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "parameters"
+        return _fail(f"{name}: {first['msg']}; got {first['input']!r}", 2, "pipeline")
+    except (LogError, ValueError, OSError) as error:
+        return _fail(error, 2, "pipeline")
+    return 0
+
+
 def _receipt(options):
     try:
         jobs = plan(profile=options.profile)
@@ -66,7 +88,7 @@ def with_negative_values(arguments):
     >>> with_negative_values(["run", "-p", "bound", "-1e-3", "--force"])
     ['run', '-p', 'bound', ' -1e-3', '--force']
     """
-    options = ("-p", "-h", "--help", "--profile", "--force", "--accept")
+    options = ("-p", "-h", "--help", "--profile", "--force", "--accept", "--folder", "--minutes")
     return [
         f" {text}" if text.startswith("-") and text not in options and before == "-p" else text
         for text, before in zip(arguments, ["", "", *arguments])
@@ -88,6 +110,15 @@ def parser():
         "--accept", action="store_true", help="make them the committed ones (receipt.json)"
     )
     receipt.set_defaults(carry_out=_receipt)
+    pipeline = subcommands.add_parser(
+        "pipeline", help="run stream, trainer, servers and Embedding Producer, with a live page"
+    )
+    pipeline.set_defaults(carry_out=_pipeline)
+    pipeline.add_argument(
+        "--folder", default="pipeline", help="of all that it writes, and goes on from (pipeline)"
+    )
+    pipeline.add_argument("--minutes", type=float, help="that it runs; until Ctrl-C if left out")
+    _add_parameters(pipeline, "set a parameter (lib.online.pipeline.parameters)")
     command = subcommands.add_parser("run", help="run notebooks")
     command.set_defaults(carry_out=_run)
     command.add_argument(
@@ -97,6 +128,12 @@ def parser():
         help="as 02, 02_bnsl_fitting or a path; all of the profile if left out",
     )
     command.add_argument("--profile", default="quick", help="a folder of params/ (quick)")
+    _add_parameters(command, "set a parameter wherever it is declared")
+    command.add_argument("--force", action="store_true", help="run also what is up to date")
+    return commands
+
+
+def _add_parameters(command, text):
     command.add_argument(
         "-p",
         nargs=2,
@@ -104,14 +141,12 @@ def parser():
         default=[],
         dest="parameters",
         metavar=("NAME", "VALUE"),
-        help="set a parameter wherever it is declared",
+        help=text,
     )
-    command.add_argument("--force", action="store_true", help="run also what is up to date")
-    return commands
 
 
-def _fail(message, status):
-    print(f"run: {message}", file=sys.stderr)
+def _fail(message, status, command="run"):
+    print(f"{command}: {message}", file=sys.stderr)
     return status
 
 

@@ -31,6 +31,8 @@ class PredictionClient:
 
     Attributes:
       answered, failed, passed_over: requests so far, and servers that did not answer one of them.
+      early: requests before the first answer, when no server had a model yet; they do not count as
+        failed.
       seconds: of the last 1,000 answers.
       versions: model versions that answered -> how many times.
     """
@@ -38,7 +40,7 @@ class PredictionClient:
     def __init__(self, addresses, model: str = "pre_ranking", timeout: float = 2.0):
         self._addresses = addresses if callable(addresses) else lambda: addresses
         self.path, self.timeout = f"/v2/models/{model}/infer", timeout
-        self.answered = self.failed = self.passed_over = self._turn = 0
+        self.answered = self.failed = self.passed_over = self.early = self._turn = 0
         self.seconds, self.versions = [], {}
         self._open = threading.local()
 
@@ -69,7 +71,7 @@ class PredictionClient:
                 status, answer = self._ask(address, body)
             except (OSError, http.client.HTTPException) as error:
                 said.append(f"{address}: {error or type(error).__name__}")
-                self.passed_over += 1
+                self.passed_over += self.answered > 0
                 continue
             if status == 200:
                 return self._answer(orjson.loads(answer), time.perf_counter() - begin)
@@ -77,8 +79,9 @@ class PredictionClient:
             if status not in _OTHERS_MAY:
                 self.failed += 1
                 raise ValueError(said[-1])
-            self.passed_over += 1
-        self.failed += 1
+            self.passed_over += self.answered > 0
+        self.failed += self.answered > 0
+        self.early += self.answered == 0
         raise NoAnswer("; ".join(said) or "there is no server")
 
     def _answer(self, answer, seconds):

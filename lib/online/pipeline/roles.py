@@ -49,7 +49,7 @@ def trainer(parameters: PipelineParameters, stop: threading.Event, index: int) -
         batch_impressions=parameters.batch_impressions,
         window_seconds=parameters.window_seconds,
         allowed_lateness_seconds=parameters.window_seconds,
-        ahead_seconds=1e15,  # simulated time is not this machine's
+        ahead_seconds=1e9,  # simulated time is not this machine's
         seed=parameters.seed,
     )
     begun, before = time.monotonic(), []
