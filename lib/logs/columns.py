@@ -26,6 +26,22 @@ def block_arrays(log: LogFiles, row, table, starts, ads) -> Impressions:
             f"a list of {lengths[longer]} ads",
             f"at most {ads}",
         )
+    of_impression = ["impression_id", "timestamp", *(f.name for f in log.features.side("user"))]
+    users = table.select(list(dict.fromkeys(of_impression))).take(starts)
+    return impression_arrays(log, row + starts, users, row, table, starts, ads)
+
+
+def impression_arrays(log, user_row, users, row, table, starts, ads) -> Impressions:
+    """Impressions, padded to `ads` ads, of a table of them and one of their ads.
+
+    Args:
+      log: has `features` and `extra`, and refuses rows as `LogFiles.refuse` does.
+      user_row, users: impression_id, timestamp and the users' features, a row an impression.
+      row, table, starts: v, ecpm, the ads' features and extra columns, a row an ad, and where each
+        impression begins in it.
+      ads: no fewer than the longest list.
+    """
+    lengths = np.diff(starts, append=len(table))
     mask = np.arange(ads) < lengths[:, None]
     place = np.where(mask, starts[:, None] + np.arange(ads), 0)
 
@@ -34,9 +50,8 @@ def block_arrays(log: LogFiles, row, table, starts, ads) -> Impressions:
         values[~mask] = 0 if values.dtype.kind in "biuf" else None
         return values
 
-    first_rows = table.take(starts)
     user = {
-        feature.name: encoded_column(log, row + starts, first_rows, feature)
+        feature.name: encoded_column(log, user_row, users, feature)
         for feature in log.features.side("user")
     }
     ad = {
@@ -44,8 +59,8 @@ def block_arrays(log: LogFiles, row, table, starts, ads) -> Impressions:
         for feature in log.features.side("ad")
     }
     return Impressions(
-        numpy_values(table.column("impression_id"))[starts],
-        timestamps(table)[starts],
+        numpy_values(users.column("impression_id")),
+        timestamps(users),
         user,
         ad,
         padded(numpy_values(table.column("v")).astype(float)),
@@ -55,12 +70,13 @@ def block_arrays(log: LogFiles, row, table, starts, ads) -> Impressions:
     )
 
 
-def encoded_column(log: LogFiles, row, table, feature):
+def encoded_column(log, row, table, feature):
     """One feature column of a block as a model reads it, [rows] or [rows, width].
 
     Args:
-      log, row, table, feature: `row` is where `table` begins in the log, or where each of its
-        rows lies.
+      log: refuses rows as `LogFiles.refuse` does.
+      row, table, feature: `row` is where `table` begins in the log, or where each of its rows
+        lies.
 
     Raises: LogError for the first value that cannot be encoded.
     """
@@ -68,6 +84,8 @@ def encoded_column(log: LogFiles, row, table, feature):
     if feature.kind == "multi_valued":
         return _encoded_lists(log, row, table, feature, column)
     if feature.kind == "sparse":
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = column.dictionary_encode()  # hash each text once
         if pa.types.is_dictionary(column.type):
             return fold(numpy_values(column.dictionary), feature.buckets)[
                 numpy_values(column.indices)

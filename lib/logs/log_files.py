@@ -38,7 +38,7 @@ class LogFiles:
         if not self.files or not self.files[0].exists():
             raise LogError(f"{path}: no such log (a Parquet file, or a folder of them)")
         self.features, self.extra = features, tuple(extra)
-        self.columns = [*LOG_COLUMNS, *(f.name for f in features.features), *self.extra]
+        self.columns = column_names(features, extra)
         readers = [self._open(file) for file in self.files]
         self._check_same_types([reader.schema_arrow for reader in readers])
         self.ends = np.cumsum([reader.metadata.num_rows for reader in readers])
@@ -50,21 +50,7 @@ class LogFiles:
             reader = pq.ParquetFile(file)
         except DAMAGED as error:
             raise LogError(f"{file}: not a Parquet file: {_one_line(error)}") from None
-        schema = reader.schema_arrow
-        for name in self.columns:
-            if name not in schema.names:
-                raise LogError(
-                    f"{file}: column {name!r} is missing; the file has {', '.join(schema.names)}"
-                )
-            if schema.names.count(name) > 1:
-                raise LogError(
-                    f"{file}: {schema.names.count(name)} columns are called {name!r}; expected one"
-                )
-        for name, (accepts, expected) in _column_types(self.features).items():
-            if not accepts(schema.field(name).type):
-                raise LogError(
-                    f"{file}: column {name!r} must be {expected}; it is {schema.field(name).type}"
-                )
+        check_schema(file, reader.schema_arrow, self.features, self.extra)
         return reader
 
     def _check_same_types(self, schemas):
@@ -178,14 +164,7 @@ class LogFiles:
 
     def _check_block(self, row, table, starts, time):
         """Refuse a bad row; `time` is the row before the block's, returns the block's last."""
-        for name in self.columns:
-            if table.column(name).null_count:
-                bad = pc.is_null(table.column(name)).to_numpy(zero_copy_only=False)
-                self.refuse(row, bad, name, table, "a value")
-        for name in ("v", "ecpm"):  # v < 0 is padding to the loss, and no gain of NDCG
-            values = numpy_values(table.column(name))
-            bad = beyond_float32(values) | (values < 0)
-            self.refuse(row, bad, name, table, "a finite number >= 0, <= 3.4e38 (float32)")
+        check_values(self, row, table, self.columns)
         times = timestamps(table)
         owner = np.repeat(starts, np.diff(starts, append=len(table)))
         self.refuse(
@@ -205,6 +184,45 @@ class LogFiles:
             f"time order (the row before has {before[np.argmax(backwards)]})",
         )
         return times[-1]
+
+
+def column_names(features, extra=()) -> list[str]:
+    """The columns of a log that are read: its own, the features, and what is asked for beside."""
+    return [*LOG_COLUMNS, *(feature.name for feature in features.features), *extra]
+
+
+def check_schema(where, schema, features, extra=()):
+    """LogError, naming `where`, unless a log of this Arrow schema can be read."""
+    for name in column_names(features, extra):
+        if name not in schema.names:
+            raise LogError(
+                f"{where}: column {name!r} is missing; the file has {', '.join(schema.names)}"
+            )
+        if schema.names.count(name) > 1:
+            raise LogError(
+                f"{where}: {schema.names.count(name)} columns are called {name!r}; expected one"
+            )
+    for name, (accepts, expected) in _column_types(features).items():
+        if not accepts(schema.field(name).type):
+            raise LogError(
+                f"{where}: column {name!r} must be {expected}; it is {schema.field(name).type}"
+            )
+
+
+def check_values(log, row, table, columns):
+    """Refuse rows in which one of `columns` has no value, or v or ecpm cannot be one.
+
+    `log` refuses, as `LogFiles.refuse` does; `row` is where `table` begins, or where each of its
+    rows lies.
+    """
+    for name in columns:
+        if table.column(name).null_count:
+            bad = pc.is_null(table.column(name)).to_numpy(zero_copy_only=False)
+            log.refuse(row, bad, name, table, "a value")
+        if name in ("v", "ecpm"):  # v < 0 is padding to the loss, and no gain of NDCG
+            values = numpy_values(table.column(name))
+            bad = beyond_float32(values) | (values < 0)
+            log.refuse(row, bad, name, table, "a finite number >= 0, <= 3.4e38 (float32)")
 
 
 def _column_types(features):
