@@ -143,7 +143,7 @@ class LogFiles:
             if rows <= count:
                 continue
             table = pa.concat_tables(pending, promote_options="permissive")
-            starts = _starts(table)
+            starts = impression_starts(table)
             first = 0
             # The last impression may go on in the next batch.
             while len(starts) - 1 - first >= count:
@@ -154,7 +154,7 @@ class LogFiles:
             pending, rows = [table], len(table)
         if rows:
             table = pa.concat_tables(pending, promote_options="permissive")
-            yield table, _starts(table)
+            yield table, impression_starts(table)
 
     def _batches(self, count):
         rows = int(np.clip(count * 16, 1 << 10, 1 << 18))
@@ -297,6 +297,7 @@ def beyond_float32(values):
         return ~np.isfinite(values.astype(np.float32))
 
 
-def _starts(table):
+def impression_starts(table):
+    """Where each impression begins among the rows of a table, [impressions]."""
     ids = numpy_values(table.column("impression_id"))
     return np.concatenate([[0], np.flatnonzero(np.diff(ids)) + 1])
