@@ -11,6 +11,7 @@ checkpoint     variables and offset in one file; a finished model's weights
 loop           one pass: source -> learner -> checkpoint
 scoring        predictions and offline metrics of a trained scorer
 progressive    one pass over clicks, scored on the rows that come next
+distributed    on several processes and machines; asynchrony, emulated
 """
 
 import lazy_loader

@@ -85,7 +85,7 @@ class ElementWise:
         ids, slopes = changes
         rows, place = tf.unique(ids)
         slope = tf.math.unsorted_segment_sum(slopes, place, tf.size(rows))
-        change, sums = _adagrad(slope, tf.gather(table_sums, rows), *settings)
+        change, sums = adagrad(slope, tf.gather(table_sums, rows), *settings)
         table_sums.scatter_update(tf.IndexedSlices(sums, rows))
         table.scatter_sub(tf.IndexedSlices(change, rows))
 
@@ -183,7 +183,7 @@ def _steps(trainee, loss, kind, state, settings, examples):
         value, slope, statistics, changes = gradient(
             trainee, loss, state, weights, statistics, example, kind
         )
-        change, sums = _adagrad(slope, sums, *settings[:2])
+        change, sums = adagrad(slope, sums, *settings[:2])
         batch = tf.shape(example[1])[0]
         for table, table_sums, change_of in zip(state.tables, state.table_sums, changes):
             kind.update(table, table_sums, change_of, settings, batch)
@@ -195,8 +195,7 @@ def _steps(trainee, loss, kind, state, settings, examples):
     start = (0, tf.TensorArray(tf.float32, count), *map(flat, state[:3]))
     _, losses, *ends = tf.while_loop(more, step, start, parallel_iterations=1)
     for variables, end in zip(state[:3], ends, strict=True):
-        for variable, value in zip(variables, _parts(end, variables), strict=True):
-            variable.assign(value)
+        assign(variables, end)
     return losses.stack()
 
 
@@ -234,8 +233,8 @@ def gradient(trainee, loss, state, weights, statistics, example, kind=ElementWis
     return value, slope, flat(new), changes
 
 
-def _adagrad(slope, sums, learning_rate, epsilon):
-    """(What is taken off the weights, new sums)."""
+def adagrad(slope, sums, learning_rate, epsilon):
+    """A step of Adagrad: (what is taken off the weights, new sums)."""
     import tensorflow as tf
 
     sums = sums + tf.square(slope)
@@ -264,6 +263,12 @@ def flat(arrays):
     if not arrays:
         return tf.zeros(0)
     return tf.concat([tf.reshape(array, [-1]) for array in arrays], 0)
+
+
+def assign(variables, vector):
+    """Set some variables to what `flat` made of their new values."""
+    for variable, value in zip(variables, _parts(vector, variables), strict=True):
+        variable.assign(value)
 
 
 def _parts(vector, variables):
