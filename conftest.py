@@ -15,7 +15,8 @@ from lib.infra.settings import configure
 configure()  # before a test imports TensorFlow
 
 # Its doctests would import JAX, which is no part of the environment.
-collect_ignore = [] if importlib.util.find_spec("jax") else ["lib/training/jax_step.py"]
+ON_JAX = ["lib/training/jax_step.py", "lib/training/distributed/synchronous.py"]
+collect_ignore = [] if importlib.util.find_spec("jax") else ON_JAX
 
 REPOSITORY = Path(__file__).parent
 # What notebook 03 measured when outputs/quick was made: 03 to 05 are computed from that again.

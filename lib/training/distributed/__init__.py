@@ -1,10 +1,21 @@
 """Training on several processes and machines, and what it does to the model.
 
+work             what is to be trained, in plain values
+launcher         train_distributed: one call for all ways, one machine or several
+cluster          the processes: who is where, started, watched, gone together
+process          one of them
+read_ahead       a source whose next batches are read meanwhile
+synchronous      all workers take each step together: JAX with gloo
 delayed          asynchrony in one process: gradients late by a given number of steps
 """
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"delayed": ["DelayedLearner"]}
+    __name__,
+    submod_attrs={
+        "delayed": ["DelayedLearner"],
+        "launcher": ["DistributedReport", "train_distributed"],
+        "work": ["Work"],
+    },
 )
