@@ -84,6 +84,12 @@ class PredictionClient:
         self.early += self.answered == 0
         raise NoAnswer("; ".join(said) or "there is no server")
 
+    def close(self) -> None:
+        """Close the connections of the calling thread."""
+        for connection in self._open.__dict__.values():
+            connection.close()
+        self._open.__dict__.clear()
+
     def _answer(self, answer, seconds):
         self.answered += 1
         self.seconds = [*self.seconds[-999:], seconds]

@@ -157,6 +157,7 @@ def run_simulated(parameters: PipelineParameters, stream, stop) -> None:
         first += 1
         stop.wait(max(0.0, started + (first - begin) * every - time.monotonic()))
     producer.flush()
+    client.close()
 
 
 def run_replay(parameters: PipelineParameters, stream, stop) -> None:
@@ -187,6 +188,7 @@ def run_replay(parameters: PipelineParameters, stream, stop) -> None:
         producer.finish()
     producer.flush()
     stop.wait()
+    client.close()
 
 
 def ads_of_log(path, features: Features) -> pa.Table:

@@ -45,6 +45,19 @@ def servers():
         server.server_close()
 
 
+@pytest.fixture
+def make():
+    made = []
+
+    def client(addresses):
+        made.append(PredictionClient(addresses))
+        return made[-1]
+
+    yield client
+    for one in made:
+        one.close()
+
+
 USER = {
     "user_id": np.array([5], np.int32),
     "name": np.array(["x"]),
@@ -52,8 +65,8 @@ USER = {
 }
 
 
-def test_scores_from_each_server_in_turn(servers):
-    client = PredictionClient([server.address for server in servers])
+def test_scores_from_each_server_in_turn(servers, make):
+    client = make([server.address for server in servers])
     for _ in range(4):
         scores, version = client.scores(USER, [4, 6])
         assert scores.tolist() == [2, 3] and version == "3"
@@ -66,23 +79,23 @@ def test_scores_from_each_server_in_turn(servers):
 
 
 @pytest.mark.parametrize("harm", ["busy", "gone"])
-def test_the_next_one_is_asked(servers, harm):
-    client = PredictionClient([server.address for server in servers])
+def test_the_next_one_is_asked(servers, harm, make):
+    client = make([server.address for server in servers])
     client.scores(USER, [4])
     if harm == "busy":
         servers[0].status = 503
     else:
         servers[0].shutdown()
         servers[0].server_close()
-        client = PredictionClient([server.address for server in servers])  # no open connection
+        client = make([server.address for server in servers])  # no open connection
         client.answered = 1
     for _ in range(4):
         assert client.scores(USER, [4])[0].tolist() == [2]
     assert client.failed == 0 and client.passed_over == 2
 
 
-def test_no_answer_says_why(servers):
-    client = PredictionClient([server.address for server in servers])
+def test_no_answer_says_why(servers, make):
+    client = make([server.address for server in servers])
     for server in servers:
         server.status = 503
     with pytest.raises(NoAnswer, match="503"):
@@ -95,11 +108,11 @@ def test_no_answer_says_why(servers):
         client.scores(USER, [4])
     assert client.failed == 1
     with pytest.raises(NoAnswer, match="there is no server"):
-        PredictionClient([]).scores(USER, [4])
+        make([]).scores(USER, [4])
 
 
-def test_a_wrong_request_is_not_tried_elsewhere(servers):
-    client = PredictionClient([server.address for server in servers])
+def test_a_wrong_request_is_not_tried_elsewhere(servers, make):
+    client = make([server.address for server in servers])
     for server in servers:
         server.status = 400
     with pytest.raises(ValueError, match="400"):

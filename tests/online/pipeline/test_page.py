@@ -1,7 +1,7 @@
+import asyncio
 import json
 
 import pytest
-from starlette.testclient import TestClient
 
 from lib.online.pipeline import page
 from lib.online.pipeline.page import POINTS, Collector, application
@@ -63,11 +63,24 @@ def test_curves_do_not_grow_for_ever(collector):
 
 
 def test_page_and_status(collector):
-    with TestClient(application(collector.collect)) as client:
-        text = client.get("/").text
-        assert "Online pipeline" in text
-        # Nothing from elsewhere: no network is needed.
-        assert "http://" not in text and "https://" not in text and "src=" not in text
-        status = json.loads(client.get("/status").content)
-        assert status["processes"]["trainer"]["running"] is True
-        assert status["faults"] == [[1.0, "trainer", "ended by SIGKILL"]]
+    async def get(path):
+        """The body that the ASGI application answers."""
+        body = []
+
+        async def send(message):
+            body.append(message.get("body", b""))
+
+        async def receive():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+        await application(collector.collect)(scope, receive, send)
+        return b"".join(body).decode()
+
+    text = asyncio.run(get("/"))
+    assert "Online pipeline" in text
+    # Nothing from elsewhere: no network is needed.
+    assert "http://" not in text and "https://" not in text and "src=" not in text
+    status = json.loads(asyncio.run(get("/status")))
+    assert status["processes"]["trainer"]["running"] is True
+    assert status["faults"] == [[1.0, "trainer", "ended by SIGKILL"]]
