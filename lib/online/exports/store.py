@@ -148,8 +148,8 @@ class ExportStore:
         """Write a version; the same one may be written again, as after a crash.
 
         Args:
-          changed: width -> rows of that table that differ from the newest version; None for a full
-            one.
+          changed: width -> rows of that table that differ from the version before; None for a full
+            one. Where the version before is damaged, a full one is written all the same.
           offset, time, metrics: see `Manifest`.
 
         Returns: the manifest as it stands in the store.
@@ -170,6 +170,8 @@ class ExportStore:
         before = [earlier for earlier in before if earlier < version]
         if changed is not None and not before:
             raise ValueError(f"{self.root}: the first version must be a full one")
+        if changed is not None and not self._is_whole(before[-1]):
+            changed = None
         arrays = model.arrays() if changed is None else model.dense_arrays()
         for width, rows in (changed or {}).items():
             rows = np.unique(np.asarray(rows, np.int64))
@@ -224,11 +226,20 @@ class ExportStore:
             raise ValueError(f"{self._path(version)}: another model has been published as this")
         return held
 
+    def _is_whole(self, version):
+        try:
+            self._apply(self.manifest(version), None)
+        except ValueError:
+            return False
+        return True
+
     def _apply(self, manifest, arrays):
-        """Put a version's arrays into `arrays`."""
+        """Put a version's arrays into `arrays`; None: only check its files."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, WEIGHTS)
             self._fetch(manifest, WEIGHTS, path)
+            if arrays is None:
+                return
             with np.load(path, allow_pickle=False) as file:
                 read = {name: file[name] for name in file.files}
         for name, array in read.items():

@@ -180,6 +180,10 @@ def test_a_version_on_a_damaged_one_is_not_loaded(local):
     with pytest.raises(ValueError, match=r"00000000.*SHA-256"):
         store.load(1)
     assert isinstance(store.load(1, have=(0, make_model())), ServedModel)
+    # Nor is the next one made from it.
+    damage(folder.parent / "00000001" / WEIGHTS)
+    assert store.publish(2, make_model(2), changed={}, **AT).kind == "full"
+    assert store.load(2).digest == make_model(2).digest
 
 
 def test_nothing_stands_where_writing_failed(local, monkeypatch):

@@ -120,6 +120,7 @@ def test_a_log_is_replayed_whole(tmp_path):
     worker.join(20)
     assert not worker.is_alive() and sorted(ids) == list(range(1000, 1300))
     reader.close()
+    stream.close()
 
 
 def test_the_clock(tmp_path):
