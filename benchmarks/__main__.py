@@ -12,7 +12,8 @@ from lib.run.places import root
 
 # Parts of a benchmark, and what is run by itself.
 NO_BENCHMARKS = {
-    *("__main__", "report", "made_curves", "click_recovery", "torch_dlrm", "one_more_decade")
+    *("__main__", "report", "made_curves", "click_recovery", "torch_dlrm", "one_more_decade"),
+    *("online_faults", "online_server", "online_training"),
 }
 
 

@@ -25,6 +25,7 @@ class Child:
       process: as it runs; None before its first start.
       starts: how often it was started; deaths: how often it ended by itself.
       died: how it last ended, in words.
+      over: whether it is not to be started again.
     """
 
     command: Sequence[str]
@@ -32,6 +33,7 @@ class Child:
     starts: int = 0
     deaths: int = 0
     died: str = ""
+    over: bool = False
     begun: float = 0.0
     due: float = 0.0
     pause: float = _FIRST_PAUSE
@@ -62,7 +64,7 @@ class Supervisor:
     def step(self) -> None:
         """Note deaths, and start what is due."""
         for name, child in self.children.items():
-            if child.running or self._stopping:
+            if child.running or child.over or self._stopping:
                 continue
             now = time.monotonic()
             if child.process is not None and child.due <= child.begun:
@@ -91,6 +93,18 @@ class Supervisor:
         child.process.send_signal(signal.SIGKILL)
         child.process.wait()
         return True
+
+    def end(self, name: str) -> None:
+        """Stop one for good, as `stop` does."""
+        child = self.children[name]
+        child.over = True
+        if child.running:
+            child.process.terminate()
+            try:
+                child.process.wait(self.patience)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
 
     def stop(self) -> None:
         """SIGTERM to each in reverse order of their start, SIGKILL to who does not listen."""

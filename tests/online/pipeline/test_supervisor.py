@@ -45,6 +45,16 @@ def test_who_is_killed_is_started_again(run, tmp_path):
     assert [fault[1:] for fault in supervisor.faults] == [("one", "ended by SIGKILL")]
 
 
+def test_who_is_ended_stays_so(run):
+    supervisor = run(one=STAYS, two=STAYS)
+    supervisor.end("one")
+    for _ in range(20):
+        supervisor.step()
+        time.sleep(0.02)
+    status = supervisor.status()
+    assert not status["one"]["running"] and status["two"]["running"] and not supervisor.faults
+
+
 def test_who_dies_at_once_is_started_less_and_less_often(run):
     supervisor = run(bad=[sys.executable, "-c", "raise SystemExit(3)"])
     begin = time.monotonic()
