@@ -17,11 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from lib.logs.features import Features
-from lib.logs.log_files import LogFiles
+from lib.logs.log_files import LogFiles, timestamps
 from lib.online.stream.records import (
     END,
     MARK,
-    MICROSECONDS,
     Record,
     RecordError,
     RecordSchema,
@@ -262,8 +261,8 @@ def _produce(producer, tables: Callable[[int], Iterable[pa.Table]], speed, finis
     if not producer.finished:
         for table in tables(producer.next_record):
             if speed is not None:
-                moments = pa.compute.min_max(table.column("timestamp").cast(MICROSECONDS))
-                first, last = (value.value for value in moments.as_py().values())
+                times = timestamps(table).astype(np.int64)
+                first, last = int(times[0]), int(times[-1])
                 origin = first if origin is None else origin
                 whole = _wait(begun + (last - origin) / 1e6 / speed, ended)
             if not whole or ended():
