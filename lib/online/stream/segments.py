@@ -392,13 +392,18 @@ class _Reader:
         if not self._sought and not self._seek():
             return
         while True:
-            size = os.fstat(self._descriptor).st_size
-            header = _header(os.pread(self._descriptor, HEADER.size, self._place), 0)
-            # The last may be torn: `read` looks at its checksum.
-            if header and header[0] == self.offset and self._place + HEADER.size + header[1] < size:
-                self.offset, self._place = self.offset + 1, self._place + HEADER.size + header[1]
-            elif not self.read(1):
+            header = self._header_at(self._place)
+            while header and header[0] == self.offset:
+                end = self._place + HEADER.size + header[1]
+                header = self._header_at(end)
+                if header and header[0] == self.offset + 1:
+                    self._place, self.offset = end, self.offset + 1
+            # The last may be torn, or bytes bad: `read` looks at the checksums.
+            if not self.read(1):
                 return
+
+    def _header_at(self, place):
+        return _header(os.pread(self._descriptor, HEADER.size, place), 0)
 
     def _seek(self):
         segments = _segments(self.path)
@@ -413,7 +418,7 @@ class _Reader:
         self._sought = True
         self.offset = self._segment
         while self.offset < wanted:
-            header = _header(os.pread(self._descriptor, HEADER.size, self._place), 0)
+            header = self._header_at(self._place)
             if header and header[0] == self.offset:
                 self.offset, self._place = (self.offset + 1, self._place + HEADER.size + header[1])
             elif not self.read(1):
