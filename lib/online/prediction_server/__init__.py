@@ -4,6 +4,7 @@ options         what a server is told
 protocol        requests and answers of the Open Inference Protocol (KServe V2), as bytes
 inputs          a request's tensors as what the model reads
 loaded_version  one version that can answer: model, engine, ad parts
+loading         reads and checks a version in a process of its own
 versions        polls the store, verifies, warms up, swaps; pins and rolls back
 admission       a bounded queue before a few threads; deadlines, load shedding
 metrics         what Prometheus reads

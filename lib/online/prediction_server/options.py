@@ -25,6 +25,8 @@ class Options(pydantic.BaseModel, frozen=True, extra="forbid"):
       `token_file` or `client_ca`.
     address_file: where "http://HOST:PORT" is written once the socket listens.
     poll_seconds: between two looks at the store.
+    loading_process: whether a new version is read and checked in a process of its own, so that
+      requests do not wait for it.
     engine, precision, threads: of `lib.serving.engines.build`; threads share one request.
     workers: requests that are computed at a time.
     queue: requests that may wait; one more is answered 503.
@@ -50,6 +52,7 @@ class Options(pydantic.BaseModel, frozen=True, extra="forbid"):
     port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 8000
     address_file: Path | None = None
     poll_seconds: Seconds = 5.0
+    loading_process: bool = True
     engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
     precision: str = "fp32"
     threads: Count = 1

@@ -38,14 +38,15 @@ class PredictionServer:
 
     def __init__(self, options: Options, clock=time.time):
         configure()
+        options.token()  # raises before anything is open
+        self._listening = _socket(options)
+        self.address = _address(options, self._listening)
         self.metrics = Metrics()
         self.admission = Admission(options.workers, options.queue)
         self.versions = Versions(options, self.metrics, clock, _leave_alone_what_stays)
         self.metrics.watch(self.versions, self.admission)
         application = Application(options, self.versions, self.admission, self.metrics)
         self._server = _Server(_config(options, application), application, options.drain_seconds)
-        self._listening = _socket(options)
-        self.address = _address(options, self._listening)
 
     def run(self) -> None:
         """Serve until `stop`; in the main thread also until SIGTERM or SIGINT."""

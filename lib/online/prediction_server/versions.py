@@ -9,20 +9,17 @@ tried again only after a while, twice as long each time (a store may have been u
 export may be written anew).
 """
 
-import contextlib
 import copy
 import datetime
 import logging
-import os
-import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from lib.online.embedding_producer.ad_parts import AdParts
 from lib.online.embedding_producer.catalogue import Catalogue
 from lib.online.embedding_producer.producer import parts_path
 from lib.online.exports.store import ExportStore
+from lib.online.prediction_server import loading
 from lib.online.prediction_server.loaded_version import LoadedVersion
 from lib.online.prediction_server.metrics import Metrics
 from lib.online.prediction_server.options import Options
@@ -53,11 +50,9 @@ class Versions:
         self._reloads = metrics.reloads
         self._pinned: int | None = None
         self._bad = {}  # version -> (reason, when to try again, the pause after that)
-        self._ahead = None  # (version, model) that waits for its ad parts
+        self._ahead = None  # the version that waits for its ad parts, loaded
         self._turn, self._stop = threading.RLock(), threading.Event()
-        # What is read and checked must not take the processor from requests. A thread of its own:
-        # an engine's threads would inherit its low priority.
-        self._aside_pool = ThreadPoolExecutor(1, "loading", _lower_priority)
+        self._folder = loading.new_folder()
         self._thread = threading.Thread(target=self._follow, name="versions", daemon=True)
 
     @property
@@ -73,7 +68,7 @@ class Versions:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
-        self._aside_pool.shutdown()
+        self._folder.cleanup()
 
     def step(self) -> bool:
         """Look at the store once; whether another version serves now.
@@ -150,8 +145,8 @@ class Versions:
             if self._parts_there(version):
                 self._take(version)
                 return True
-            if self._ahead is None or version > self._ahead[0]:
-                self._ahead = version, self._load(version)
+            if self._ahead is None or version > self._ahead.version:
+                self._ahead = self._load(version)
         except Exception as error:
             # Whatever it is, the last good version serves on.
             pause = self._bad[version][2] if version in self._bad else self.options.poll_seconds
@@ -164,48 +159,44 @@ class Versions:
 
     def _take(self, version):
         begin = time.perf_counter()
-        options, manifest = self.options, self.store.manifest(version)
-        model = self._load(version)
-        parts = self._aside(AdParts, parts_path(options.parts, version)) if options.parts else None
-        # Not checked by ONNX: that would hold up requests, and the warm-up checks what it computes.
+        options, found = self.options, self._load(version)
+        parts = None
+        if options.parts:
+            path = parts_path(options.parts, version)
+            parts = loading.check_parts(path, own_process=options.loading_process)
         engine = engines.build(
-            options.engine,
-            model.graph(check=False),
-            threads=options.threads,
-            precision=options.precision,
+            options.engine, found.graph, threads=options.threads, precision=options.precision
         )
         # OpenVINO compiles for each number of candidates that it sees.
         sizes = {*options.warm_up, options.max_candidates} if options.engine == "openvino" else ()
         loaded = LoadedVersion(
             version,
-            datetime.datetime.fromisoformat(manifest.time).timestamp(),
-            model,
+            datetime.datetime.fromisoformat(found.time).timestamp(),
+            found.model,
             engine,
             parts,
-            self._catalogue(model.features),
+            self._catalogue(found.model.features),
             tuple(sizes),
         )
         loaded.warm_up(tuple(sizes) or options.warm_up)
         if self.serving is None:
             self._at_first()
         self.serving = loaded
-        if self._ahead and self._ahead[0] <= version:
+        if self._ahead and self._ahead.version <= version:
             self._ahead = None
+        loading.remove(
+            self._folder.name, {version, self._ahead.version if self._ahead else version}
+        )
         self._bad.pop(version, None)
         self._reloads.labels("good").inc()
         seconds = round(time.perf_counter() - begin, 3)
         log.info("version serves", extra={"version": version, "seconds": seconds})
 
     def _load(self, version):
-        if self._ahead and self._ahead[0] == version:
-            return self._ahead[1]
-        have = self.serving and (self.serving.version, self.serving.model)
-        if self._ahead and self._ahead[0] < version:
-            have = self._ahead
-        return self._aside(self.store.load, version, have)
-
-    def _aside(self, function, *arguments):
-        return self._aside_pool.submit(function, *arguments).result()
+        if self._ahead and self._ahead.version == version:
+            return self._ahead
+        own_process = self.options.loading_process
+        return loading.load(self.store, version, self._folder.name, own_process=own_process)
 
     def _parts_there(self, version):
         return not self.options.parts or parts_path(self.options.parts, version).exists()
@@ -240,12 +231,6 @@ class Versions:
                 log.warning("ads refused", extra={"reason": fresh.refused[file]})
         if (parts, catalogue) != (serving.parts, serving.catalogue):
             self.serving = serving.with_parts(parts, catalogue)
-
-
-def _lower_priority():
-    if sys.platform == "linux":  # where priorities are a thread's
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _one_line(error):

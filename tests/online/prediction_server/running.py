@@ -53,6 +53,7 @@ class World:
             "catalogue": self.ads,
             "port": 0,
             "poll_seconds": 0.1,
+            "loading_process": False,
             "workers": 2,
             "warm_up": (1, 8),
             "drain_seconds": 0,

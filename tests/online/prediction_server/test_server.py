@@ -47,7 +47,7 @@ def process(world, tmp_path, **options):
 
 def test_sigterm_answers_what_is_in_flight_and_ends_well(world, tmp_path):
     found = []
-    with process(world, tmp_path, drain_seconds=0.5) as (server, address):
+    with process(world, tmp_path, drain_seconds=0.5, loading_process=True) as (server, address):
         until(lambda: call(address, "GET", "/v2/health/ready")[0] == 200, 30)
 
         def ask():

@@ -98,7 +98,7 @@ def test_a_torn_manifest_is_no_version(world, versions):
 def test_a_version_waits_for_its_own_ad_parts(world, versions):
     world.publish(2, parts=False)
     assert not versions.step() and versions.serving.version == 1
-    assert versions._ahead[0] == 2  # loaded meanwhile
+    assert versions._ahead.version == 2  # loaded meanwhile
     world.produce(2)
     assert versions.step() and versions.serving.version == 2
     assert versions._ahead is None and versions.serving.parts.version == 2
