@@ -140,13 +140,9 @@ class ServedModel:
         x = prelu(ad_parts + self.user_part(user), self.layers[0].alpha)
         return forward(self.layers[1:], x)[..., 0]
 
-    def graph(self, check: bool = True) -> onnx.ModelProto:
-        """A request's graph, inputs "user" [1, user_width] and "ad_parts" [candidates, a_1].
-
-        Args: check: by ONNX' checker, which takes most of the time and keeps Python's other threads
-          waiting.
-        """
-        return first_layer_optimised(self.layers, self.user_width, check)
+    def graph(self) -> onnx.ModelProto:
+        """A request's graph, inputs "user" [1, user_width] and "ad_parts" [candidates, a_1]."""
+        return first_layer_optimised(self.layers, self.user_width)
 
     @cached_property
     def _first(self):

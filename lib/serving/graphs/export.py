@@ -126,12 +126,11 @@ def naive(layers, user_width=None):
     return graph.model(x, user=[1, user_width], ads=["candidates", inputs - user_width])
 
 
-def first_layer_optimised(layers, user_width=None, check=True):
+def first_layer_optimised(layers, user_width=None):
     """The MLP with a cached first layer: FFN(user) + FFN(ad) (FL_opt, Figure 8).
 
     Equal to `naive` with `ad_parts` of the same ads. The bias and batch norm's shift are
-    in the user's part, added once a request. Without `check` the graph is not checked, which takes
-    most of the time of making it.
+    in the user's part, added once a request.
 
     >>> [x.name for x in first_layer_optimised(random_weights([6, 4, 1], seed=0)).graph.input]
     ['user', 'ad_parts']
@@ -143,8 +142,7 @@ def first_layer_optimised(layers, user_width=None, check=True):
     x = graph.activate(graph.add("Add", "ad_parts", user_part), layers[0].alpha)
     for layer in layers[1:]:
         x = graph.layer(x, *layer.folded(), layer.alpha)
-    inputs = {"user": [1, user_width], "ad_parts": ["candidates", kernel.shape[1]]}
-    return graph.model(x, check, **inputs)
+    return graph.model(x, user=[1, user_width], ad_parts=["candidates", kernel.shape[1]])
 
 
 def twin_tower(layers):
@@ -256,8 +254,8 @@ class Graph:
         # is a scalar loop: the whole request takes half to two thirds of the time.
         return self.add("Max", x, self.add("Mul", x, slope))
 
-    def model(self, scores, check=True, **inputs):
-        """The model whose output "scores" is the node named `scores`."""
+    def model(self, scores, **inputs):
+        """The checked model whose output "scores" is the node named `scores`."""
         next(node for node in self.nodes if node.output[0] == scores).output[0] = "scores"
         values = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
@@ -271,6 +269,5 @@ class Graph:
             ir_version=_IR,
             producer_name="retrieval-scaling",
         )
-        if check:
-            onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(model, full_check=True)
         return model
