@@ -5,7 +5,8 @@
     POST v2/models/NAME[/versions/V]/infer
     POST v2/repository/index                    the store's versions and their states
     POST v2/repository/models/NAME/load         {"parameters": {"version": V}} pins V, as to roll
-                                                back; without a version: follows the newest again
+                                                back, as long as the process lives; without a
+                                                version: follows the newest again
     GET  metrics
 
 Every error is {"error": one sentence}.

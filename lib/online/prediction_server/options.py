@@ -11,6 +11,7 @@ from lib.serving.engines import ENGINES
 
 Count = Annotated[int, pydantic.Field(ge=1)]
 Seconds = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+_MOST_COMPILED = 4  # numbers of candidates that `lib.serving.engines.OpenVino` keeps
 _SHORTEST_TOKEN = 16  # characters
 
 
@@ -69,12 +70,18 @@ class Options(pydantic.BaseModel, frozen=True, extra="forbid"):
     client_ca: Path | None = None
 
     @pydantic.model_validator(mode="after")
-    def _engine_has_precision(self):
+    def _engine_can_do_it(self):
         precisions = ENGINES[self.engine].precisions
         if self.precision not in precisions:
             raise ValueError(
                 f"precision of {self.engine} must be one of {', '.join(precisions)}; got "
                 f"{self.precision!r}"
+            )
+        sizes = {*self.warm_up, self.max_candidates}
+        if self.engine == "openvino" and len(sizes) > _MOST_COMPILED:
+            raise ValueError(
+                f"warm_up and max_candidates are at most {_MOST_COMPILED} numbers for openvino, "
+                f"which is compiled for each; got {sorted(sizes)}"
             )
         return self
 

@@ -37,14 +37,13 @@ class Versions:
       options: `Options`.
       metrics: that count reloads.
       clock: seconds since 1970, against which staleness is told; a simulation has its own.
-      at_first: called when the first version is about to serve.
 
     Attributes: serving: the `LoadedVersion` that answers; None before the first. Read it once a
-      request.
+      request. at_first: called before the first version serves.
     """
 
-    def __init__(self, options: Options, metrics: Metrics, clock=time.time, at_first=lambda: None):
-        self.options, self.clock, self._at_first = options, clock, at_first
+    def __init__(self, options: Options, metrics: Metrics, clock=time.time):
+        self.options, self.clock, self.at_first = options, clock, lambda: None
         self.store = ExportStore(options.store, options=options.store_options)
         self.serving: LoadedVersion | None = None
         self._reloads = metrics.reloads
@@ -180,13 +179,12 @@ class Versions:
         )
         loaded.warm_up(tuple(sizes) or options.warm_up)
         if self.serving is None:
-            self._at_first()
+            self.at_first()
         self.serving = loaded
         if self._ahead and self._ahead.version <= version:
             self._ahead = None
-        loading.remove(
-            self._folder.name, {version, self._ahead.version if self._ahead else version}
-        )
+        kept = {version, self._ahead.version if self._ahead else version}
+        loading.remove(self._folder.name, but=kept)
         self._bad.pop(version, None)
         self._reloads.labels("good").inc()
         seconds = round(time.perf_counter() - begin, 3)

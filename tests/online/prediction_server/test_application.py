@@ -172,6 +172,11 @@ def test_sizes_are_limited_before_anything_is_parsed(world):
         assert status == 413 and "more than 1000" in answer["error"]
         assert infer(server.address, ADS[:5])[0] == 400
         assert infer(server.address, ADS[:4])[0] == 200
+        # A refused body leaves the connection fit for the next request.
+        with triton.InferenceServerClient(server.address.removeprefix("http://")) as client:
+            with pytest.raises(InferenceServerException, match="at most 1000 are taken"):
+                client.infer(NAME, triton_inputs(np.arange(2000)))
+            client.infer(NAME, triton_inputs(ADS[:4]))
 
 
 def test_a_token_is_asked_for_where_one_is_set(world, tmp_path):

@@ -13,6 +13,7 @@ from lib.online.prediction_server.options import Options
         ({"certificate": "c.pem"}, "certificate and key belong together"),
         ({"host": "0.0.0.0", "client_ca": "ca.pem"}, "needs the server's own certificate"),
         ({"precision": "fp16"}, "precision of onnxruntime must be one of fp32; got 'fp16'"),
+        ({"engine": "openvino", "warm_up": (1, 2, 3, 4)}, r"at most 4 .* got \[1, 2, 3, 4, 1500\]"),
         ({"name": "a/b"}, "name"),
         ({"workers": 0}, "workers"),
         ({"deadline_seconds": float("inf")}, "deadline_seconds"),
