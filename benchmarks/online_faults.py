@@ -111,12 +111,13 @@ def undisturbed(parameters, offset, folder):
     from lib.losses import ARFLoss
     from lib.models.scorer import Scorer
     from lib.online.exports.store import ExportStore
+    from lib.online.pipeline.streams import open_stream
     from lib.online.stream.source import StreamSource
     from lib.online.trainer import ExportPlan, train_online
     from lib.training.checkpoint import Checkpoint
     from lib.training.learner import Learner
 
-    stream = parameters.open_stream()
+    stream = open_stream(parameters)
     scorer = Scorer(stream.schema.features, parameters.hidden, "mlp", parameters.seed)
     learner = Learner(scorer, ARFLoss(2, 2), parameters.learning_rate)
     source = StreamSource(
@@ -145,9 +146,10 @@ def undisturbed(parameters, offset, folder):
 
 def stream_ids(parameters):
     """Every impression id that lies in the stream, in the order of its partitions."""
+    from lib.online.pipeline.streams import open_stream
     from lib.online.stream.records import IMPRESSIONS, batch_of, decode
 
-    stream, ids = parameters.open_stream(), []
+    stream, ids = open_stream(parameters), []
     for partition in range(stream.partitions):
         offset = stream.first(partition)
         while found := stream.read(partition, offset, most_bytes=1 << 24):

@@ -3,6 +3,7 @@
 parameters   what is started, checked before anything is
 supervisor   starts the processes, starts them again when they die, stops them
 roles        what each process does: `python -m lib.online.pipeline.roles ROLE FILE`
+streams      the stream's folder, topic, or broker for tests
 exposures    the simulated system, whose Pre-ranking asks the servers, writes what it exposes
 client       asks prediction servers for scores, and the next one where one fails
 status       what a process says of itself, for the page

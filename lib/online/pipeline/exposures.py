@@ -21,7 +21,6 @@ from lib.online.pipeline.client import NoAnswer, PredictionClient, addresses_in
 from lib.online.pipeline.parameters import PipelineParameters
 from lib.online.pipeline.status import Status
 from lib.online.stream.producers import Producer
-from lib.online.stream.streams import StreamError
 from lib.simulation.cascade import System
 from lib.simulation.logs import START, sample_logs, visitors
 from lib.simulation.matching import match
@@ -136,7 +135,7 @@ def run_simulated(parameters: PipelineParameters, stream, stop) -> None:
     while not stop.is_set():
         table = exposures.table(producer.next_record * IMPRESSIONS_A_RECORD)
         moment = exposures.moment((producer.next_record + 1) * IMPRESSIONS_A_RECORD)
-        _write(producer, table, stop)
+        producer.write(table)
         clock.set(moment)
         shown = pc.if_else(table["exposed"], table["ecpm"], pa.scalar(0, pa.float32()))
         revenue, count = revenue + pc.sum(shown).as_py(), count + IMPRESSIONS_A_RECORD
@@ -167,7 +166,7 @@ def run_replay(parameters: PipelineParameters, stream, stop) -> None:
     producer = Producer(stream, "replay", mark_seconds=10 * parameters.time_factor)
     origin = started = None
     for number, (_, table, starts) in enumerate(
-        LogFiles(parameters.logs, features, _ad_id(features)).blocks(IMPRESSIONS_A_RECORD)
+        LogFiles(parameters.logs, features, ad_id_column(features)).blocks(IMPRESSIONS_A_RECORD)
     ):
         if number < producer.next_record:
             continue
@@ -181,7 +180,7 @@ def run_replay(parameters: PipelineParameters, stream, stop) -> None:
         for low, high in list(zip(starts, ends))[:ASKED_OF_A_RECORD]:
             rows = table.slice(low, high - low)
             _ask(client, _user(rows, features), rows[AD_ID].to_numpy())
-        _write(producer, table, stop)
+        producer.write(table)
         clock.set(moment)
         status.tell({"impressions": producer.next_record * IMPRESSIONS_A_RECORD, **_about(client)})
     else:
@@ -193,7 +192,7 @@ def run_replay(parameters: PipelineParameters, stream, stop) -> None:
 
 def ads_of_log(path, features: Features) -> pa.Table:
     """Each ad of a log once, with the features of its first row."""
-    files = LogFiles(path, features, _ad_id(features))
+    files = LogFiles(path, features, ad_id_column(features))
     names = [AD_ID, *(f.name for f in features.side("ad") if f.name != AD_ID)]
     seen, parts = np.empty(0, np.int64), []
     for _, table, _ in files.blocks(1 << 14):
@@ -205,7 +204,8 @@ def ads_of_log(path, features: Features) -> pa.Table:
     return pa.concat_tables(parts, promote_options="permissive")
 
 
-def _ad_id(features):
+def ad_id_column(features: Features) -> tuple[str, ...]:
+    """The column to read of a log beside the features, so that its ads have ids."""
     return () if AD_ID in {f.name for f in features.features} else (AD_ID,)
 
 
@@ -226,16 +226,6 @@ def _known(parameters):
     for file in parameters.catalogue.glob("new_*.parquet"):
         ends.append(int(file.stem.removeprefix("new_")) + pq.read_metadata(file).num_rows)
     return max(ends)
-
-
-def _write(producer, table, stop):
-    """A full disk or a broker that is gone is waited out: nothing is lost meanwhile."""
-    while not stop.is_set():
-        try:
-            producer.write(table)
-            return
-        except StreamError:
-            stop.wait(0.5)
 
 
 def _status(parameters):

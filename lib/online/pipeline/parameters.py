@@ -8,9 +8,9 @@ import pydantic
 
 from lib.infra.files import write_json
 from lib.infra.machine import cores
-from lib.online.stream.segments import SegmentStream
 from lib.simulation.parameters import WorldParameters, world_parameters
 
+LOCAL_BROKER = "local"
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 
 
@@ -76,14 +76,6 @@ class PipelineParameters(pydantic.BaseModel, frozen=True, extra="forbid"):
     @property
     def stream(self) -> Path:
         return self.folder / "stream"
-
-    def make_stream(self, schema) -> SegmentStream:
-        """The stream, made where it is not there."""
-        return SegmentStream(self.stream, schema, self.partitions)
-
-    def open_stream(self) -> SegmentStream:
-        """The stream that `make_stream` made."""
-        return SegmentStream(self.stream)
 
     @property
     def exports(self) -> Path:

@@ -25,21 +25,24 @@ log = logging.getLogger(__name__)
 
 def exposures(parameters: PipelineParameters, stop: threading.Event, index: int) -> None:
     from lib.online.pipeline.exposures import run_replay, run_simulated
+    from lib.online.pipeline.streams import open_stream
 
     run = run_replay if parameters.logs else run_simulated
-    run(parameters, parameters.open_stream(), stop)
+    with open_stream(parameters, writes=True) as stream:
+        run(parameters, stream, stop)
 
 
 def trainer(parameters: PipelineParameters, stop: threading.Event, index: int) -> None:
     from lib.losses import ARFLoss
     from lib.models.scorer import Scorer
     from lib.online.exports.store import ExportStore
+    from lib.online.pipeline.streams import open_stream
     from lib.online.stream.source import StreamSource
     from lib.online.trainer import ExportPlan, train_online
     from lib.training.checkpoint import Checkpoint
     from lib.training.learner import Learner
 
-    stream, status = parameters.open_stream(), Status(parameters.status, "trainer")
+    stream, status = open_stream(parameters), Status(parameters.status, "trainer")
     features = stream.schema.features
     scorer = Scorer(features, parameters.hidden, "mlp", parameters.seed)
     source = StreamSource(

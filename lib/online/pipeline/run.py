@@ -12,10 +12,11 @@ from lib.logs.log_files import LogFiles
 from lib.logs.reader import longest_list
 from lib.online.embedding_producer.catalogue import add_ads
 from lib.online.pipeline.client import addresses_in
-from lib.online.pipeline.exposures import SimulatedExposures, _ad_id, ads_of_log
+from lib.online.pipeline.exposures import SimulatedExposures, ad_id_column, ads_of_log
 from lib.online.pipeline.page import Collector, application
-from lib.online.pipeline.parameters import PipelineParameters
+from lib.online.pipeline.parameters import LOCAL_BROKER, PipelineParameters
 from lib.online.pipeline.status import read_all
+from lib.online.pipeline.streams import broker_command, prepare_stream
 from lib.online.pipeline.supervisor import Supervisor, role_command
 from lib.online.stream.producers import log_schema
 from lib.online.stream.records import RecordSchema
@@ -47,7 +48,7 @@ def prepare(parameters: PipelineParameters) -> PipelineParameters:
         file.unlink(missing_ok=True)
     if parameters.logs:
         features = load_features(parameters.features)
-        files = LogFiles(parameters.logs, features, _ad_id(features))
+        files = LogFiles(parameters.logs, features, ad_id_column(features))
         schema = RecordSchema.of(files.schema, features)
         parameters = parameters.model_copy(
             update={"ads_a_list": longest_list(parameters.logs, features)}
@@ -60,7 +61,7 @@ def prepare(parameters: PipelineParameters) -> PipelineParameters:
         schema = log_schema(features, System(exposures.matched, exposures.scores))
         if not list(parameters.catalogue.glob("*.parquet")):
             add_ads(parameters.catalogue, "first", exposures.ads(0, exposures.new_from))
-    parameters.make_stream(schema).close()
+    prepare_stream(parameters, schema)
     parameters.save(about)
     return parameters
 
@@ -68,7 +69,8 @@ def prepare(parameters: PipelineParameters) -> PipelineParameters:
 def commands(parameters: PipelineParameters) -> dict[str, list[str]]:
     """Name -> arguments of each process."""
     file = parameters.folder / "parameters.json"
-    names = {name: role_command(name, file) for name in ("embedding_producer", "trainer")}
+    broker = {"broker": broker_command(parameters)} if parameters.kafka == LOCAL_BROKER else {}
+    names = broker | {name: role_command(name, file) for name in ("embedding_producer", "trainer")}
     for i in range(parameters.servers):
         names[f"server_{i}"] = role_command("server", file, i)
     return names | {"exposures": role_command("exposures", file)}

@@ -15,7 +15,8 @@ from lib.online.pipeline.exposures import (
     run_replay,
 )
 from lib.online.pipeline.parameters import PipelineParameters
-from lib.online.stream.records import RecordSchema
+from lib.online.pipeline.streams import open_stream, prepare_stream
+from lib.online.stream.records import IMPRESSIONS, RecordSchema, batch_of, decode
 from lib.simulation.logs import visitors
 from tests.small_log import FEATURES, make_log
 
@@ -100,13 +101,12 @@ def test_a_log_is_replayed_whole(tmp_path):
         features=tmp_path / "features.yaml",
         time_factor=1e6,
     )
-    stream = parameters.make_stream(RecordSchema.of(make_log().schema, FEATURES))
+    prepare_stream(parameters, RecordSchema.of(make_log().schema, FEATURES))
+    stream = open_stream(parameters, writes=True)
     stop = threading.Event()
     worker = threading.Thread(target=run_replay, args=(parameters, stream, stop))
     worker.start()
-    reader, ids = parameters.open_stream(), []
-    from lib.online.stream.records import IMPRESSIONS, batch_of, decode
-
+    reader, ids = open_stream(parameters), []
     deadline = 200
     while len(ids) < 300 and deadline:
         deadline -= 1
