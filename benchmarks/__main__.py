@@ -13,7 +13,7 @@ from lib.run.places import root
 # Parts of a benchmark, and what is run by itself.
 NO_BENCHMARKS = {
     *("__main__", "report", "made_curves", "click_recovery", "torch_dlrm", "one_more_decade"),
-    *("online_faults", "online_server", "online_training"),
+    *("online_faults", "online_server", "online_training", "trainer_on_gpu"),
 }
 
 
