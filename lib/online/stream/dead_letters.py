@@ -2,10 +2,13 @@
 
 import base64
 import collections
+import contextlib
 import fcntl
 import json
 import os
 from pathlib import Path
+
+from lib.online.stream.streams import StreamError
 
 
 class DeadLetters:
@@ -32,7 +35,7 @@ class DeadLetters:
     def __init__(self, path):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "a+b")
+        self._file, self._dirty = open(self.path, "a+b"), False
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._known = self._read()
@@ -76,17 +79,32 @@ class DeadLetters:
         self._file.write(json.dumps(letter).encode() + b"\n")
         self._known.add(key)
         self.counts[reason] += 1
+        self._dirty = True
 
     def flush(self) -> None:
-        """On the disk when this returns: before anybody's offset moves on."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """On the disk when this returns: before anybody's offset moves on.
+
+        Raises: StreamError where the disk takes no more.
+        """
+        if self._dirty:
+            try:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise StreamError(
+                    error.errno,
+                    f"{self.path}: cannot write dead letters: {error.strerror}; the reader's "
+                    "offset did not move: make room and begin again",
+                ) from None
+            self._dirty = False
 
     def close(self) -> None:
         """Flush, and let another process write."""
-        if not self._file.closed:
+        try:
             self.flush()
-            self._file.close()
+        finally:
+            with contextlib.suppress(OSError):  # `flush` has said it
+                self._file.close()
 
     def __enter__(self):
         return self

@@ -1,11 +1,14 @@
 """Dead letters: each once, whatever ended the process before."""
 
 import base64
+import errno
 import json
+import os
 
 import pytest
 
 from lib.online.stream.dead_letters import DeadLetters
+from lib.online.stream.streams import StreamError
 
 
 def lines(path):
@@ -54,3 +57,19 @@ def test_one_writer_and_no_other_file(tmp_path):
     path.write_text('{"partition": 1}\n')
     with pytest.raises(ValueError, match=r"dead\.jsonl: line 1 is no dead letter"):
         DeadLetters(path)
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
+    path = tmp_path / "dead.jsonl"
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    letters = DeadLetters(path)
+    letters.put(0, 0, None, "damaged", "why", b"x")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StreamError, match=r"dead\.jsonl: cannot write dead letters: No space left"):
+        letters.flush()
+    monkeypatch.undo()
+    letters.close()
+    assert len(lines(path)) == 1
