@@ -41,8 +41,8 @@ class ExportPlan:
       clock: "event": the time that the impressions carry, so that the same stream gives the same
         exports; "wall": this machine's.
       full_every: of so many published versions one is full; the others hold the rows that changed.
-      score_every: of so many steps one is scored, by the weights that it then changes. The learner
-        is given no more steps at a time.
+      score_every: of so many steps one is scored, by the weights that it then changes, and so is
+        the first behind an export. The learner is given no more steps at a time.
       m: of R/R* (Eq 5).
       guard: what keeps a model from being published.
     """
@@ -149,8 +149,9 @@ class Exporter:
         if self.mark is not None and mark > self.mark:
             self.export()
             exported = True
-        self.mark = mark if self.mark is None else max(mark, self.mark)
-        if done.steps % self.plan.score_every == 0:
+        begins = self.mark is None or mark > self.mark
+        self.mark = mark if begins else self.mark
+        if begins or done.steps % self.plan.score_every == 0:
             self._score(batches[0])
         for batch in batches:
             self._note_rows(batch)
