@@ -106,7 +106,7 @@ class RowWise(ElementWise):
             raise ValueError("RowWise: a model must look up each of its tables once a step")
         unique, place = tf.unique(tf.reshape(rows, [-1]))
         known = tf.gather(self.table, unique)
-        vectors = tf.reshape(tf.gather(known, place), [*_shape(rows), self.table.shape[1]])
+        vectors = tf.reshape(tf.gather(known, place), [*sizes(rows), self.table.shape[1]])
         self.tape.watch(vectors)
         self.rows += unique, place, known
         self.vectors.append(vectors)
@@ -129,13 +129,13 @@ class RowWise(ElementWise):
         groups, width = table_sums.shape[1], table.shape[1]
         grouped = tf.reshape(slope * tf.cast(batch, tf.float32), [-1, groups, width // groups])
         sums = tf.gather(table_sums, rows) + tf.reduce_mean(tf.square(grouped), -1)
-        change = (rate / _root(sums, epsilon))[..., None] * grouped
+        change = (rate / root(sums, epsilon))[..., None] * grouped
         table_sums.scatter_update(tf.IndexedSlices(sums, rows))
         # Not scatter_sub, which takes five times as long.
         table.scatter_update(tf.IndexedSlices(known - tf.reshape(change, [-1, width]), rows))
 
 
-def _shape(array):
+def sizes(array):
     """Its sizes, an int each where it is known."""
     import tensorflow as tf
 
@@ -238,10 +238,11 @@ def adagrad(slope, sums, learning_rate, epsilon):
     import tensorflow as tf
 
     sums = sums + tf.square(slope)
-    return learning_rate * slope / _root(sums, epsilon), sums
+    return learning_rate * slope / root(sums, epsilon), sums
 
 
-def _root(sums, epsilon):
+def root(sums, epsilon):
+    """What Adagrad divides by."""
     import tensorflow as tf
 
     # The maximum changes nothing but keeps TensorFlow from making a division by a root an

@@ -148,7 +148,7 @@ class Cluster:
             if chief is not None and codes[self.plan.chief] == 0:
                 return
             for name, code in codes.items():
-                if code is not None and (code or name == self.plan.chief):
+                if code is not None and (code or name == self.plan.chief) and name not in self.lost:
                     self._ended(name, code)
             if time.monotonic() > end:
                 raise TimeoutError(f"{self.plan.way} training: not done after {timeout:g} s")
@@ -158,7 +158,6 @@ class Cluster:
         replaceable = self.plan.way == "asynchronous" and name.startswith("worker")
         if replaceable and len(self.lost) + 1 < len(self.plan.addresses["worker"]):
             self.lost.append(name)
-            del self.processes[name]
             return
         said = (self.folder / f"{name}.log").read_text(errors="replace").strip()[-2000:]
         raise RuntimeError(

@@ -19,13 +19,14 @@ class DistributedReport:
       way, workers, servers: that took part.
       losses: [steps], of each batch in the source's order, before its step.
       impressions, samples: trained on and their user-ad pairs, counted by the source's offsets.
-      timed_impressions, seconds: of the steps that neither compiled nor were on a shorter batch.
+      timed_impressions, seconds: of all steps but the first, which compiles; waiting for the
+        source and checkpoints included.
       wall_seconds: of the whole pass, what compiled included, starting of processes not.
       digest: SHA-256 of all variables at the end, Adagrad's sums included.
       staleness: [largest + 1], steps whose gradient was applied to dense weights that so many
         other steps had changed since it was read.
-      applied: gradients that the servers applied; more than the steps where a worker's death made
-        one of its batches be repeated.
+      applied: gradients that the servers applied since they began (anew); more than the steps
+        where a worker's death made one of its batches be repeated.
       lost, restarts: workers that died and were done without; times that all began anew.
     """
 

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 from lib.infra.files import write_json
@@ -21,21 +22,35 @@ def main(arguments: list[str]) -> None:
     plan = Plan.read(path)
     if plan.cores:
         os.sched_setaffinity(0, plan.cores)
-    learner = _learner(plan, index)
-    report = _train(plan, learner, is_chief=plan.chief == f"{role}_{index}")
-    if report:
-        write_json(path.parent / "report.json", report)
-    # Not by a normal exit, at which libraries wait for peers that are gone already.
-    sys.stdout.flush()
-    os._exit(0)
+    code = 1
+    try:
+        if role == "server" or (role == "worker" and plan.way != "synchronous"):
+            from lib.training.distributed import tensorflow_server
+
+            tensorflow_server.serve(plan.addresses, role, index)
+        learner = _learner(plan, index)
+        report = _train(plan, learner, is_chief=plan.chief == f"{role}_{index}")
+        if report:
+            write_json(path.parent / "report.json", report)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # Not by a normal exit, at which libraries wait for peers that are gone already.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _end_with_parent():
-    sys.stdin.buffer.read()  # returns when the parent's end of the pipe is closed
+    while os.read(0, 1):  # nothing, once the parent's end of the pipe is closed
+        pass
     os._exit(1)
 
 
 def _learner(plan, index):
+    from lib.training.learner import set_up_backend
+
     if plan.way == "synchronous":
         from lib.training.distributed import synchronous
 
@@ -43,6 +58,18 @@ def _learner(plan, index):
         if len(places) > 1:
             synchronous.connect(places[0], len(places), index, int(plan.timeout))
         return plan.work.make_learner(synchronous.SynchronousLearner)
+    if plan.way in ("asynchronous", "hybrid"):
+        from lib.training.distributed import asynchronous, hybrid, parameter_servers
+
+        set_up_backend()
+        kinds = {"asynchronous": asynchronous.AsynchronousLearner, "hybrid": hybrid.HybridLearner}
+        return plan.work.make_learner(
+            kinds[plan.way],
+            coordinator=parameter_servers.connect(plan.addresses),
+            workers=len(plan.addresses["worker"]),
+            servers=len(plan.addresses["server"]),
+            **plan.options,
+        )
     raise ValueError(f"process: no way {plan.way!r}")
 
 
@@ -53,7 +80,7 @@ def _train(plan, learner, is_chief):
     checkpoint = plan.work.make_checkpoint()
     if checkpoint and not is_chief:
         checkpoint.save = lambda *_: None  # one process keeps it for all
-    begin = time.perf_counter()
+    begin, calls = time.perf_counter(), _timed(learner)
     report = train(
         learner,
         ReadAhead(plan.work.make_source()),
@@ -68,12 +95,25 @@ def _train(plan, learner, is_chief):
         "losses": report.losses.tolist(),
         "impressions": report.impressions,
         "samples": report.samples,
-        "timed_impressions": report.timed_impressions,
-        "seconds": report.seconds,
+        "timed_impressions": sum(impressions for _, impressions in calls[1:]),
+        "seconds": calls[-1][0] - calls[0][0] if calls else 0.0,
         "wall_seconds": time.perf_counter() - begin,
         "digest": hashlib.sha256(b"".join(value.tobytes() for value in values)).hexdigest(),
         **getattr(learner, "measured", {}),
     }
+
+
+def _timed(learner):
+    """A list to which each call of `take_steps` will add (its end, its impressions)."""
+    calls, take_steps = [], learner.take_steps
+
+    def timed(examples, full_batch):
+        losses = take_steps(examples, full_batch)
+        calls.append((time.perf_counter(), sum(len(target) for _, target in examples)))
+        return losses
+
+    learner.take_steps = timed
+    return calls
 
 
 if __name__ == "__main__":
