@@ -51,27 +51,29 @@ def new_folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-")
 
 
-def load(store: ExportStore, version: int, folder, *, own_process: bool = True) -> Loaded:
+def load(
+    store: ExportStore, version: int, folder, parts=None, *, own_process: bool = True
+) -> Loaded:
     """A version of a store, all digests checked.
 
     Args:
       folder: for the versions as loaded, each in a folder of its own; one that is there already is
         what the new one may be made from.
+      parts: path of its ad parts, to be checked too.
       own_process: whether to do it in one.
 
-    Raises: ValueError as of `ExportStore.load`; RuntimeError where the process ended.
+    Raises: ValueError as of `ExportStore.load` and `AdParts`; RuntimeError where the process ended.
     """
-    _run(own_process, _prepare, store.url, store.options, version, str(folder))
+    _run(own_process, _prepare, store.url, store.options, version, str(folder), parts)
     return _read(version, Path(folder, str(version)))
 
 
-def check_parts(path, *, own_process: bool = True) -> AdParts:
-    """A file of ad parts, all of it checked once.
+def check_parts(path, *, own_process: bool = True) -> None:
+    """Check a file of ad parts, all of it.
 
     Raises: ValueError, FileNotFoundError as of `AdParts`; RuntimeError where the process ended.
     """
-    _run(own_process, _check_parts, str(path))
-    return AdParts(path, check=False)
+    _run(own_process, _check_parts, path)
 
 
 def remove(folder, but: set[int]) -> None:
@@ -94,7 +96,9 @@ def _nicer(function, *arguments):
     function(*arguments)
 
 
-def _prepare(url, options, version, folder):
+def _prepare(url, options, version, folder, parts):
+    if parts is not None:
+        _check_parts(parts)
     store, have = ExportStore(url, options=options), None
     manifest = store.manifest(version)
     if manifest.base is not None and Path(folder, str(manifest.base)).exists():

@@ -158,11 +158,14 @@ class Versions:
 
     def _take(self, version):
         begin = time.perf_counter()
-        options, found = self.options, self._load(version)
-        parts = None
+        options, path, ahead = self.options, None, self._ahead
         if options.parts:
             path = parts_path(options.parts, version)
-            parts = loading.check_parts(path, own_process=options.loading_process)
+        if ahead and ahead.version == version:
+            found = ahead
+            loading.check_parts(path, own_process=options.loading_process)
+        else:
+            found = self._load(version, path)
         engine = engines.build(
             options.engine, found.graph, threads=options.threads, precision=options.precision
         )
@@ -173,7 +176,7 @@ class Versions:
             datetime.datetime.fromisoformat(found.time).timestamp(),
             found.model,
             engine,
-            parts,
+            AdParts(path, check=False) if path else None,
             self._catalogue(found.model.features),
             tuple(sizes),
         )
@@ -190,11 +193,9 @@ class Versions:
         seconds = round(time.perf_counter() - begin, 3)
         log.info("version serves", extra={"version": version, "seconds": seconds})
 
-    def _load(self, version):
-        if self._ahead and self._ahead.version == version:
-            return self._ahead
+    def _load(self, version, parts=None):
         own_process = self.options.loading_process
-        return loading.load(self.store, version, self._folder.name, own_process=own_process)
+        return loading.load(self.store, version, self._folder.name, parts, own_process=own_process)
 
     def _parts_there(self, version):
         return not self.options.parts or parts_path(self.options.parts, version).exists()
