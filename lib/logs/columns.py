@@ -43,12 +43,13 @@ def impression_arrays(log, user_row, users, row, table, starts, ads) -> Impressi
     """
     lengths = np.diff(starts, append=len(table))
     mask = np.arange(ads) < lengths[:, None]
-    place = np.where(mask, starts[:, None] + np.arange(ads), 0)
+    real = np.flatnonzero(mask)  # where each row goes: rows lie as their impressions do
 
     def padded(values):
-        values = values[place]
-        values[~mask] = 0 if values.dtype.kind in "biuf" else None
-        return values
+        fill = 0 if values.dtype.kind in "biuf" else None
+        lists = np.full((mask.size, *values.shape[1:]), fill, values.dtype)
+        lists[real] = values
+        return lists.reshape(*mask.shape, *values.shape[1:])
 
     user = {
         feature.name: encoded_column(log, user_row, users, feature)

@@ -143,9 +143,10 @@ class Partition:
         self.clock = int(behind[-1])
         for value in np.unique(window[~dead]):
             if value >= self.earliest:
-                self.pending[int(value)].append(
-                    impressions.take(np.flatnonzero((window == value) & ~dead))
-                )
+                which = np.flatnonzero((window == value) & ~dead)
+                if which[-1] - which[0] == len(which) - 1:  # as a rule: then nothing is copied
+                    which = slice(which[0], which[-1] + 1)
+                self.pending[int(value)].append(impressions.take(which))
 
     def _decoded(self, found):
         taken = _Taken(len(found))
