@@ -19,8 +19,8 @@ class DistributedReport:
       way, workers, servers: that took part.
       losses: [steps], of each batch in the source's order, before its step.
       impressions, samples: trained on and their user-ad pairs, counted by the source's offsets.
-      timed_impressions, seconds: of all steps but the first, which compiles; waiting for the
-        source and checkpoints included.
+      timed_impressions, seconds: of all steps but those of the first two calls, the first one and
+        up to 32 more, in which workers compile; waiting for the source and checkpoints included.
       wall_seconds: of the whole pass, what compiled included, starting of processes not.
       digest: SHA-256 of all variables at the end, Adagrad's sums included.
       staleness: [largest + 1], steps whose gradient was applied to dense weights that so many

@@ -80,7 +80,7 @@ def _train(plan, learner, is_chief):
     checkpoint = plan.work.make_checkpoint()
     if checkpoint and not is_chief:
         checkpoint.save = lambda *_: None  # one process keeps it for all
-    begin, calls = time.perf_counter(), _timed(learner)
+    begin, calls = time.perf_counter(), timed(learner)
     report = train(
         learner,
         ReadAhead(plan.work.make_source()),
@@ -95,25 +95,32 @@ def _train(plan, learner, is_chief):
         "losses": report.losses.tolist(),
         "impressions": report.impressions,
         "samples": report.samples,
-        "timed_impressions": sum(impressions for _, impressions in calls[1:]),
-        "seconds": calls[-1][0] - calls[0][0] if calls else 0.0,
+        **rate(calls),
         "wall_seconds": time.perf_counter() - begin,
         "digest": hashlib.sha256(b"".join(value.tobytes() for value in values)).hexdigest(),
         **getattr(learner, "measured", {}),
     }
 
 
-def _timed(learner):
+def timed(learner) -> list:
     """A list to which each call of `take_steps` will add (its end, its impressions)."""
     calls, take_steps = [], learner.take_steps
 
-    def timed(examples, full_batch):
+    def timed_steps(examples, full_batch):
         losses = take_steps(examples, full_batch)
         calls.append((time.perf_counter(), sum(len(target) for _, target in examples)))
         return losses
 
-    learner.take_steps = timed
+    learner.take_steps = timed_steps
     return calls
+
+
+def rate(calls) -> dict:
+    """timed_impressions and seconds of all calls but the first two, in which workers compile."""
+    return {
+        "timed_impressions": sum(impressions for _, impressions in calls[2:]),
+        "seconds": calls[-1][0] - calls[1][0] if len(calls) > 2 else 0.0,
+    }
 
 
 if __name__ == "__main__":
