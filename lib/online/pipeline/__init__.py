@@ -9,6 +9,7 @@ client       asks prediction servers for scores, and the next one where one fail
 status       what a process says of itself, for the page
 page         the live page on 127.0.0.1, page.html
 run          all of it from the parameters
+one_process  its parts one after the other, for a notebook
 """
 
 import lazy_loader
@@ -18,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "client": ["PredictionClient"],
         "parameters": ["PipelineParameters"],
+        "one_process": ["run_parts"],
         "run": ["run_pipeline"],
         "supervisor": ["Supervisor"],
     },
