@@ -111,8 +111,7 @@ def undisturbed(parameters, offset, folder):
     from lib.losses import ARFLoss
     from lib.models.scorer import Scorer
     from lib.online.exports.store import ExportStore
-    from lib.online.pipeline.streams import open_stream
-    from lib.online.stream.source import StreamSource
+    from lib.online.pipeline.streams import open_stream, source_of
     from lib.online.trainer import ExportPlan, train_online
     from lib.training.checkpoint import Checkpoint
     from lib.training.learner import Learner
@@ -120,17 +119,7 @@ def undisturbed(parameters, offset, folder):
     stream = open_stream(parameters)
     scorer = Scorer(stream.schema.features, parameters.hidden, "mlp", parameters.seed)
     learner = Learner(scorer, ARFLoss(2, 2), parameters.learning_rate)
-    source = StreamSource(
-        stream,
-        folder / "dead_letters.jsonl",
-        ads=parameters.ads_a_list,
-        batch_impressions=parameters.batch_impressions,
-        window_seconds=parameters.window_seconds,
-        allowed_lateness_seconds=parameters.window_seconds,
-        ahead_seconds=1e9,
-        seed=parameters.seed,
-        stop=offset,
-    )
+    source = source_of(parameters, stream, folder / "dead_letters.jsonl", stop=offset)
     store = ExportStore(folder / "exports", keep=10_000)
     report = train_online(
         learner,

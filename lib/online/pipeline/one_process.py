@@ -15,11 +15,11 @@ from lib.online.exports.store import ExportStore
 from lib.online.pipeline.client import PredictionClient
 from lib.online.pipeline.exposures import SimulatedExposures
 from lib.online.pipeline.parameters import PipelineParameters
+from lib.online.pipeline.streams import source_of
 from lib.online.prediction_server.options import Options
 from lib.online.prediction_server.server import PredictionServer
 from lib.online.stream.producers import expose, log_schema
 from lib.online.stream.segments import SegmentStream
-from lib.online.stream.source import StreamSource
 from lib.online.trainer import ExportPlan, train_online
 from lib.simulation.cascade import System
 from lib.training.checkpoint import Checkpoint
@@ -66,14 +66,7 @@ def run_parts(folder, *, hours: float = 2.0, impressions_per_minute: int = 60) -
 
     def trained(stop):
         with SegmentStream(folder / "stream") as stream:
-            source = StreamSource(
-                stream,
-                folder / "dead_letters.jsonl",
-                ads=parameters.ads_a_list,
-                batch_impressions=parameters.batch_impressions,
-                ahead_seconds=1e9,
-                stop=stop,
-            )
+            source = source_of(parameters, stream, folder / "dead_letters.jsonl", stop)
             report = train_online(
                 learner,
                 source,

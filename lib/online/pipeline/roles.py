@@ -36,8 +36,7 @@ def trainer(parameters: PipelineParameters, stop: threading.Event, index: int) -
     from lib.losses import ARFLoss
     from lib.models.scorer import Scorer
     from lib.online.exports.store import ExportStore
-    from lib.online.pipeline.streams import open_stream
-    from lib.online.stream.source import StreamSource
+    from lib.online.pipeline.streams import open_stream, source_of
     from lib.online.trainer import ExportPlan, train_online
     from lib.training.checkpoint import Checkpoint
     from lib.training.learner import Learner
@@ -45,16 +44,7 @@ def trainer(parameters: PipelineParameters, stop: threading.Event, index: int) -
     stream, status = open_stream(parameters), Status(parameters.status, "trainer")
     features = stream.schema.features
     scorer = Scorer(features, parameters.hidden, "mlp", parameters.seed)
-    source = StreamSource(
-        stream,
-        parameters.dead_letters,
-        ads=parameters.ads_a_list,
-        batch_impressions=parameters.batch_impressions,
-        window_seconds=parameters.window_seconds,
-        allowed_lateness_seconds=parameters.window_seconds,
-        ahead_seconds=1e9,  # simulated time is not this machine's
-        seed=parameters.seed,
-    )
+    source = source_of(parameters, stream, parameters.dead_letters)
     begun, before = time.monotonic(), []
 
     def tell(values):

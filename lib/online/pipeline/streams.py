@@ -13,9 +13,11 @@ from lib.online.pipeline.parameters import LOCAL_BROKER, PipelineParameters
 from lib.online.stream.kafka import KafkaStream
 from lib.online.stream.records import RecordSchema
 from lib.online.stream.segments import SegmentStream
+from lib.online.stream.source import StreamSource
 from lib.online.stream.streams import Stream, StreamError
 
 TOPIC = "exposures"
+_ANY = 1e9  # seconds: simulated time is not this machine's
 _PATIENCE = 60.0  # seconds that a broker may take to answer
 
 
@@ -51,6 +53,21 @@ def open_stream(parameters: PipelineParameters, *, writes: bool = False) -> Stre
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
+
+
+def source_of(parameters: PipelineParameters, stream: Stream, dead_letters, stop=None):
+    """What the trainer reads of the stream, a `StreamSource`; stop: as there."""
+    return StreamSource(
+        stream,
+        dead_letters,
+        ads=parameters.ads_a_list,
+        batch_impressions=parameters.batch_impressions,
+        window_seconds=parameters.window_seconds,
+        allowed_lateness_seconds=parameters.window_seconds,
+        ahead_seconds=_ANY,
+        seed=parameters.seed,
+        stop=stop,
+    )
 
 
 def broker_command(parameters: PipelineParameters) -> list[str]:
