@@ -8,6 +8,7 @@ cascade        candidates -> exposures and revenue of a visit
 budgets        how often an ad may take part
 logs           training logs of a running system
 ab_tests       two systems compared with common random numbers
+drifting       the world in time: tastes wander, ads and users come and go
 closed_loop    log, train, deploy, and again
 click_stream   impressions and clicks for click models, their exponents known by construction
 ideal_learner  a learner of such a stream whose learning curve is known exactly
@@ -24,6 +25,7 @@ from lib.simulation.ab_tests import ABTest, Arm, ab_test, run_arm, run_arms
 from lib.simulation.cascade import System, install_pre_ranking, oracle_system
 from lib.simulation.click_stream import ClickStream, ClickStreamParameters, auction_revenue
 from lib.simulation.closed_loop import Round, closed_loop
+from lib.simulation.drifting import DriftingWorld, DriftParameters
 from lib.simulation.ideal_learner import IdealLearner, SampledCurve, interaction_excess
 from lib.simulation.logs import sample_logs
 from lib.simulation.matching import Matched, match, oracle_matching
@@ -35,6 +37,8 @@ __all__ = [
     "Arm",
     "ClickStream",
     "ClickStreamParameters",
+    "DriftParameters",
+    "DriftingWorld",
     "IdealLearner",
     "Matched",
     "Round",

@@ -116,12 +116,33 @@ class Truth:
           drift: standard deviation of the phases' turns, radians; the logits then correlate
             with today's by exp(-drift^2 / 2).
         """
+        return self._with_turns(
+            lambda name, waves: (
+                drift * _keyed_normal(self.parameters.seed, f"drift of {name}", waves)
+            )
+        )
+
+    def wandered(self, radians, steps):
+        """The truth after so many steps of a random walk of every wave's phase.
+
+        Args:
+          radians: standard deviation of a step; the logits of two times n steps apart then
+            correlate by exp(-n radians^2 / 2), whatever the times.
+          steps: int >= 0.
+        """
+
+        def turns(name, waves):
+            keys = visit_keys(self.parameters.seed, f"walk of {name}", 0, np.arange(steps))
+            return radians * normal(keys, np.arange(waves)).sum(axis=0, dtype=np.float64)
+
+        return self._with_turns(turns)
+
+    def _with_turns(self, turns):
+        """The truth with CTR and CVR at other phases: turns(name, waves) -> radians [waves]."""
         later = copy.copy(self)
         for name in ("ctr_waves", "cvr_waves"):
             waves = getattr(self, name)
-            count = waves.user_factors.shape[1] // 2
-            turn = drift * _keyed_normal(self.parameters.seed, f"drift of {name}", count)
-            setattr(later, name, waves.turned(turn))
+            setattr(later, name, waves.turned(turns(name, waves.user_factors.shape[1] // 2)))
         return later
 
     def ctr(self, users, ads=slice(None)):

@@ -78,6 +78,12 @@ class World:
         world.truth = self.truth.turned(drift)
         return world
 
+    def wandered(self, radians: float, steps: int) -> World:
+        """This world after a random walk of its tastes (`Truth.wandered`)."""
+        world = copy.copy(self)
+        world.truth = self.truth.wandered(radians, steps)
+        return world
+
     def user_features(self, users: np.ndarray) -> dict[str, np.ndarray]:
         """Raw features of users [B], a dict of name -> array [B] or [B, width]."""
         return {name: values[users] for name, values in self._user_features.items()}
