@@ -26,15 +26,20 @@ def compile_scorer(scorer, users, ads):
     user_inputs = _embedded(scorer, "user", users)
     ad_inputs = _embedded(scorer, "ad", ads)
     return {"mlp": MLPScorer, "twin_tower": TwinTowerScorer}[scorer.family](
-        scorer.head, user_inputs, ad_inputs
+        layers(scorer.head), user_inputs, ad_inputs
     )
 
 
 class MLPScorer:
-    """`(users [B], ads [B, C]) -> scores [B, C]`: an MLP over any user-ad pairs."""
+    """`(users [B], ads [B, C]) -> scores [B, C]`: an MLP over any user-ad pairs.
 
-    def __init__(self, head, user_inputs, ad_inputs):
-        first, *upper = map(_double, layers(head))
+    Args:
+      layers: of the MLP, list of `lib.serving.graphs.export.Layer`.
+      user_inputs, ad_inputs: vectors of all users and all ads, [users, width], [ads, width].
+    """
+
+    def __init__(self, layers, user_inputs, ad_inputs):
+        first, *upper = map(_double, layers)
         user_inputs, ad_inputs = np.float64(user_inputs), np.float64(ad_inputs)
         width = user_inputs.shape[1]
         kernel, bias = first.folded()
@@ -59,8 +64,8 @@ class MLPScorer:
 class TwinTowerScorer:
     """`(users [B]) -> scores [B, ads]`: a twin tower over the whole inventory."""
 
-    def __init__(self, head, user_inputs, ad_inputs):
-        user_layers, ad_layers = ([*map(_double, tower)] for tower in layers(head))
+    def __init__(self, towers, user_inputs, ad_inputs):
+        user_layers, ad_layers = ([*map(_double, tower)] for tower in towers)
         self.user_vectors = forward(user_layers, np.float64(user_inputs))
         self.ad_vectors = forward(ad_layers, np.float64(ad_inputs))
 
