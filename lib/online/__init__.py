@@ -7,4 +7,5 @@ embedding_producer   the ads' first-layer parts of each version, one mapped file
 prediction_server    polls, warms up, swaps; the Open Inference Protocol
 pipeline             all of them as processes, with a live page
 study                the simulated system, trained online for days
+plan                 what a platform would need, on paper, from measured rates
 """
