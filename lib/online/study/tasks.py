@@ -7,6 +7,7 @@ server would have said of them with the weights that it would have had.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +16,12 @@ import pydantic
 
 from lib.logs.encoding import encode
 from lib.logs.features import Features
-from lib.logs.impressions import Impressions
+from lib.logs.impressions import Impressions, concatenate
 from lib.losses import ARFLoss
 from lib.metrics.ranking import r_over_r_star
 from lib.models.flop_count import flops
 from lib.models.scorer import Scorer
-from lib.online.study.exposures import SystemParameters, load_log
+from lib.online.study.exposures import SystemParameters, as_impressions, load_log
 from lib.online.study.versions import Versions, version_at
 from lib.serving.numpy_scorer import MLPScorer
 from lib.serving.served_model import ServedModel
@@ -28,6 +29,7 @@ from lib.simulation.ab_tests import run_arm
 from lib.simulation.cascade import install_pre_ranking, oracle_system
 from lib.simulation.drifting import DAY, DriftingWorld, minutes_of
 from lib.simulation.matching import match
+from lib.training.distributed.delayed import DelayedLearner
 from lib.training.learner import Learner
 from lib.training.loop import train
 
@@ -127,51 +129,146 @@ def open_loop_task(task: dict, path: Path) -> dict:
     """Train one size online, and evaluate what servers with each export interval would say.
 
     Args:
-      task: "log": of `log_task`; "training": TrainingParameters; "intervals" (minutes), "delay",
-        "block" (minutes), "measure_from" and "test_minutes" (minutes), "visits" per user,
-        "anew": whether to train a model anew for each day, too.
+      task: "log": of `log_task`; "training": TrainingParameters; "intervals", "delay" and "block",
+        minutes; "measured": from which minute to which; "test_minutes"; "visits" per user in a
+        test; "anew": whether to train a model anew for each day, too.
 
     Returns: {"blocks", "revenue": lists of rows, see `_blocks` and `Servers.revenue`; "flops"}.
     """
-    log, training = task["log"], TrainingParameters(**task["training"])
-    drifting = SystemParameters(**log["system"]).drifting()
-    impressions = load_log(log["log"], log["sha256"])
-    features = Features(features=drifting.world.features)
-    servers, block = Servers(drifting, features), task["block"]
-    end, start = drifting.drift.minutes, task["measure_from"]
-    minutes = range(start, end, block)
-    held = {
-        _name(i): {t: version_at(t, i, task["delay"]) for t in minutes} for i in task["intervals"]
-    }
+    run = _Run(task)
+    held = run.held(task["intervals"])
     wanted = {version for by_minute in held.values() for version in by_minute.values()}
-    learner = training.learner(features)
-    watch = Versions(learner.scorer, wanted, block)
-    source = MemorySource(impressions, training.batch_impressions)
-    train(learner, source, watch=watch, progress=False)
-    kept = {policy: watch.finish() for policy in held}
+    learner = run.training.learner(run.features)
+    watch = Versions(learner.scorer, wanted, task["block"])
+    run.train(learner, 0, max(wanted), watch)
+    kept = dict.fromkeys(held, watch.finish())
     if task["anew"]:
-        held["anew"] = {t: version_at(t, DAY, task["delay"]) for t in minutes}
-        kept["anew"] = _trained_anew(training, features, impressions, set(held["anew"].values()))
-    times = minutes_of(impressions.timestamp)
-    blocks, revenue = [], []
-    for policy, by_minute in held.items():
-        said = _answers(servers, impressions, times, by_minute, kept[policy], block)
-        blocks += _blocks(policy, said, impressions, times, drifting, block, training.m)
+        held["anew"] = run.held([DAY])[_name(DAY)]
+        kept["anew"] = _trained_anew(run, set(held["anew"].values()))
+    blocks = [row for policy in held for row in run.blocks(policy, held[policy], kept[policy])]
+    revenue = []
     for minute in task["test_minutes"]:
         models = {policy: kept[policy][by_minute[minute]] for policy, by_minute in held.items()}
-        revenue += servers.revenue(minute, models, task["visits"])
+        revenue += run.servers.revenue(minute, models, task["visits"])
     return {"blocks": blocks, "revenue": revenue, "flops": flops(learner.scorer.head)}
 
 
-def _trained_anew(training, features, impressions, minutes):
+def asynchronous_task(task: dict, path: Path) -> dict:
+    """From a model trained in time, go on with gradients that come late, in each of several ways.
+
+    Args:
+      task: as of `open_loop_task`, with "ways": [what is late, steps] of each (`DelayedLearner`);
+        gradients are late in the minutes that are measured.
+
+    Returns: {"blocks": rows of `_blocks`, with delayed and staleness; "flops"}.
+    """
+    run = _Run(task)
+    start, held = task["measured"][0], run.held(task["intervals"])
+    wanted = {version for by_minute in held.values() for version in by_minute.values()}
+    learner = run.training.learner(run.features)
+    early = Versions(
+        learner.scorer, {minute for minute in wanted if minute <= start}, task["block"]
+    )
+    behind = run.train(learner, 0, start, early)
+    trained = [variable.numpy() for variable in learner.variables]
+    blocks = []
+    for delayed, steps in task["ways"]:
+        own = DelayedLearner(
+            learner.scorer,
+            learner.loss,
+            run.training.learning_rate,
+            staleness=steps,
+            delayed=delayed,
+        )
+        for variable, value in zip(own.variables, trained, strict=True):
+            variable.assign(value)
+        watch = Versions(learner.scorer, wanted - early.finish().keys(), task["block"])
+        run.train(own, behind, max(wanted), watch)
+        kept = early.finish() | watch.finish()
+        rows = [row for policy in held for row in run.blocks(policy, held[policy], kept)]
+        blocks += [{"delayed": delayed, "staleness": steps} | row for row in rows]
+    return {"blocks": blocks, "flops": flops(learner.scorer.head)}
+
+
+def closed_loop_task(task: dict, path: Path) -> dict:
+    """The model that is trained makes the log that it is trained on: one size, each interval.
+
+    It has learned from the reference's log up to "measured" and then takes over. A version is
+    served from its export on, without delay.
+
+    Args:
+      task: as of `open_loop_task`.
+
+    Returns: {"revenue": rows of `Servers.revenue`}.
+    """
+    run = _Run(task)
+    start, stop = task["measured"]
+    learner = run.training.learner(run.features)
+    run.train(learner, 0, start)
+    trained = [variable.numpy() for variable in learner.variables]
+    matched = functools.lru_cache(24)(lambda step: match(run.drifting.at(step)))
+    revenue = []
+    for interval in task["intervals"]:
+        for variable, value in zip(learner.variables, trained, strict=True):
+            variable.assign(value)
+        waiting, model = run.impressions.take(slice(0)), None
+        for low, high in run.drifting.steps(start, stop, every=interval):
+            if model is None or low % interval == 0:
+                model = ServedModel.of(learner.scorer)
+            for minute in task["test_minutes"]:
+                if low <= minute < high:
+                    models = {_name(interval): model}
+                    revenue += run.servers.revenue(minute, models, task["visits"])
+            now = matched(run.drifting.step_of(low))
+            system = install_pre_ranking(now, run.servers.deploy(model))
+            tables = run.drifting.exposures(system, low, high, seed=task["log"]["system"]["seed"])
+            new = as_impressions(tables, run.features, path, waiting.mask.shape[1])
+            source = MemorySource(concatenate([waiting, new]), run.training.batch_impressions)
+            train(learner, source, progress=False)
+            waiting = source.impressions.take(slice(source.steps * source.full_batch, None))
+    return {"revenue": revenue}
+
+
+class _Run:
+    """What the tasks of a log have in common: its world, its impressions, their servers."""
+
+    def __init__(self, task):
+        log = task["log"]
+        self.task, self.training = task, TrainingParameters(**task["training"])
+        self.drifting = SystemParameters(**log["system"]).drifting()
+        self.impressions = load_log(log["log"], log["sha256"])
+        self.times = minutes_of(self.impressions.timestamp)
+        self.features = Features(features=self.drifting.world.features)
+        self.servers = Servers(self.drifting, self.features)
+
+    def held(self, intervals):
+        """Policy -> minute that is measured -> version."""
+        delay, minutes = self.task["delay"], range(*self.task["measured"], self.task["block"])
+        return {_name(i): {t: version_at(t, i, delay) for t in minutes} for i in intervals}
+
+    def train(self, learner, first, minute, watch=None):
+        """Train from impression `first` on whole batches up to a minute; the impression behind."""
+        part = self.impressions.take(slice(first, np.searchsorted(self.times, minute)))
+        source = MemorySource(part, self.training.batch_impressions)
+        train(learner, source, watch=watch, progress=False)
+        return first + source.steps * source.full_batch
+
+    def blocks(self, policy, by_minute, kept):
+        """R/R* of what servers say under a policy, rows of `_blocks`."""
+        block = self.task["block"]
+        said = _answers(self.servers, self.impressions, self.times, by_minute, kept, block)
+        about = self.impressions, self.times, self.drifting, block, self.training.m
+        return _blocks(policy, said, *about)
+
+
+def _trained_anew(run, minutes):
     """Minute -> model trained from its first weights on all that came before, in mixed order."""
-    times, models = minutes_of(impressions.timestamp), {}
+    models, batch = {}, run.training.batch_impressions
     for minute in sorted(minutes):
-        learner = training.learner(features)
-        past = np.flatnonzero(times < minute)
-        order = np.random.default_rng([training.seed, minute]).permutation(past)
-        source = MemorySource(impressions.take(order), training.batch_impressions)
-        train(learner, source, progress=False)
+        learner = run.training.learner(run.features)
+        past = np.flatnonzero(run.times < minute)
+        order = np.random.default_rng([run.training.seed, minute]).permutation(past)
+        train(learner, MemorySource(run.impressions.take(order), batch), progress=False)
         models[minute] = ServedModel.of(learner.scorer)
     return models
 
