@@ -31,7 +31,7 @@ ROOMS = {
     },
     "online": {
         *("infra", "models", "losses", "metrics", "simulation", "logs"),
-        *("training", "serving", "experiments"),
+        *("training", "serving", "cost", "experiments"),
     },
     "design": {"infra", "models", "serving", "cost"},
     "allocation": {"infra", "design"},

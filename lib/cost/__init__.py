@@ -8,6 +8,7 @@ measured sizes instead of all of them.
     gaussian_process  what measured times differ by from the roofline's
     service_time      a request's time from a few measured sizes: roofline and residual
     relative_cost     what sizes need beside the base, measured or predicted
+    embedding_producer  what ads' parts computed ahead cost and save
     training_cost     Algorithm 1 on the training step
 """
 
@@ -25,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "required_machines",
         ],
         "device": ["Device", "T4", "this_machine"],
+        "embedding_producer": ["cache_savings", "producer_machines"],
         "relative_cost": ["first_layer_gain", "not_proportional", "relative_machines"],
         "roofline": ["Roofline"],
         "service_time": ["ServiceTimeModel", "timed_rows"],

@@ -6,11 +6,11 @@ Nothing here is measured: every number follows from the parameters by the arithm
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pandas as pd
 import pydantic
 
+from lib.cost.embedding_producer import producer_machines
 from lib.models.flop_count import matrix_flops
 from lib.models.size_parameters import check_size_parameters
 
@@ -110,10 +110,15 @@ def plan_on_paper(work: Workload, rates: Rates, ads_an_impression: int = 10) -> 
     full, changed = work.table_bytes + dense, work.changed_share * work.table_bytes + dense
     export = (full + (work.full_every - 1) * changed) / work.full_every
     part = 2 * work.ad_width * work.size_parameters[1]
-    update = part * work.ads
-    seconds = update / (rates.producer_flops * rates.used_share)
-    parts = work.ads * work.size_parameters[1] * work.part_bytes
-    usable = rates.memory * rates.used_share
+    producer = producer_machines(
+        work.size_parameters,
+        work.user_width,
+        ads=work.ads,
+        minutes=work.producer_minutes,
+        flops_per_second=rates.producer_flops * rates.used_share,
+        memory=rates.memory * rates.used_share,
+        part_bytes=work.part_bytes,
+    )
     rows = [
         ("traffic", "impressions a second, mean", mean, "1/s", "impressions / days"),
         ("traffic", "impressions a second, peak", peak, "1/s", "x peak"),
@@ -146,19 +151,31 @@ def plan_on_paper(work: Workload, rates: Rates, ads_an_impression: int = 10) -> 
         ("exports", "bytes a version, mean", export, "B", "one full of full_every, else changed"),
         ("exports", "bytes a day", exports * export, "B", "to the store"),
         ("exports", "bytes kept", work.kept_versions * export, "B", "kept_versions"),
-        ("Embedding Producer", "FLOPs a version", update, "FLOP", "2 x ad inputs x a_1 x ads"),
+        (
+            "Embedding Producer",
+            "FLOPs a version",
+            part * work.ads,
+            "FLOP",
+            "2 x ad inputs x a_1 x ads",
+        ),
         (
             "Embedding Producer",
             "machines",
-            math.ceil(seconds / (60 * work.producer_minutes)),
+            producer["computing"],
             "",
             "all parts within producer_minutes",
         ),
-        ("Embedding Producer", "bytes of parts", parts, "B", "ads x a_1 x part_bytes"),
+        (
+            "Embedding Producer",
+            "bytes of parts",
+            producer["memory"] / 2,
+            "B",
+            "ads x a_1 x part_bytes",
+        ),
         (
             "Embedding Producer",
             "machines that share a copy",
-            math.ceil(2 * parts / usable),
+            producer["holding"],
             "",
             "two versions in memory",
         ),
@@ -171,46 +188,3 @@ def plan_on_paper(work: Workload, rates: Rates, ads_an_impression: int = 10) -> 
         ),
     ]
     return pd.DataFrame(rows, columns=["part", "quantity", "value", "unit", "how"])
-
-
-def cache_savings(
-    size_parameters: Sequence[int],
-    user_width: int,
-    *,
-    candidates: int,
-    ads: float,
-    requests_per_second: float,
-    export_minutes: float,
-    part_bytes: int = FLOAT,
-) -> dict[str, float]:
-    """What the ads' cached first-layer parts save, and what keeping them fresh costs.
-
-    Without a cache each request computes the user's part once and each candidate's part; with it
-    all ads' parts are computed at each export instead.
-
-    Returns: name -> value: request (FLOPs of a request without cache), ad_part (those of its
-      candidates' first layer), saved_share, producer (FLOPs of an export), producer_share (of what
-      the requests of an interval save), break_even (requests a second), memory (bytes, one
-      version).
-
-    >>> saved = cache_savings([4, 3, 1], 2, candidates=10, ads=100, requests_per_second=1.0,
-    ...                       export_minutes=1.0)
-    >>> saved["ad_part"], saved["request"], saved["producer"], round(saved["break_even"], 3)
-    (120, 192, 1200, 0.167)
-    """
-    first = size_parameters[1]
-    ad_width = size_parameters[0] - user_width
-    upper = int(matrix_flops(size_parameters[1:]))
-    ad_part = 2 * ad_width * first * candidates
-    request = 2 * user_width * first + ad_part + upper * candidates
-    producer = 2 * ad_width * first * ads
-    seconds = 60 * export_minutes
-    return {
-        "request": request,
-        "ad_part": ad_part,
-        "saved_share": ad_part / request,
-        "producer": producer,
-        "producer_share": producer / (ad_part * requests_per_second * seconds),
-        "break_even": producer / ad_part / seconds,
-        "memory": ads * first * part_bytes,
-    }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.online.plan import Rates, Workload, cache_savings, plan_on_paper
+from lib.online.plan import Rates, Workload, plan_on_paper
 
 WORK = {"impressions": 20e9, "days": 10, "ads": 1e7}
 RATES = {
@@ -54,25 +54,6 @@ def test_by_hand():
 )
 def test_what_doubles_with_what(changes, grows, factor):
     assert planned(changes)[grows] == pytest.approx(factor * planned()[grows], rel=0.02)
-
-
-def test_the_cache_saves_what_requests_no_longer_compute():
-    saved = cache_savings(
-        [10, 8, 4, 1],
-        6,
-        candidates=5,
-        ads=50,
-        requests_per_second=2,
-        export_minutes=1,
-        part_bytes=2,
-    )
-    first, upper = 2 * 4 * 8, 2 * (8 * 4 + 4)
-    assert saved["ad_part"] == 5 * first
-    assert saved["request"] == 2 * 6 * 8 + 5 * (first + upper)
-    assert saved["producer"] == 50 * first
-    assert saved["producer_share"] == pytest.approx(50 * first / (5 * first * 120))
-    assert saved["break_even"] == pytest.approx(50 / 5 / 60)
-    assert saved["memory"] == 50 * 8 * 2
 
 
 @pytest.mark.parametrize(

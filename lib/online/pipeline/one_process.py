@@ -111,7 +111,7 @@ def run_parts(folder, *, hours: float = 2.0, impressions_per_minute: int = 60) -
         client.close()
         server.stop()
         thread.join(30)
-    ratio = [store.manifest(version).metrics["r_over_r_star"] for version in (1, last)]
+    metrics = [store.manifest(version).metrics for version in (1, last)]
     return {
         "impressions in the stream": 2 * half,
         "trained on, halfway and in the end": [halfway, everything],
@@ -119,7 +119,9 @@ def run_parts(folder, *, hours: float = 2.0, impressions_per_minute: int = 60) -
             value for name, value in counts.items() if name not in ("impressions", "records")
         ),
         "versions exported": len(store.versions()),
-        "R/R* of the first and the last interval, scored before trained on": ratio,
+        "R/R* of the first and the last interval, scored before trained on": [
+            round(each["r_over_r_star"], 4) for each in metrics
+        ],
         "ads with parts": len(producer.catalogue),
         "version that answered before and after": [first, last],
         "answers": client.answered,
