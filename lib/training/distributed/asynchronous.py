@@ -10,14 +10,12 @@ applied twice (`applied` counts them). What a server held is lost with it: all b
 checkpoint, which is written where no step is under way.
 """
 
-import functools
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from lib.training import compiled_step
-from lib.training.distributed.parameter_servers import ServedLearner, Sharded
+from lib.training.distributed.parameter_servers import ServedLearner, gradient, look_up, read_dense
 
 
 class AsynchronousLearner(ServedLearner):
@@ -25,42 +23,43 @@ class AsynchronousLearner(ServedLearner):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        step = functools.partial(
-            _step, self.trainee, self.loss, self.served, (self.learning_rate, self.epsilon)
-        )
-        self._step = tf.function(step, autograph=False)
+        served, settings = self.served, (self.learning_rate, self.epsilon)
+        self._dense = self.function(read_dense, served)
+        self._lookup = self.function(look_up, self.trainee, served, served.version)
+        self._gradient = self.function(gradient, self.trainee, self.loss, served)
+        self._put = self.function(_put, served, settings)
 
     def _take_steps(self, examples, full_batch):
-        results = []
-        for example in examples:
-            size = full_batch if len(example[1]) == full_batch else None
-            shapes = keras.tree.map_structure(
-                lambda x, size=size: tf.TensorSpec([size, *x.shape[1:]], x.dtype), example
+        results = [
+            self.coordinator.schedule(
+                self._step, args=(keras.tree.map_structure(tf.convert_to_tensor, example),)
             )
-            function = self._step.get_concrete_function(shapes)
-            arrays = keras.tree.map_structure(tf.convert_to_tensor, example)
-            results.append(self.coordinator.schedule(function, args=(arrays,)))
+            for example in examples
+        ]
         self.coordinator.join()
         found = [result.fetch() for result in results]
         self.staleness.update(int(late) for _, late in found)
         return np.array([value for value, _ in found], np.float32)
 
+    def _step(self, example):
+        """What a worker does with a batch: (loss, changes of the weights between reading and own).
 
-def _step(trainee, loss, served, settings, example):
-    """What a worker does with a batch: (loss, changes of the weights between reading and own)."""
+        Four calls, not one: a server carries out its parts of calls one after the other, and would
+        let nobody else read while its part of a whole step waits for the worker.
+        """
+        read, *dense = self._dense()
+        vectors, _ = self._lookup(example[0])
+        value, *found = self._gradient(example, vectors, *dense)
+        return float(value), int(self._put(*found, read))
+
+
+def _put(served, settings, slope, change, changes, read):
+    """Apply a worker's gradients: changes of the weights by others since it read them."""
+    served.update_tables(changes, settings)
     rate, epsilon = (tf.constant(value, tf.float32) for value in settings)
-    read = served.version.read_value()
-    with tf.control_dependencies([read]):
-        weights, statistics = served.weights.read_value(), served.statistics.read_value()
-    value, slope, new, changes = compiled_step.gradient(
-        trainee, loss, served.form, weights, statistics, example, Sharded
-    )
-    for parts in zip(served.tables, served.table_sums, changes, strict=True):
-        Sharded.update(*parts, (rate, epsilon), None)
-    change = new - statistics
     with tf.device(served.weights.device):
         served.statistics.assign_add(change)
         sums = served.sums.assign_add(tf.square(slope), read_value=True)
         served.weights.assign_sub(rate * slope / compiled_step.root(sums, epsilon))
         now = served.version.assign_add(1, read_value=True)
-    return value, now - 1 - read
+        return now - 1 - read

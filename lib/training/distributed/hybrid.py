@@ -10,7 +10,6 @@ Batch norm's statistics are of a worker's share; the moving averages take the sh
 dies, worker or server, stops all; they begin again at the checkpoint.
 """
 
-import functools
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,7 +19,7 @@ import tensorflow as tf
 
 from lib.training import compiled_step
 from lib.training.distributed import parameter_servers
-from lib.training.distributed.parameter_servers import ServedLearner, Sharded
+from lib.training.distributed.parameter_servers import ServedLearner, gradient, look_up, read_dense
 
 
 class HybridLearner(ServedLearner):
@@ -44,39 +43,32 @@ class HybridLearner(ServedLearner):
             # A row a worker: its gradient, and what it would add to the moving averages.
             self.slots = tf.Variable(tf.zeros([self.workers, numbers]), trainable=False)
         settings = self.learning_rate, self.epsilon
-        self._lookup = tf.function(
-            functools.partial(_lookup, self.trainee, served, self.pushes), autograph=False
-        )
-        self._gradient = tf.function(
-            functools.partial(
-                _gradient, self.trainee, self.loss, served, self.pushes, self.slots, settings
-            ),
-            autograph=False,
-        )
-        self._apply = tf.function(
-            functools.partial(_apply, served, self.slots, settings), autograph=False
-        )
+        self._lookup = self.function(look_up, self.trainee, served, self.pushes)
+        self._dense = self.function(read_dense, served)
+        self._gradient = self.function(gradient, self.trainee, self.loss, served)
+        self._put = self.function(_put, served, self.pushes, self.slots, settings)
+        self._apply = self.function(_apply, served, self.slots, settings)
         self._threads = [ThreadPoolExecutor(1) for _ in range(self.workers)]
 
     def _take_steps(self, examples, full_batch):
         rounds = [self._shares(example) for example in examples]
         lookups = [[None] * self.workers for _ in rounds]
 
-        def look_up(number):
+        def ask(number):
             if number < len(rounds):
                 for worker, thread in enumerate(self._threads):
                     inputs = rounds[number][worker][0]
                     lookups[number][worker] = thread.submit(self._on, worker, self._lookup, inputs)
 
         for number in range(self.ahead + 1):
-            look_up(number)
+            ask(number)
         losses = []
         for number, shares in enumerate(rounds):
             answers = [
                 thread.submit(self._push, worker, shares[worker], lookups[number][worker])
                 for worker, thread in enumerate(self._threads)
             ]
-            look_up(number + self.ahead + 1)
+            ask(number + self.ahead + 1)
             found = [answer.result() for answer in answers]
             self._apply()
             losses.append(sum(value for value, _ in found))
@@ -105,66 +97,21 @@ class HybridLearner(ServedLearner):
         vectors, read = lookup.result()
         with tf.device(parameter_servers.worker_device(worker)):
             arrays = keras.tree.map_structure(tf.convert_to_tensor, (inputs, target))
-            value, late = self._gradient(
-                arrays, vectors, read, tf.constant(worker), tf.constant(part)
-            )
-            return float(value), int(late)
+            _, *dense = self._dense()
+            value, *found = self._gradient(arrays, vectors, *dense)
+            late = self._put(*found, read, tf.constant(worker), tf.constant(part))
+            return float(part * value), int(late)
 
 
-class _Watched:
-    """In a tape's place where no gradient is taken."""
-
-    def watch(self, tensor):
-        pass
-
-
-class _Fetched(Sharded):
-    """Lookups whose vectors came before."""
-
-    def __init__(self, table, tape):
-        shards, vectors = table
-        super().__init__(shards, tape)
-        self.waiting = iter(vectors)
-
-    def __call__(self, rows):
-        vectors = next(self.waiting)
-        self.tape.watch(vectors)
-        self.rows.append(tf.reshape(rows, [-1]))
-        self.vectors.append(vectors)
-        return vectors
-
-
-def _lookup(trainee, served, pushes, inputs):
-    """(for each table the vectors of its lookups in order, pushes before)."""
-    read = pushes.read_value()
-    with tf.control_dependencies([read]):
-        scorer = trainee.scorer
-        tables = {
-            width: Sharded(shards, _Watched())
-            for width, shards in zip(scorer.tables, served.tables, strict=True)
-        }
-        for side in ("user", "ad"):
-            scorer.embed(side, inputs[side], tables)
-    return [table.vectors for table in tables.values()], read
-
-
-def _gradient(trainee, loss, served, pushes, slots, settings, example, vectors, read, worker, part):
-    """A worker's round: (its part of the loss, pushes of others since its lookup)."""
-    weights, statistics = served.weights.read_value(), served.statistics.read_value()
-    form = served.form._replace(tables=list(zip(served.tables, vectors, strict=True)))
-    value, slope, new, changes = compiled_step.gradient(
-        trainee, loss, form, weights, statistics, example, _Fetched
-    )
+def _put(served, pushes, slots, settings, slope, change, changes, read, worker, part):
+    """A worker's gradients, given up to the servers: pushes of others since its lookup."""
     # Of the whole batch's mean each worker has the part that its share has of the batch.
-    rate, epsilon = (tf.constant(x, tf.float32) for x in settings)
-    for table, sums, change in zip(served.tables, served.table_sums, changes, strict=True):
-        parts = [(rows, part * slopes) for rows, slopes in change]
-        Sharded.update(table, sums, parts, (rate, epsilon), None)
+    served.update_tables([[(rows, part * x) for rows, x in table] for table in changes], settings)
     with tf.device(slots.device):
-        numbers = tf.concat([slope, new - statistics], 0) * part
+        numbers = tf.concat([slope, change], 0) * part
         slots.scatter_update(tf.IndexedSlices(numbers[None], worker[None]))
         now = pushes.assign_add(1, read_value=True)
-    return part * value, now - 1 - read
+        return now - 1 - read
 
 
 def _apply(served, slots, settings):

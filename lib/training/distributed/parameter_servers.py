@@ -6,6 +6,7 @@ shard r % S, on server r % S of S.
 """
 
 import collections
+import functools
 
 import tensorflow as tf
 
@@ -74,6 +75,12 @@ class ServerState:
             places = [rows[server :: self.servers] for server in range(self.servers)]
             table.assign(tf.dynamic_stitch(places, [shard.read_value() for shard in shards]))
 
+    def update_tables(self, changes, settings):
+        """A step of Adagrad on all tables; to be traced."""
+        settings = [tf.constant(value, tf.float32) for value in settings]
+        for table, sums, change in zip(self.tables, self.table_sums, changes, strict=True):
+            Sharded.update(table, sums, change, settings, None)
+
     def _dense(self):
         return self.weights, self.sums, self.statistics
 
@@ -122,6 +129,56 @@ class Sharded(ElementWise):
                 shard.scatter_sub(tf.IndexedSlices(change, rows))
 
 
+class Fetched(Sharded):
+    """Lookups whose vectors came before; its table is (shards, vectors in order)."""
+
+    def __init__(self, table, tape):
+        shards, vectors = table
+        super().__init__(shards, tape)
+        self.waiting = iter(vectors)
+
+    def __call__(self, rows):
+        vectors = next(self.waiting)
+        self.tape.watch(vectors)
+        self.rows.append(tf.reshape(rows, [-1]))
+        self.vectors.append(vectors)
+        return vectors
+
+
+class _NoTape:
+    def watch(self, tensor):
+        pass
+
+
+def read_dense(served):
+    """(version, weights, statistics), the version no newer than the weights; to be traced."""
+    version = served.version.read_value()
+    with tf.control_dependencies([version]):
+        return version, served.weights.read_value(), served.statistics.read_value()
+
+
+def look_up(trainee, served, counter, inputs):
+    """(for each table the vectors of its lookups in order, counter before); to be traced."""
+    before, scorer = counter.read_value(), trainee.scorer
+    with tf.control_dependencies([before]):
+        tables = {
+            width: Sharded(shards, _NoTape())
+            for width, shards in zip(scorer.tables, served.tables, strict=True)
+        }
+        for side in ("user", "ad"):
+            scorer.embed(side, inputs[side], tables)
+    return [table.vectors for table in tables.values()], before
+
+
+def gradient(trainee, loss, served, example, vectors, weights, statistics):
+    """(loss, slope, change of the statistics, changes of the tables); to be traced."""
+    form = served.form._replace(tables=list(zip(served.tables, vectors, strict=True)))
+    value, slope, new, changes = compiled_step.gradient(
+        trainee, loss, form, weights, statistics, example, Fetched
+    )
+    return value, slope, new - statistics, changes
+
+
 class ServedLearner(Learner):
     """A Learner whose numbers lie on servers; its own variables are a copy.
 
@@ -138,6 +195,10 @@ class ServedLearner(Learner):
         self.served = ServerState(State.of(self.trainee, self.trainee.optimizer), servers)
         self._changed_here = False
         self.staleness = collections.Counter()
+
+    def function(self, body, *known):
+        """A TensorFlow function of what `body` takes after the known arguments."""
+        return tf.function(functools.partial(body, *known), autograph=False)
 
     @property
     def variables(self) -> list:
