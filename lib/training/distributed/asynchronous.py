@@ -10,19 +10,27 @@ applied twice (`applied` counts them). What a server held is lost with it: all b
 checkpoint, which is written where no step is under way.
 """
 
+import collections
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from lib.training import compiled_step
+from lib.training.distributed import parameter_servers
 from lib.training.distributed.parameter_servers import ServedLearner, gradient, look_up, read_dense
 
 
 class AsynchronousLearner(ServedLearner):
-    """A Learner whose steps are taken by the workers of a cluster, several at a time."""
+    """A Learner whose steps are taken by the workers of a cluster, several at a time.
+
+    Attributes:
+      alive: the workers that no call has failed on.
+    """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self.alive = set(range(self.workers))
         served, settings = self.served, (self.learning_rate, self.epsilon)
         self._dense = self.function(read_dense, served)
         self._lookup = self.function(look_up, self.trainee, served, served.version)
@@ -30,27 +38,43 @@ class AsynchronousLearner(ServedLearner):
         self._put = self.function(_put, served, settings)
 
     def _take_steps(self, examples, full_batch):
-        results = [
-            self.coordinator.schedule(
-                self._step, args=(keras.tree.map_structure(tf.convert_to_tensor, example),)
-            )
-            for example in examples
-        ]
-        self.coordinator.join()
-        found = [result.fetch() for result in results]
-        self.staleness.update(int(late) for _, late in found)
-        return np.array([value for value, _ in found], np.float32)
+        waiting, found = collections.deque(enumerate(examples)), {}
 
-    def _step(self, example):
+        def work(worker):
+            while waiting:
+                try:
+                    number, example = waiting.popleft()
+                except IndexError:  # another took the last one
+                    return
+                try:
+                    found[number] = self._step(worker, example)
+                except tf.errors.OpError:
+                    waiting.appendleft((number, example))
+                    self.alive.remove(worker)
+                    raise
+
+        while waiting:
+            answers = [self.pools[worker].submit(work, worker) for worker in sorted(self.alive)]
+            errors = [answer.exception() for answer in answers]
+            for error in filter(None, errors):
+                # Without workers, or without a server that all of them need, nothing goes on.
+                if not self.alive or not isinstance(error, tf.errors.OpError):
+                    raise error
+        self.staleness.update(found[number][1] for number in range(len(examples)))
+        return np.array([found[number][0] for number in range(len(examples))], np.float32)
+
+    def _step(self, worker, example):
         """What a worker does with a batch: (loss, changes of the weights between reading and own).
 
         Four calls, not one: a server carries out its parts of calls one after the other, and would
         let nobody else read while its part of a whole step waits for the worker.
         """
-        read, *dense = self._dense()
-        vectors, _ = self._lookup(example[0])
-        value, *found = self._gradient(example, vectors, *dense)
-        return float(value), int(self._put(*found, read))
+        with tf.device(parameter_servers.worker_device(worker)):
+            inputs, target = keras.tree.map_structure(tf.convert_to_tensor, example)
+            read, *dense = self._dense()
+            vectors, _ = self._lookup(inputs)
+            value, *found = self._gradient((inputs, target), vectors, *dense)
+            return float(value), int(self._put(*found, read))
 
 
 def _put(served, settings, slope, change, changes, read):

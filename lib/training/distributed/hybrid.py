@@ -11,7 +11,6 @@ dies, worker or server, stops all; they begin again at the checkpoint.
 """
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -48,7 +47,6 @@ class HybridLearner(ServedLearner):
         self._gradient = self.function(gradient, self.trainee, self.loss, served)
         self._put = self.function(_put, served, self.pushes, self.slots, settings)
         self._apply = self.function(_apply, served, self.slots, settings)
-        self._threads = [ThreadPoolExecutor(1) for _ in range(self.workers)]
 
     def _take_steps(self, examples, full_batch):
         rounds = [self._shares(example) for example in examples]
@@ -56,7 +54,7 @@ class HybridLearner(ServedLearner):
 
         def ask(number):
             if number < len(rounds):
-                for worker, thread in enumerate(self._threads):
+                for worker, thread in enumerate(self.pools):
                     inputs = rounds[number][worker][0]
                     lookups[number][worker] = thread.submit(self._on, worker, self._lookup, inputs)
 
@@ -66,7 +64,7 @@ class HybridLearner(ServedLearner):
         for number, shares in enumerate(rounds):
             answers = [
                 thread.submit(self._push, worker, shares[worker], lookups[number][worker])
-                for worker, thread in enumerate(self._threads)
+                for worker, thread in enumerate(self.pools)
             ]
             ask(number + self.ahead + 1)
             found = [answer.result() for answer in answers]

@@ -7,6 +7,7 @@ shard r % S, on server r % S of S.
 
 import collections
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
 
@@ -17,12 +18,15 @@ from lib.training.learner import Learner
 
 
 def connect(addresses: dict):
-    """The ClusterCoordinator of these servers and workers, whom it waits for."""
+    """Make this process the coordinator of these servers and workers, whom it waits for.
+
+    To be called before the scorer is made: it renames this process's devices, and what was made
+    before is lost.
+    """
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         cluster_of(addresses), rpc_layer="grpc", task_type="chief", task_id=0
     )
-    strategy = tf.distribute.ParameterServerStrategy(resolver)
-    return tf.distribute.coordinator.ClusterCoordinator(strategy)
+    tf.distribute.ParameterServerStrategy(resolver)  # of which nothing more is needed
 
 
 class ServerState:
@@ -180,18 +184,17 @@ def gradient(trainee, loss, served, example, vectors, weights, statistics):
 
 
 class ServedLearner(Learner):
-    """A Learner whose numbers lie on servers; its own variables are a copy.
+    """A Learner whose numbers lie on servers (`connect` first); its own variables are a copy.
 
     Args:
-      coordinator: what `connect` returned, before the scorer was made: connecting renames this
-        process's devices, and what was made before is lost.
       workers, servers: how many.
       The others as of `Learner`.
     """
 
-    def __init__(self, *args, coordinator, workers: int, servers: int, **kwargs):
+    def __init__(self, *args, workers: int, servers: int, **kwargs):
         super().__init__(*args, **kwargs)
-        self.coordinator, self.workers = coordinator, workers
+        self.workers = workers
+        self.pools = [ThreadPoolExecutor(1) for _ in range(workers)]  # one to wait for each
         self.served = ServerState(State.of(self.trainee, self.trainee.optimizer), servers)
         self._changed_here = False
         self.staleness = collections.Counter()

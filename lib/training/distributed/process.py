@@ -62,10 +62,10 @@ def _learner(plan, index):
         from lib.training.distributed import asynchronous, hybrid, parameter_servers
 
         set_up_backend()
+        parameter_servers.connect(plan.addresses)
         kinds = {"asynchronous": asynchronous.AsynchronousLearner, "hybrid": hybrid.HybridLearner}
         return plan.work.make_learner(
             kinds[plan.way],
-            coordinator=parameter_servers.connect(plan.addresses),
             workers=len(plan.addresses["worker"]),
             servers=len(plan.addresses["server"]),
             **plan.options,

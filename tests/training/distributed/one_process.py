@@ -7,29 +7,11 @@ from tests.small_log import FEATURES
 from tests.training.small_training import LEARNING_RATE
 
 
-class Coordinator:
-    """A ClusterCoordinator whose one worker works at once."""
-
-    def schedule(self, function, args):
-        return Result(function(*args))
-
-    def join(self):
-        pass
-
-
-class Result:
-    def __init__(self, value):
-        self.value = value
-
-    def fetch(self):
-        return self.value
-
-
 def make_served(monkeypatch, kind, workers=1, servers=2, **options):
     """A ServedLearner of class `kind`, all of it on this process's device."""
     for name in ("server_device", "worker_device"):
         monkeypatch.setattr(parameter_servers, name, lambda index: "/device:CPU:0")
-    parts = {"coordinator": Coordinator(), "workers": workers, "servers": servers}
+    parts = {"workers": workers, "servers": servers}
     scorer = Scorer(FEATURES, [8, 4, 1], "mlp", 0)
     return kind(scorer, ARFLoss(2, 2), LEARNING_RATE, **parts, **options)
 
