@@ -19,7 +19,7 @@ from lib.simulation.cascade import System
 from lib.simulation.drifting import DriftingWorld, DriftParameters
 from lib.simulation.keyed_random import normal, visit_keys
 from lib.simulation.matching import Matched, match
-from lib.simulation.parameters import world_parameters
+from lib.simulation.parameters import WorldParameters, world_parameters
 from lib.simulation.world import World
 
 
@@ -41,10 +41,20 @@ class SystemParameters(pydantic.BaseModel, frozen=True, extra="forbid"):
     drift: dict[str, Any] = {}
     reference_error: pydantic.NonNegativeFloat = 0.5
 
+    @pydantic.model_validator(mode="after")
+    def _a_drifting_world(self):
+        self.parts()
+        return self
+
+    def parts(self) -> tuple[WorldParameters, DriftParameters]:
+        """World and drift; ValueError for what is none."""
+        changes = {"seed": self.seed, **self.world_changes}
+        return world_parameters(self.world, **changes), DriftParameters(**self.drift)
+
     def drifting(self) -> DriftingWorld:
-        """The world in time; ValueError for what is no world or no drift."""
-        parameters = world_parameters(self.world, **{"seed": self.seed, **self.world_changes})
-        return DriftingWorld(World(parameters), DriftParameters(**self.drift))
+        """The world in time."""
+        parameters, drift = self.parts()
+        return DriftingWorld(World(parameters), drift)
 
     def reference(self, matched: Matched) -> System:
         """The reference system at a time."""

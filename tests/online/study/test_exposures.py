@@ -80,4 +80,4 @@ def test_tables_in_operation_are_read_as_a_log_is(log, tmp_path):
 
 def test_no_world_no_study():
     with pytest.raises(ValueError, match="preset must be in"):
-        SystemParameters(world="Z").drifting()
+        SystemParameters(world="Z")
