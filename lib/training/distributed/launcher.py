@@ -76,7 +76,9 @@ def train_distributed(
         `port` on. The same call is made on each, with its own name as `host`, the same work, and
         log and checkpoint where all see them; it returns the report on the machine of the
         coordinator (of worker 0 without one), None elsewhere. None: all on this machine, on ports
-        that the system chooses. The engines know no passwords: a network of one's own.
+        that the system chooses. The engines know no passwords: a network of one's own. TensorFlow's
+        servers (asynchronous, hybrid) listen at every address of the machine, whatever address
+        they are given: close their ports to others there too.
       folder: for what processes say; a temporary one by default.
       cores: of this machine that all processes share; None: all.
       timeout: seconds for the whole.
