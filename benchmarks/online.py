@@ -20,7 +20,14 @@ from benchmarks.report import row, show
 from lib.infra import machine
 from lib.run.places import root
 
-PARTS = ("stream", "embedding_producer", "online_server", "online_training", "online_faults")
+# A part's rows begin with its title.
+PARTS = {
+    "stream": "stream",
+    "embedding_producer": "producer",
+    "online_server": "server",
+    "online_training": "several processes",
+    "online_faults": "faults",
+}
 TURNS = 5
 IMPRESSIONS, BATCH, HIDDEN = 60_000, 256, [128, 64, 32, 1]  # of the trainer that is fed
 ADS, UNITS, FIELDS, BUCKETS, WIDTH = 1_000_000, 1024, 26, 20_000, 64  # of the producer
@@ -202,11 +209,16 @@ def main() -> list[dict]:
         raise SystemExit(f"BENCH_ONLINE: no part {unknown[0]!r}; there are {', '.join(PARTS)}")
     path = root() / "outputs/bench/online.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    for part in PARTS:
+    for part, title in PARTS.items():
         if part in asked:
             run = globals().get(part) or importlib.import_module(f"benchmarks.{part}").main
-            new = [{**one, "part": part} for one in run()]
-            rows = [one for one in rows if one.get("part") != part] + new
-    rows.sort(key=lambda one: PARTS.index(one["part"]))
+            new = [one | {"figure": f"{title}: {one['figure']}"} for one in run()]
+            rows = [one for one in rows if _title(one) != title] + new
+    titles = list(PARTS.values())
+    rows.sort(key=lambda one: titles.index(_title(one)))
     show(rows)
     return rows
+
+
+def _title(one):
+    return one["figure"].partition(": ")[0]

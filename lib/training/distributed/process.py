@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
         os.sched_setaffinity(0, plan.cores)
     code = 1
     try:
-        if role == "server" or (role == "worker" and plan.way != "synchronous"):
+        if role == "server" or (role == "worker" and plan.way in ("asynchronous", "hybrid")):
             from lib.training.distributed import tensorflow_server
 
             tensorflow_server.serve(plan.addresses, role, index)
