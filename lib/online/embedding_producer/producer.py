@@ -7,7 +7,9 @@ side; memory is bounded by a few blocks.
 """
 
 import logging
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -161,14 +163,26 @@ class EmbeddingProducer:
             file.unlink(missing_ok=True)
 
 
-def run_producer(producer: EmbeddingProducer, *, poll_seconds: float = 2.0, stop=None) -> None:
-    """Work until `stop` (a threading.Event) is set; a full disk or an unreachable store is waited
-    out."""
-    while not (stop and stop.is_set()):
+def run_producer(
+    producer: EmbeddingProducer,
+    stop: threading.Event,
+    *,
+    poll_seconds: float = 2.0,
+    tell: Callable[[dict], None] | None = None,
+) -> None:
+    """Work until `stop` is set; a full disk or an unreachable store is waited out.
+
+    Args: tell: called after each look at the store with what a page may show, plain values.
+    """
+    while not stop.is_set():
         try:
             worked = producer.step()
         except OSError as error:
             log.error("could not write", extra={"reason": str(error)})
             worked = False
+        if tell:
+            names = ("version", "produced", "added", "seconds")
+            about = {name: getattr(producer, name) for name in names}
+            tell(about | {"ads": len(producer.catalogue) if producer.catalogue else 0})
         if not worked:
-            stop.wait(poll_seconds) if stop else time.sleep(poll_seconds)
+            stop.wait(poll_seconds)

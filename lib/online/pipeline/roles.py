@@ -78,30 +78,14 @@ def trainer(parameters: PipelineParameters, stop: threading.Event, index: int) -
 
 
 def embedding_producer(parameters: PipelineParameters, stop: threading.Event, index: int) -> None:
-    from lib.online.embedding_producer.producer import EmbeddingProducer
+    from lib.online.embedding_producer.producer import EmbeddingProducer, run_producer
     from lib.online.exports.store import ExportStore
 
     producer = EmbeddingProducer(
         ExportStore(parameters.exports), parameters.catalogue, parameters.parts
     )
-    status = Status(parameters.status, "embedding_producer")
-    while not stop.is_set():
-        try:
-            worked = producer.step()
-        except OSError as error:
-            log.error("could not write", extra={"reason": str(error)})
-            worked = False
-        status.tell(
-            {
-                "version": producer.version,
-                "ads": len(producer.catalogue) if producer.catalogue else 0,
-                "produced": producer.produced,
-                "added": producer.added,
-                "seconds": producer.seconds,
-            }
-        )
-        if not worked:
-            stop.wait(_POLL_SECONDS / 2)
+    tell = Status(parameters.status, "embedding_producer").tell
+    run_producer(producer, stop, poll_seconds=_POLL_SECONDS / 2, tell=tell)
 
 
 def server(parameters: PipelineParameters, stop: threading.Event, index: int) -> None:

@@ -83,7 +83,7 @@ class Supervisor:
     def note(self, name: str, what: str) -> None:
         """Put something into the list of faults."""
         self.faults = [*self.faults[-199:], (time.time(), name, what)]
-        log.warning("fault", extra={"child": name, "what": what})
+        log.warning("%s %s", name, what)
 
     def kill(self, name: str) -> bool:
         """kill -9, for tests of faults; whether it was running."""

@@ -148,8 +148,10 @@ def test_a_full_disk_is_waited_out(place, monkeypatch):
         return whole(*arguments, **options)
 
     monkeypatch.setattr(module, "produce", full)
-    run_producer(follower, poll_seconds=0.01, stop=stop)
+    told = []
+    run_producer(follower, stop, poll_seconds=0.01, tell=told.append)
     assert follower.version == 1 and len(calls) == 3
+    assert [each["version"] for each in told] == [None, None, 1] and told[-1]["ads"] == 4
 
 
 def test_memory_is_bounded(place):
