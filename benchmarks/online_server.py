@@ -11,6 +11,7 @@ highest is searched for. The alternative is the same HTTP layer before `predict`
 model of the same size: the user repeated for each ad, all layers for each pair.
 """
 
+import base64
 import contextlib
 import datetime
 import json
@@ -336,8 +337,9 @@ class Client:
     def __init__(self, address, requests, qps, seconds, most=None):
         self._folder = tempfile.TemporaryDirectory()
         self._found = Path(self._folder.name, "found.npy")
-        given = Path(self._folder.name, "given.npy")
-        np.save(given, np.array([address, requests, qps, seconds, most], object))
+        given = Path(self._folder.name, "given.json")
+        sent = [x | {"body": base64.b64encode(x["body"]).decode()} for x in requests]
+        given.write_text(json.dumps([address, sent, qps, seconds, most]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.online_server", "load", str(given), str(self._found)]
         )
@@ -577,7 +579,8 @@ def _child(kind, *arguments):
         plain(json.loads(arguments[0]))
     else:
         given, found = arguments
-        address, requests, qps, seconds, most = np.load(given, allow_pickle=True)
+        address, sent, qps, seconds, most = json.loads(Path(given).read_text())
+        requests = [x | {"body": base64.b64decode(x["body"])} for x in sent]
         np.save(found, open_load(address, requests, qps, seconds, most))
 
 

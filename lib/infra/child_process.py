@@ -4,22 +4,29 @@ What runs there starts with fresh memory and fresh libraries, and a crash or the
 out-of-memory killer ends it and not the notebook.
 """
 
+import os
+
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 
-def in_child(what, function, *arguments):
+def in_child(what, function, *arguments, niceness=0):
     """`function(*arguments)`, carried out in a child process.
 
     Args:
       what: names the work in the error message.
+      niceness: of the child over this process, from before it imports what the function needs;
+        without effect on systems that know none.
 
     Raises: RuntimeError where the process ended; whatever the function raises.
 
     >>> in_child("a power", pow, 2, 10)
     1024
     """
-    pool = ProcessPoolExecutor(max_workers=1)
+    lower = {}
+    if niceness and hasattr(os, "nice"):
+        lower = {"initializer": os.nice, "initargs": (niceness,)}
+    pool = ProcessPoolExecutor(max_workers=1, **lower)
     try:
         return pool.submit(function, *arguments).result()
     except BrokenProcessPool as error:

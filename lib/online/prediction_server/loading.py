@@ -5,7 +5,6 @@ process, Python's lock: measured, requests then waited for 30 ms and more. Here 
 process's work, of a lower priority. What it leaves is a folder that the server only has to map.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ from lib.serving.served_model import ServedModel
 
 _LAYERS, _GRAPH, _MANIFEST = "layers.npz", "graph.onnx", "manifest.json"
 _FOLDER = "prediction-server-"
-_NICER = 5  # than the server; by more, a busy machine would keep a new version from being served
+_NICER = 10  # than the server; by more, a busy machine would keep a new version from being served
 
 
 class Loaded(NamedTuple):
@@ -85,15 +84,9 @@ def remove(folder, but: set[int]) -> None:
 
 def _run(own_process, function, *arguments):
     if own_process:
-        in_child("loading a version", _nicer, function, *arguments)
+        in_child("loading a version", function, *arguments, niceness=_NICER)
     else:
         function(*arguments)
-
-
-def _nicer(function, *arguments):
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(_NICER)
-    function(*arguments)
 
 
 def _prepare(url, options, version, folder, parts):
