@@ -132,11 +132,12 @@ def at_ends(ax: Axes, x: float, labels: Sequence[tuple[float, str, str]], gap: f
     """Labels beside points at one x, moved apart where they would cover each other.
 
     Args:
-      ax: where to draw; its limits are final.
+      ax: where to draw, with all but these labels drawn.
       x: of all points, in data.
       labels: (y, text, colour) of each.
       gap: least distance of two labels, in points of type.
     """
+    ax.figure.draw_without_rendering()  # limits and layout are only now what they will be
     heights = ax.transData.transform([(x, y) for y, *_ in labels])[:, 1] * 72 / ax.figure.dpi
     order = np.argsort(heights)
     # The least moved places that are far enough apart: isotonic once the gaps are taken out.

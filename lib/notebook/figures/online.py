@@ -90,7 +90,7 @@ def published(ax: Axes, table: pd.DataFrame, batch_cost: float) -> None:
     """
     ax.plot(table.minutes, table.cost, "o-", color=plots.BLUE, ms=4, lw=1.2)
     ax.axhline(batch_cost, color=plots.GREY, ls="--", lw=1)
-    plots.at_end(ax, table.minutes.min(), batch_cost, "batch training", plots.GREY, dy=8)
+    plots.at_end(ax, table.minutes.min(), batch_cost, "batch training", plots.GREY, dy=-8)
     _minutes(ax, table.minutes)
     ax.set(xlabel="time between two synchronisations", ylabel="AUC lost against 30 min")
 
