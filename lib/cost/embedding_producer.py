@@ -4,8 +4,10 @@
 computed once an export for every ad, in place of once a request for every candidate.
 """
 
-import math
 from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from lib.models.flop_count import matrix_flops
 
@@ -54,8 +56,8 @@ def cache_savings(
 
 
 def producer_machines(
-    size_parameters: Sequence[int],
-    user_width: int,
+    size_parameters: ArrayLike,
+    user_width: ArrayLike,
     *,
     ads: float,
     minutes: float,
@@ -63,15 +65,19 @@ def producer_machines(
     memory: float,
     part_bytes: int = 4,
     versions: int = 2,
-) -> dict[str, float]:
+    whole: bool = True,
+) -> dict[str, ArrayLike]:
     """Machines that compute all ads' parts in time, and how many must share a copy of them.
 
     Args:
+      size_parameters: of one size [layers + 1], or of many [..., layers + 1].
+      user_width: how many of the inputs belong to the user, [...].
       ads: of the inventory; minutes: in which an update must be done.
       flops_per_second: of a machine, as measured (`make bench-online`); memory: bytes of it.
       part_bytes: of a number; versions: held at a time, the serving one and the one to come.
+      whole: round machines up to whole ones.
 
-    Returns: name -> value: seconds (of an update on one machine), computing (machines),
+    Returns: name -> value, [...]: seconds (of an update on one machine), computing (machines),
       memory (bytes), holding (machines that share a copy).
     Raises: ValueError unless minutes, flops_per_second and memory are above 0.
 
@@ -85,12 +91,11 @@ def producer_machines(
             "producer_machines: minutes, flops_per_second and memory must be > 0; got "
             f"{minutes}, {flops_per_second}, {memory}"
         )
-    part = 2 * (size_parameters[0] - user_width) * size_parameters[1]
-    seconds = part * ads / flops_per_second
-    held = versions * ads * size_parameters[1] * part_bytes
-    return {
-        "seconds": seconds,
-        "computing": math.ceil(seconds / (60 * minutes)),
-        "memory": held,
-        "holding": math.ceil(held / memory),
-    }
+    sizes = np.asarray(size_parameters)
+    seconds = 2.0 * (sizes[..., 0] - user_width) * sizes[..., 1] * ads / flops_per_second
+    held = versions * ads * sizes[..., 1] * part_bytes
+    computing, holding = seconds / (60 * minutes), held / memory
+    if whole:
+        computing, holding = (np.ceil(machines).astype(int) for machines in (computing, holding))
+    need = {"seconds": seconds, "computing": computing, "memory": held, "holding": holding}
+    return need if sizes.ndim > 1 else {name: value.item() for name, value in need.items()}

@@ -78,12 +78,12 @@ class SizeEconomics:
 
     def best(self, roi_min: float | None = None) -> int:
         """Index of the size that earns most under the ROI limit (Eq 8), or under another one."""
-        return best_size(*self._money(self.lift, self.machine_cost), self._limit(roi_min))
+        return best_size(*self.money(self.lift, self.machine_cost), self._limit(roi_min))
 
     @functools.cached_property
     def share_best(self) -> np.ndarray:
         """Share of the joint draws in which a size is the best one, [sizes]."""
-        return share_best(*self._money(self.lift_draws, self.machine_cost_draws), self.roi_min)
+        return share_best(*self.money(self.lift_draws, self.machine_cost_draws), self.roi_min)
 
     def table(self) -> pd.DataFrame:
         """A row for each size: the table `sizes` that notebook 05 reads."""
@@ -119,7 +119,8 @@ class SizeEconomics:
             }
         )
 
-    def _money(self, lift, machine_cost):
+    def money(self, lift: ArrayLike, machine_cost: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """(revenue, cost) per hour of such lifts and costs, as this ROI compares them."""
         return revenue_and_cost(
             lift, machine_cost, self.base, revenue_per_hour=self.revenue_per_hour, roi=self.roi
         )

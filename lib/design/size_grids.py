@@ -1,12 +1,14 @@
 """The grid of sizes to choose from (appendix B.1)."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lib.models.flop_count import matrix_flops
+from lib.models.size_parameters import check_size_parameters
 
 
 class Sizes(NamedTuple):
@@ -112,6 +114,74 @@ def join_grids(grids: Iterable[Sizes]) -> Sizes:
     [32, 64]
     """
     return Sizes(*map(np.concatenate, zip(*grids, strict=True)))
+
+
+def own_sizes(size_parameters: Iterable[Sequence[int]]) -> Sizes:
+    """MLPs of a reader's own list as a grid, in its order.
+
+    Raises: ValueError for none, for sizes of differing numbers of layers, and for what is no MLP.
+
+    >>> own_sizes([[40, 8, 4, 1], [40, 16, 4, 1]]).flops.tolist()
+    [712, 1416]
+    """
+    rows = [check_size_parameters(size) for size in size_parameters]
+    if len({len(row) for row in rows}) != 1:
+        raise ValueError(
+            "own_sizes: needs one size or more, all of as many layers; got "
+            f"{sorted({len(row) - 1 for row in rows})} layers"
+        )
+    sizes = np.array(rows, np.int64)
+    return Sizes(sizes, matrix_flops(sizes))
+
+
+def with_size(
+    sizes: Sizes, size_parameters: Sequence[int], name: str = "size"
+) -> tuple[Sizes, int]:
+    """(grid, index) of a size: an MLP's that the grid does not hold is put in front of it.
+
+    A base is what it is, and need not lie in the steps of a grid.
+
+    Raises: ValueError, beginning with `name`, for a size of more or fewer layers.
+
+    >>> grid, index = with_size(size_grid(), [3000, 1000, 200, 1, 1, 1])
+    >>> len(grid.flops), index, with_size(size_grid(), [3328, 256, 128, 128, 128, 1])[1]
+    (1554, 0, 0)
+    """
+    index = find_size(sizes, size_parameters, name)
+    if index is not None:
+        return sizes, index
+    own = np.array([size_parameters])
+    return join_grids([Sizes(own, matrix_flops(own)), sizes]), 0
+
+
+def limited(
+    sizes: Sizes, needs: Mapping[str, tuple[ArrayLike, float]], base: int
+) -> tuple[Sizes, int, dict[str, int]]:
+    """The sizes that keep limits such as a machine's memory.
+
+    Args:
+      needs: name of a limit -> (what each size needs [sizes], the most that is allowed).
+      base: index of the size that must be among them.
+
+    Returns: (grid, the base's index in it, number of sizes that break each limit).
+    Raises: ValueError where the base breaks a limit.
+
+    >>> grid, base, broken = limited(size_grid(), {"units": (size_grid().size_parameters[:, 1],
+    ...                                                      512)}, 0)
+    >>> int(grid.size_parameters[:, 1].max()), base, broken
+    (512, 0, {'units': 1469})
+    """
+    kept, broken = np.ones(len(sizes.flops), bool), {}
+    for name, (need, most) in needs.items():
+        within = np.asarray(need) <= most
+        if not within[base]:
+            raise ValueError(
+                f"{name} must allow for the base {sizes.size_parameters[base].tolist()}, which "
+                f"needs {np.asarray(need)[base]:g}; got {most:g}"
+            )
+        broken[name] = int(np.count_nonzero(~within))
+        kept &= within
+    return Sizes(sizes.size_parameters[kept], sizes.flops[kept]), int(kept[:base].sum()), broken
 
 
 def find_size(sizes: Sizes, size_parameters: Sequence[int], name: str = "size") -> int | None:
