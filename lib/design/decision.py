@@ -23,7 +23,7 @@ import pandas as pd
 from lib.design.size_economics import SizeEconomics
 from lib.infra.intervals import check_interval, interval_bounds
 
-BLOCK = 2**18  # values of [draws, sizes] at a time: they stay in a processor's cache
+BLOCK = 2**16  # values of [draws, sizes] at a time: they stay in a processor's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,21 +71,15 @@ class Decision:
 
     # ---- what a size is worth -------------------------------------------------
 
-    @functools.cached_property
+    @property
     def value(self) -> np.ndarray:
         """Of each size in each draw, currency per hour, [draws, sizes]; see the module's head."""
-        value = np.empty(np.shape(self.economics.lift_draws))
-        for rows, revenue, cost, served in self._blocks():
-            shortfall, meets = _shortfall(revenue, cost, served, self.economics.roi_min)
-            best = self._best(revenue, meets)
-            np.minimum(revenue, best[:, None], out=value[rows])
-            value[rows] -= shortfall
-        return value
+        return self._summary["values"]
 
     @property
     def regret(self) -> np.ndarray:
         """Expected regret of choosing each size, currency per hour, [sizes]."""
-        return self._summary["best"].mean() - self._summary["value"]
+        return self._summary["regret"]
 
     @property
     def expected_revenue(self) -> np.ndarray:
@@ -186,7 +180,7 @@ class Decision:
         perfect = np.zeros(len(limits))
         for _, revenue, cost, served in self._blocks():
             for place, limit in enumerate(limits):
-                _, kept = _shortfall(revenue, cost, served, limit)
+                kept = served & (limit * cost <= revenue)
                 meets[place] += kept.sum(axis=0)
                 perfect[place] += self._best(revenue, kept).sum()
         rows = []
@@ -229,26 +223,31 @@ class Decision:
 
     @functools.cached_property
     def _summary(self):
-        """What the properties read: means over draws [sizes], and the best revenue [draws]."""
+        """What the properties read: means over draws [sizes], and all values."""
         draws, sizes = np.shape(self.economics.lift_draws)
         sums = {
             name: np.zeros(sizes)
-            for name in ("revenue", "cost", "value", "meets", "near", "share_best")
+            for name in ("revenue", "cost", "regret", "meets", "near", "share_best")
         }
-        best = np.empty(draws)
+        values = np.empty((draws, sizes))
         within = self.tolerance * self.economics.revenue_per_hour
         for rows, revenue, cost, served in self._blocks():
-            shortfall, meets = _shortfall(revenue, cost, served, self.economics.roi_min)
-            best[rows] = found = self._best(revenue, meets)
-            value = np.minimum(revenue, found[:, None]) - shortfall
-            for name, values in (("revenue", revenue), ("cost", cost), ("value", value)):
-                sums[name] += values.sum(axis=0)
+            shortfall = np.maximum(self.economics.roi_min * cost - revenue, 0.0)
+            meets = served & (shortfall == 0)
+            found = self._best(revenue, meets)
+            value = np.minimum(revenue, found[:, None], out=values[rows])
+            value -= shortfall
+            regret = found[:, None] - value
+            sums["revenue"] += revenue.sum(axis=0)
+            sums["cost"] += cost.sum(axis=0)
+            sums["regret"] += regret.sum(axis=0)
             sums["meets"] += meets.sum(axis=0)
-            sums["near"] += (value >= found[:, None] - within).sum(axis=0)
+            sums["near"] += (regret <= within).sum(axis=0)
             first = np.where(meets & (revenue == found[:, None]), cost, np.inf)
             places = first.argmin(axis=1)[np.isfinite(first).any(axis=1)]
             sums["share_best"] += np.bincount(places, minlength=sizes)
-        return {name: total / draws for name, total in sums.items()} | {"best": best}
+        means = {name: total / draws for name, total in sums.items()}
+        return means | {"values": values}
 
     def _choose(self, revenue, cost, chances):
         sure = chances >= self.confidence
@@ -269,12 +268,6 @@ class Decision:
             "high": float(high),
             "cost": self.expected_cost[index],
         }
-
-
-def _shortfall(revenue, cost, served, roi_min):
-    """What sizes lack to the bound, >= 0, and where they keep it; [draws, sizes] each."""
-    shortfall = np.maximum(roi_min * cost - revenue, 0.0)
-    return shortfall, served & (shortfall == 0)
 
 
 def choices(decisions: Mapping[str, Decision]) -> pd.DataFrame:

@@ -81,17 +81,18 @@ def measure_each(
     """A measurement of the same kind with each of several sizes.
 
     Args:
-      signals: what it would show of any size, [draws, all sizes]; sizes: indices.
+      signals: what it would show of each of them, [draws, measured sizes].
+      sizes: their indices.
       noise: of each of these sizes, or of all of them.
 
-    >>> [one.size for one in measure_each("A/B test", np.ones((5, 3)), [2, 0], 0.1)]
+    >>> [one.size for one in measure_each("A/B test", np.ones((5, 2)), [2, 0], 0.1)]
     [2, 0]
     """
     noises = np.broadcast_to(np.asarray(noise, float), len(sizes))
     signals = np.asarray(signals, float)
     return [
-        Measurement(kind, int(size), signals[:, size], float(error), price)
-        for size, error in zip(sizes, noises, strict=True)
+        Measurement(kind, int(size), signal, float(error), price)
+        for size, signal, error in zip(sizes, signals.T, noises, strict=True)
     ]
 
 

@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "join_tests",
             "load_ab_tests",
             "load_costs",
+            "load_grid",
             "load_lifts",
             "load_measurements",
             "load_sizes",

@@ -12,6 +12,7 @@ with the file, the column, the row (the first is 0), what it holds and what was 
 | costs        | `load_costs`        | a size on a machine                                |
 | lifts        | `load_lifts`        | a size whose lift is known, or asked for           |
 | sizes        | `load_sizes`        | a size with what it earns and costs (Eq 8 and 9)   |
+| grid         | `load_grid`         | a size to choose from                              |
 """
 
 import difflib
@@ -128,6 +129,9 @@ SIZES = pa.DataFrameSchema(
         "machine_cost_per_hour": number(ge=0, infinite=True),
     }
 )
+
+
+GRID = pa.DataFrameSchema({"size_parameters": sizes()})
 
 
 def load_measurements(path, *, need=()) -> pd.DataFrame:
@@ -285,6 +289,14 @@ def load_sizes(path) -> pd.DataFrame:
         if low > high:
             raise cell_error(table, row, "lift_low", low, f"a number <= lift_high, {high}")
     return table
+
+
+def load_grid(path) -> list[list[int]]:
+    """Sizes to choose from: a column size_parameters, written as "[3328, 1024, 1]".
+
+    Raises: TableError.
+    """
+    return [list(size) for size in read_table(path, GRID, name="grid")["size_parameters"]]
 
 
 def _keys(table, *further):

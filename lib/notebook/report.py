@@ -119,6 +119,11 @@ class Report:
             ):
                 figure.savefig(path, dpi=PNG_DPI, metadata=NO_METADATA[kind])
 
+    def arrays(self, name: str, **arrays: Any) -> None:
+        """Write arrays as NPZ, for programs that go on from here."""
+        with self._file(f"{name}.npz") as path, open(path, "wb") as file:
+            np.savez_compressed(file, **arrays)
+
     @contextlib.contextmanager
     def _file(self, name):
         """The path to write a file at that `write` will put in place under `name`."""
@@ -304,7 +309,9 @@ def _listed_files(path):
 
 def _is_plain(name):
     """Whether a name is one of a file in the folder itself, not of one elsewhere."""
-    return name == Path(name).name and Path(name).suffix in (".csv", ".png", ".svg", ".pdf")
+    return name == Path(name).name and Path(name).suffix in (
+        *(".csv", ".png", ".svg", ".pdf", ".npz"),
+    )
 
 
 def _show_dollars(figure):

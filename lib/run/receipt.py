@@ -35,7 +35,16 @@ CLOCK_TABLES = {
         "timings": ALL,
         "training_costs": ALL,
     },
-    "04_roi_design": {"picks": ALL, "sizes": {"machine_cost_per_hour", "share_best"}},
+    "04_roi_design": {
+        "choices": ALL,
+        "decision": ALL,
+        "frontier": ALL,
+        "next_measurements": ALL,
+        "paper_case": ALL,
+        "picks": ALL,
+        "sizes": {"machine_cost_per_hour", "share_best"},
+        "test_plan": ALL,  # of the lift that the costs let it choose
+    },
     "05_allocation": {
         "adding_up": ALL,  # of the models that the costs let it choose
         "frontier": ALL,

@@ -16,6 +16,7 @@ from lib.logs.tables import (
     join_tests,
     load_ab_tests,
     load_costs,
+    load_grid,
     load_lifts,
     load_measurements,
     load_sizes,
@@ -525,3 +526,10 @@ def test_worlds_in_one_table_alone(tmp_path):
     two = pd.concat([measurements().assign(world=world) for world in "AB"])
     with pytest.raises(TableError, match=r"measurements\.csv: row 5: .*'m0'.* no column 'world'"):
         joined(tmp_path, two, ab_tests())
+
+
+def test_a_grid_of_own_sizes(tmp_path):
+    path = written(tmp_path / "grid.csv", pd.DataFrame({"size_parameters": ["[8, 4, 1]"]}))
+    assert load_grid(path) == [[8, 4, 1]]
+    bad = written(tmp_path / "bad.csv", pd.DataFrame({"size_parameters": ["8-4-1"]}))
+    fault(load_grid, bad, "bad.csv", "size_parameters", "8-4-1")

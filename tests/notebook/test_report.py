@@ -388,3 +388,14 @@ def test_a_claim_made_twice_stands_once(report):
         ("b", 2.0),
         ("a", 3.0),
     ]
+
+
+def test_arrays_are_read_as_they_were_given(tmp_path):
+    report = Report("04_roi_design", tmp_path)
+    report.arrays("draws", lift=np.arange(3, dtype=np.float32), base=1)
+    report.write()
+    with np.load(tmp_path / "draws.npz") as arrays:
+        assert arrays["lift"].tolist() == [0, 1, 2] and int(arrays["base"]) == 1
+    report = Report("04_roi_design", tmp_path)
+    report.write()  # an earlier run's file that this one has not written
+    assert not (tmp_path / "draws.npz").exists()

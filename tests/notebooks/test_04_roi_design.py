@@ -99,6 +99,13 @@ def test_the_fewest_columns_in_a_small_currency(tmp_path):
     assert summary["values"]["sizes"] == 1553
     header = (folder / "04_roi_design/sizes.png").read_bytes()[16:24]
     width, height = struct.unpack(">II", header)
+    with np.load(folder / "04_roi_design/draws.npz") as arrays:
+        assert arrays["lift_draws"].shape == (50, 1553) == arrays["machine_cost_draws"].shape
+        assert arrays["lift_draws"].dtype == np.float32 and arrays["lift"][arrays["base"]] == 0
+    decided = pd.read_csv(folder / "04_roi_design/decision.csv")
+    assert {"expected_revenue", "regret", "probability_of_bound", "near_equivalent"} <= set(decided)
+    ranked = pd.read_csv(folder / "04_roi_design/next_measurements.csv")
+    assert set(ranked.kind) == {"A/B test", "training", "load test"}
     assert 900 < width < 1500 and 500 < height < 1000
 
 
@@ -164,8 +171,10 @@ def test_a_model_without_a_test_is_said(tmp_path, capsys):
         ({"ratio_from": "all"}, "ratio_from must be 'input' or 'hidden'; got 'all'"),
         ({"metric": "auc"}, r"metric must be a column .*measurements.csv.*'auc'"),
         ({"base": [3328, 1024, 256, 256, 1]}, r"base must hold the widths of 6 layers"),
-        ({"base": [3328, 1000, 256, 256, 256, 1]}, r"base must be one of the grid's .*1000"),
-        ({"solved": [1024, 1]}, "solved must hold the widths of 6 layers"),
+        ({"part_bytes": 8}, "part_bytes must be one of 2, 4; got 8"),
+        ({"roi_limits": [1.0, -2.0]}, r"roi_limits must be >= 0; got \[1.0, -2.0\]"),
+        ({"ads": -1.0}, "ads must be >= 0; got -1.0"),
+        ({"ads": 1e6, "ad_cache_bytes_max": 1e9}, "ad_cache_bytes_max must allow for the base"),
         ({"base_model": "m9"}, r"base_model must be .*measurements.csv.*'m0'.*got 'm9'"),
     ],
 )
@@ -197,5 +206,27 @@ def test_a_bad_table_names_file_column_and_value(tmp_path, tables, words):
 def test_a_base_beyond_the_limit_says_which_parameters_help(tmp_path):
     with pytest.raises(ValueError, match="raise latency_limit_ms, or let it score fewer"):
         run_cells(
-            "04_roi_design", tmp_path, "cell-08", **written(tmp_path) | {"latency_limit_ms": 0.001}
+            "04_roi_design", tmp_path, "serving", **written(tmp_path) | {"latency_limit_ms": 0.001}
         )
+
+
+def test_a_base_beside_the_grid_and_limits(tmp_path, capsys):
+    """A base of 1,000 units is added; a cache of 2 GB holds 1,000 units of a million ads."""
+    names = inputs(tmp_path, base=[3328, 1000, 256, 256, 256, 1], ads=1e6, ad_cache_bytes_max=2.0e9)
+    sizes = names["grid"].size_parameters
+    assert sizes[names["base_index"]].tolist() == [3328, 1000, 256, 256, 256, 1]
+    assert sizes[:, 1].max() == 1000
+    assert "ad_cache_bytes_max leaves out" in capsys.readouterr().out
+
+
+def test_sizes_of_a_reader_s_own(tmp_path):
+    own = pd.DataFrame({"size_parameters": ["[400, 64, 1]", "[400, 128, 1]", "[800, 96, 1]"]})
+    path = _csv(tmp_path / "sizes.csv", own)
+    names = inputs(tmp_path, sizes_table=str(path), base=[400, 100, 1])
+    assert names["grid"].size_parameters.tolist() == [
+        [400, 100, 1],
+        [400, 64, 1],
+        [400, 128, 1],
+        [800, 96, 1],
+    ]
+    assert names["paper_index"] is None
