@@ -252,7 +252,7 @@ def paper_map(ax: Axes, regions: Mapping[str, pd.DataFrame]) -> None:
         ax.fill_betweenx(possible.price, possible.low, possible.high, color=colour, alpha=0.35)
         ax.plot(possible.low, possible.price, color=colour, linewidth=1)
         ax.plot(possible.high, possible.price, color=colour, linewidth=1)
-        drawn.append((possible.price.iloc[-1], name, colour, possible))
+        drawn.append((name, colour, possible))
     ax.set(
         xscale="log",
         xlabel="λ x serving cost of the base / revenue",
@@ -261,9 +261,15 @@ def paper_map(ax: Axes, regions: Mapping[str, pd.DataFrame]) -> None:
         ylim=(0, max(region.price.max() for region in regions.values())),
     )
     plots.percent(ax, "x")
-    for place, (_, name, colour, possible) in enumerate(drawn):
-        row = possible.iloc[int((0.35 + 0.25 * place) * (len(possible) - 1))]
-        plots.at_end(ax, row.high, row.price, name, colour)
+    if drawn:
+        ax.set_xlim(left=ax.get_xlim()[0] / 1.6)
+    left_most = min((possible.high.median() for *_, possible in drawn), default=0.0)
+    for place, (name, colour, possible) in enumerate(drawn):
+        row = possible.iloc[int((0.15 + 0.25 * place) % 1 * (len(possible) - 1))]
+        if len(drawn) > 1 and possible.high.median() == left_most:
+            plots.at_end(ax, row.low, row.price, name, colour, dx=-5, ha="right")
+        else:
+            plots.at_end(ax, row.high, row.price, name, colour)
 
 
 def paper_map_caption(regions: Mapping[str, pd.DataFrame], least: Mapping[str, float]) -> str:
