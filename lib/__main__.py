@@ -3,6 +3,7 @@
 python -m lib run [NOTEBOOK ...] --profile P [-p NAME VALUE]
 python -m lib receipt --profile P [--accept]
 python -m lib pipeline [--folder F] [--minutes M] [-p NAME VALUE]
+python -m lib decide [QUESTION.yaml] [--folder F] [-p NAME VALUE]
 """
 
 import argparse
@@ -58,6 +59,21 @@ def _pipeline(options):
         return _fail(f"{name}: {first['msg']}; got {first['input']!r}", 2, "pipeline")
     except (LogError, ValueError, OSError) as error:
         return _fail(error, 2, "pipeline")
+    return 0
+
+
+def _decide(options):
+    from lib.run.decide.command import decide
+
+    try:
+        page = decide(options.question, read_overrides(options.parameters), options.folder)
+    except (ValueError, TypeError, OSError) as error:
+        return _fail(error, 2, "decide")
+    except NotebookError as error:
+        return _fail(error, 1, "decide")
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command goes on where it stopped", 130, "decide")
+    print(f"decide: wrote {page}")
     return 0
 
 
@@ -119,6 +135,15 @@ def parser():
     )
     pipeline.add_argument("--minutes", type=float, help="that it runs; until Ctrl-C if left out")
     _add_parameters(pipeline, "set a parameter (lib.online.pipeline.parameters)")
+    decide = subcommands.add_parser(
+        "decide", help="your own tables and prices: which size to deploy, as one HTML page"
+    )
+    decide.set_defaults(carry_out=_decide)
+    decide.add_argument(
+        "question", nargs="?", help="YAML file of tables and prices (lib.run.decide.question)"
+    )
+    decide.add_argument("--folder", default="decision", help="of all that it writes (decision)")
+    _add_parameters(decide, "set a parameter of the question")
     command = subcommands.add_parser("run", help="run notebooks")
     command.set_defaults(carry_out=_run)
     command.add_argument(

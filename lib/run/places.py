@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+ROOT = "RETRIEVAL_SCALING_ROOT"  # environment variable that names another root
 
 
 def root() -> Path:
@@ -12,7 +13,7 @@ def root() -> Path:
     The environment variable RETRIEVAL_SCALING_ROOT names another folder, so that
     a regression test can run everything without touching the committed outputs.
     """
-    return Path(os.environ.get("RETRIEVAL_SCALING_ROOT", REPOSITORY)).resolve()
+    return Path(os.environ.get(ROOT, REPOSITORY)).resolve()
 
 
 def at_root() -> None:

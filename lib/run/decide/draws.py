@@ -1,0 +1,158 @@
+"""The draws that the page computes with: few sizes, and none missing that it may choose.
+
+Which sizes meet the bound depends on one number alone, the slope at which revenue must grow with
+cost: roi_min * price / revenue. So whatever the sliders say, a draw's sizes are compared at some
+slope of a known range. The range is cut into cells. The gain less slope times cost is linear in
+the slope: a size that meets the bound at both ends of a cell meets it in all of the cell, one that
+misses it at both ends misses it everywhere. A size is left out if in every cell, whatever the
+slope, others that meet the bound throughout are better.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lib.logs.errors import InputError
+
+NAMES = (
+    "size_parameters",
+    "flops",
+    "lift",
+    "machine_cost",
+    "lift_draws",
+    "machine_cost_draws",
+    "base",
+)
+CELLS = 64  # of the range of slopes
+SLACK = 1e-9  # what rounding may move a slope by, relative
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Joint draws of what sizes earn and cost, as notebook 04 leaves them in draws.npz.
+
+    Attributes:
+      size_parameters: [sizes, layers + 1]; flops: [sizes].
+      lift: revenue over the base's, a fraction, [sizes]; lift_draws: [draws, sizes].
+      machine_cost: of all machines that serve a size, currency per hour, [sizes], inf for one
+        that cannot be served; machine_cost_draws: [draws, sizes].
+      base: index of the base.
+    """
+
+    size_parameters: np.ndarray
+    flops: np.ndarray
+    lift: np.ndarray
+    machine_cost: np.ndarray
+    lift_draws: np.ndarray
+    machine_cost_draws: np.ndarray
+    base: int
+
+    def take(self, sizes: np.ndarray) -> "Draws":
+        """The draws of some sizes, by index; the base must be one of them."""
+        return Draws(
+            self.size_parameters[sizes],
+            self.flops[sizes],
+            self.lift[sizes],
+            self.machine_cost[sizes],
+            self.lift_draws[:, sizes],
+            self.machine_cost_draws[:, sizes],
+            int(np.flatnonzero(sizes == self.base)[0]),
+        )
+
+
+def read_draws(path: str | Path) -> Draws:
+    """The draws in a file of notebook 04.
+
+    Raises: InputError naming file, array, what it holds and what was expected.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected arrays that numpy.savez wrote; {error}") from None
+    missing = [name for name in NAMES if name not in arrays]
+    if missing:
+        raise InputError(f"{path}: array {missing[0]!r} is missing; found {', '.join(arrays)}")
+    draws = Draws(**{name: arrays[name] for name in NAMES if name != "base"}, base=0)
+    sizes, count = len(draws.flops), len(draws.lift_draws)
+    for name, shape in {
+        "lift": (sizes,),
+        "machine_cost": (sizes,),
+        "lift_draws": (count, sizes),
+        "machine_cost_draws": (count, sizes),
+    }.items():
+        if arrays[name].shape != shape:
+            raise InputError(
+                f"{path}: array {name!r}: found the shape {arrays[name].shape}, expected {shape}"
+            )
+    base = int(arrays["base"])
+    if not 0 <= base < sizes:
+        raise InputError(f"{path}: array 'base': found {base}, expected an index of {sizes} sizes")
+    return Draws(**{name: arrays[name] for name in NAMES if name != "base"}, base=base)
+
+
+def kept_sizes(
+    draws: Draws, slopes: tuple[float, float], confidences: Sequence[float], roi: str
+) -> np.ndarray:
+    """Indices of the sizes that the page may choose, the base among them.
+
+    Kept is what may be the best size of a draw, the best one of the central estimates, or the
+    choice that earns most in expectation with the bound holding at a stated confidence.
+
+    Args:
+      slopes: lowest and highest roi_min * price / revenue, lifts and costs as in `draws`.
+      confidences: that the page lets its reader ask for.
+      roi: "incremental" or "total", as `lib.design.revenue_and_cost`.
+
+    >>> draws = Draws(np.array([[1], [2], [3]]), np.arange(3), np.array([0, 0.02, 0.01]),
+    ...               np.array([1.0, 2.0, 3.0]), np.array([[0, 0.02, 0.01]]),
+    ...               np.array([[1.0, 2.0, 3.0]]), base=0)
+    >>> kept_sizes(draws, (0, 1), [0.9], "incremental")  # the last earns less for more
+    array([0, 1])
+    """
+    lift, cost = draws.lift_draws.astype(float), draws.machine_cost_draws.astype(float)
+    central = draws.lift[None].astype(float), draws.machine_cost[None].astype(float)
+    expected = lift.mean(axis=0)
+    kept = np.arange(len(draws.flops)) == draws.base
+    low = _meets(lift, cost, draws.base, slopes[0], roi)
+    central_low = _meets(*central, draws.base, slopes[0], roi)
+    for slope in _ends(*slopes)[1:]:
+        high = _meets(lift, cost, draws.base, slope, roi)
+        central_high = _meets(*central, draws.base, slope, roi)
+        always, ever = low[0] & high[0], low[1] | high[1]
+        kept |= _may_be_best(lift, always, ever).any(axis=0)
+        kept |= _may_be_best(
+            central[0], central_low[0] & central_high[0], central_low[1] | central_high[1]
+        )[0]
+        least, most = always.mean(axis=0), ever.mean(axis=0)
+        for confidence in confidences:
+            kept |= _may_be_best(expected, least >= confidence + SLACK, most >= confidence - SLACK)
+        low, central_low = high, central_high
+    return np.flatnonzero(kept)
+
+
+def _ends(low, high):
+    """The ends of the cells; the first cell reaches down to 0 where the range does."""
+    if low <= 0:
+        return np.append(low, np.geomspace(high / 1000, high, CELLS) if high > 0 else high)
+    return np.geomspace(low, high, CELLS + 1)
+
+
+def _meets(lift, cost, base, slope, roi):
+    """(Surely, perhaps) within rounding: where a size meets the bound at a slope."""
+    gain = 1 + lift if roi == "total" else lift
+    served = np.isfinite(cost)
+    paid = np.where(served, cost, 0.0)
+    if roi != "total":
+        paid = paid - paid[:, [base]]
+    room = SLACK * (np.abs(gain) + slope * np.abs(paid))
+    excess = gain - slope * paid
+    return served & (excess >= room), served & (excess >= -room)
+
+
+def _may_be_best(worth, always, ever):
+    """Sizes that meet the bound somewhere and are not worth less than one that always does."""
+    floor = np.where(always, worth, -np.inf).max(axis=-1, keepdims=True)
+    return ever & (worth >= floor)

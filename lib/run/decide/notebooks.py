@@ -1,0 +1,68 @@
+"""Which notebooks answer a question, with which parameters, and how they are run."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lib.infra.settings import configure
+from lib.run import places
+from lib.run.decide.question import ALLOCATION, DESIGN, LAW, OF_THE_LAW, Question
+from lib.run.execute import execute
+from lib.run.parameters import check_parameters, declared
+from lib.run.plan import Job, read_notebook
+from lib.run.resume import is_finished
+
+PROFILE = "decision"  # the folder of outputs/ below the reader's own
+
+
+def jobs(question: Question) -> list[Job]:
+    """The notebooks of a question: 02 and 04, and 05 where it names several scenarios."""
+    given = question.given
+    law = {name: given[name] for name in ("measurements", *OF_THE_LAW) if name in given}
+    # No basin-hopping: a rival of the law, which no decision rests on, and most of the time.
+    made = [_job(LAW, {**law, "other_breaks": []})]
+    made.append(_job(DESIGN, {**given, "trainings": ""}))
+    if question.values["scenarios"]:
+        made.append(_job(ALLOCATION, given, among=("scenarios", "roi_min", "interval", "seed")))
+    return made
+
+
+def _job(stem, given, among=None):
+    path = places.REPOSITORY / "notebooks" / f"{stem}.ipynb"
+    notebook = read_notebook(path)
+    defaults = declared(notebook, source=places.shown(path))
+    own = {name: given[name] for name in among or defaults if name in given and name in defaults}
+    own["output"] = f"outputs/{PROFILE}/{stem}"
+    values = check_parameters(own, defaults, source=places.shown(path))
+    return Job(stem, PROFILE, notebook, own, values, after=())
+
+
+def run(made: Sequence[Job]) -> None:
+    """Run notebooks at the same time, those that are up to date not again.
+
+    Raises: `lib.run.execute.NotebookError` of the first that fails.
+    """
+    configure()  # kernels inherit it
+    waiting = [job for job in made if not is_finished(job)]
+    with contextlib.chdir(places.root()), ThreadPoolExecutor(max(len(waiting), 1)) as pool:
+        for job, done in [(job, pool.submit(execute, job)) for job in waiting]:
+            done.result()
+            print(f"{job.stem}: done", flush=True)
+
+
+@contextlib.contextmanager
+def rooted(folder: str | os.PathLike) -> Iterator[Path]:
+    """Let all relative paths of a run start in a folder of the reader's."""
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    name, before = places.ROOT, os.environ.get(places.ROOT)
+    os.environ[name] = str(folder)
+    try:
+        yield folder
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -1,0 +1,222 @@
+"""What a reader asks with: tables and prices in one YAML file, checked before anything runs."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lib import design
+from lib.infra.files import fingerprint
+from lib.infra.intervals import check_interval
+from lib.laws.held_out import LEAST_SIZES
+from lib.logs import tables
+from lib.logs.errors import TableError
+from lib.logs.table_files import cell_error, path_of, read_file
+from lib.notebook import checks
+from lib.run import places
+from lib.run.parameters import check_parameters, declared, read_parameters
+from lib.run.plan import read_notebook
+from lib.validation.tested_models import primary_models
+
+LAW, DESIGN, ALLOCATION = "02_bnsl_fitting", "04_roi_design", "05_allocation"
+TABLES = {
+    "measurements": "trained sizes: model, flops, the metric",
+    "models": "offline metrics of the tested models; the measurements where it is left out",
+    "ab_tests": "online tests of models: model, revenue_lift",
+    "costs": "load tests of sizes on a machine",
+    "scenarios": "sizes of several scenarios: scenario, size_parameters, revenue, cost",
+}
+# What has no default that could be anyone's.
+REQUIRED = {
+    "measurements": f"the path of a table of {TABLES['measurements']}",
+    "ab_tests": f"the path of a table of {TABLES['ab_tests']}",
+    "costs": f"the path of a table of {TABLES['costs']}",
+    "base_model": "the model of the measurements that serves now",
+    "base": "its size parameters, as [3328, 1024, 256, 256, 256, 1]",
+    "machines_base": "how many machines serve it",
+    "price_per_hour": "what one of them costs an hour",
+    "revenue_per_hour": "what the system earns an hour, in the same currency",
+    "candidates": "how many candidates a request holds",
+    "latency_limit_ms": "the limit of a request's p99",
+}
+OF_THE_LAW = ("metric", "direction", "bound", "held_out", "breaks", "interval")
+OWN = {"currency": "", "scenarios": "", "confidence": 0.9, "tolerance": 5e-4, "near_share": 0.9}
+NOT_ASKED = ("output", "trainings")  # of notebook 04; settled here
+LEAST_MODELS = 3  # that G is fitted to
+LEAST_COSTS = 3  # sizes that the model of a request's time is fitted to
+FORM = "first_layer_optimised"  # that notebook 04 serves sizes in
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What the reader gave, checked.
+
+    Attributes:
+      source: where it stands, for messages.
+      given: {name: value} of the parameters, tables as absolute paths.
+      values: these and the defaults of the others.
+      digests: {table's parameter: (file name, SHA-256)}.
+      trained, tested, load_tested: numbers of trainings, of tested models, of sizes on a machine.
+      largest: FLOPs of the largest trained size over the base's.
+      left_out: a sentence on each model that is in one table alone.
+    """
+
+    source: str
+    given: dict[str, Any]
+    values: dict[str, Any]
+    digests: dict[str, tuple[str, str]]
+    trained: int
+    tested: int
+    load_tested: int
+    largest: float
+    left_out: list[str]
+
+
+def ask(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> Question:
+    """A question that can be answered.
+
+    Args:
+      path: of a YAML file of parameters: `REQUIRED`, and any other of notebook 04, of the law in
+        notebook 02 (`OF_THE_LAW`), `currency` (its name) and `scenarios`. Paths of tables in it
+        start at its folder.
+      overrides: {name: value} in their place; paths of these start at the working directory.
+
+    Raises: ValueError or TypeError naming the file or parameter, the value and what was expected;
+      InputError, which is a ValueError, also column and row of a table.
+    """
+    overrides = dict(overrides or {})
+    source = places.shown(path) if path else "-p"
+    defaults = _defaults()
+    written = read_parameters(path) if path else {}
+    named = written.keys() | overrides.keys()
+    values = check_parameters(written, defaults, source=source)
+    values = check_parameters(overrides, values, source="-p")
+    _check_required(values, named, source)
+    folders = {name: Path.cwd() if name in overrides else _folder(path) for name in TABLES}
+    files = {name: str(folders[name] / values[name]) for name in TABLES if values[name]}
+    files.setdefault("models", files["measurements"])
+    values |= files
+    _check_values(values, source)
+    named |= files.keys()
+    found = _check_tables(values, source)
+    return Question(
+        source=source,
+        given={name: value for name, value in values.items() if name in named},
+        values=values,
+        digests={name: (Path(file).name, fingerprint(file)) for name, file in files.items()},
+        **found,
+    )
+
+
+def _folder(path):
+    return Path(path).resolve().parent if path else Path.cwd()
+
+
+def _defaults():
+    """{name: default} of all that may be asked."""
+    of_design, of_law = (_declared(stem) for stem in (DESIGN, LAW))
+    return {
+        **OWN,
+        **{name: of_law[name] for name in OF_THE_LAW},
+        **{name: value for name, value in of_design.items() if name not in NOT_ASKED},
+    }
+
+
+def _declared(stem):
+    path = places.REPOSITORY / "notebooks" / f"{stem}.ipynb"
+    return declared(read_notebook(path), source=places.shown(path))
+
+
+def _check_required(values, named, source):
+    for name, expected in REQUIRED.items():
+        if name not in named or values[name] in ("", []):
+            raise ValueError(f"{source}: {name} is missing; expected {expected}")
+
+
+def _check_values(values, source):
+    """What the notebooks would refuse, refused before a kernel starts."""
+    try:
+        checks.one_of(design.ROIS, roi=values["roi"])
+        checks.one_of(("rising", "falling"), direction=values["direction"])
+        checks.positive(
+            **{
+                name: values[name]
+                for name in (
+                    *("machines_base", "price_per_hour", "revenue_per_hour", "candidates"),
+                    *("latency_limit_ms", "workers", "draws", "flops_max"),
+                )
+            }
+        )
+        checks.not_negative(
+            roi_min=values["roi_min"], seed=values["seed"], held_out=values["held_out"]
+        )
+        checks.not_negative(tolerance=values["tolerance"])
+        for name in ("interval", "confidence", "near_share"):
+            check_interval(values[name], name)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def _check_tables(values, source):
+    metric = values["metric"]
+    measured = tables.load_measurements(values["measurements"], need=["flops", metric])
+    try:
+        base = checks.model_row(measured, base_model=values["base_model"])
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    _check_law(measured, metric, values)
+    offline = tables.load_measurements(values["models"], need=[metric])
+    tested, left_out = tables.join_tests(offline, tables.load_ab_tests(values["ab_tests"]))
+    primary = primary_models(tested)
+    if len(primary) < LEAST_MODELS:
+        raise TableError(
+            f"{values['ab_tests']}: column 'model': {len(primary)} of its models stand in "
+            f"{values['models']} as well, expected {LEAST_MODELS} or more: what the metric is "
+            "worth is fitted to them"
+        )
+    costs = tables.load_costs(values["costs"])
+    served = costs[costs["form"] == FORM]
+    if len(served) < LEAST_COSTS:
+        raise TableError(
+            f"{path_of(costs)}: column 'form': {len(served)} rows are {FORM!r}, expected "
+            f"{LEAST_COSTS} or more sizes in this form; it has {', '.join(sorted(set(costs.form)))}"
+        )
+    if values["scenarios"]:
+        _check_scenarios(values["scenarios"])
+    return {
+        "trained": len(measured),
+        "tested": len(primary),
+        "load_tested": len(served),
+        "largest": float(measured["flops"].max() / base["flops"]),
+        "left_out": left_out,
+    }
+
+
+def _check_law(measured, metric, values):
+    sizes, least = measured["flops"].nunique(), LEAST_SIZES + values["held_out"]
+    if sizes < least:
+        raise TableError(
+            f"{path_of(measured)}: column 'flops': found {sizes} different sizes, expected {least} "
+            f"or more: {LEAST_SIZES} that the law is fitted to and held_out = {values['held_out']}"
+        )
+    rising, bound = values["direction"] == "rising", values["bound"]
+    beyond = measured[metric] >= bound if rising else measured[metric] <= bound
+    if beyond.any():
+        row = int(beyond.idxmax())
+        raise cell_error(
+            measured,
+            row,
+            metric,
+            float(measured[metric][row]),
+            f"a number {'below' if rising else 'above'} bound = {bound:g}",
+        )
+
+
+def _check_scenarios(path):
+    """The columns that notebook 05 reads; what they hold it checks itself."""
+    table = read_file(path, ["scenario"], name="scenarios")
+    for column in ("scenario", "size_parameters", "revenue", "cost"):
+        if column not in table:
+            raise TableError(
+                f"{path}: column {column!r} is missing; the file has {', '.join(map(str, table))}"
+            )

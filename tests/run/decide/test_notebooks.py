@@ -1,0 +1,36 @@
+"""Which notebooks answer, with which parameters, and where."""
+
+import os
+
+import pytest
+
+from lib.run import places
+from lib.run.decide.notebooks import jobs, rooted
+from lib.run.decide.question import ask
+from tests.run.decide.tables import written
+
+
+def test_law_and_design(tmp_path):
+    question = ask(written(tmp_path, prices={"roi_min": 2.0, "held_out": 2, "currency": "EUR"}))
+    law, design = jobs(question)
+    assert (law.stem, design.stem) == ("02_bnsl_fitting", "04_roi_design")
+    assert law.given["held_out"] == 2 and law.given["other_breaks"] == []
+    assert law.values["measurements"] == str(tmp_path / "measurements.csv")
+    assert design.given["roi_min"] == 2.0 and design.values["trainings"] == ""
+    assert design.values["models"] == str(tmp_path / "measurements.csv")
+    assert "currency" not in design.given
+    assert law.values["logs"] and not law.values["lifts"] and not law.values["trainings"]
+
+
+def test_everything_lies_in_the_reader_s_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv(places.ROOT, "before")
+    with rooted(tmp_path / "mine") as folder:
+        assert places.root() == folder == tmp_path / "mine"
+        made = jobs(ask(written(tmp_path)))
+        assert all(job.executed.is_relative_to(folder) for job in made)
+        assert all(job.output.is_relative_to(folder) for job in made)
+    assert os.environ[places.ROOT] == "before"
+    monkeypatch.delenv(places.ROOT)
+    with pytest.raises(KeyError), rooted(tmp_path / "mine"):
+        raise KeyError
+    assert places.ROOT not in os.environ
