@@ -39,7 +39,7 @@ ROOMS = {
         *("infra", "models", "laws", "validation", "simulation", "logs"),
         *("cost", "experiments", "online", "design", "allocation"),
     },
-    "run": {"infra", "notebook"},
+    "run": {"infra", "laws", "validation", "logs", "design", "notebook"},
 }
 MOST_ROOMS = 17
 
