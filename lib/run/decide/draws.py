@@ -39,6 +39,8 @@ class Draws:
       machine_cost: of all machines that serve a size, currency per hour, [sizes], inf for one
         that cannot be served; machine_cost_draws: [draws, sizes].
       base: index of the base.
+      revenue_per_hour: of the system with the base, over the horizon that costs are for; None
+        where the file has none: what the reader gave.
     """
 
     size_parameters: np.ndarray
@@ -48,6 +50,7 @@ class Draws:
     lift_draws: np.ndarray
     machine_cost_draws: np.ndarray
     base: int
+    revenue_per_hour: float | None = None
 
     def take(self, sizes: np.ndarray) -> "Draws":
         """The draws of some sizes, by index; the base must be one of them."""
@@ -59,6 +62,7 @@ class Draws:
             self.lift_draws[:, sizes],
             self.machine_cost_draws[:, sizes],
             int(np.flatnonzero(sizes == self.base)[0]),
+            self.revenue_per_hour,
         )
 
 
@@ -75,8 +79,7 @@ def read_draws(path: str | Path) -> Draws:
     missing = [name for name in NAMES if name not in arrays]
     if missing:
         raise InputError(f"{path}: array {missing[0]!r} is missing; found {', '.join(arrays)}")
-    draws = Draws(**{name: arrays[name] for name in NAMES if name != "base"}, base=0)
-    sizes, count = len(draws.flops), len(draws.lift_draws)
+    sizes, count = len(arrays["flops"]), len(arrays["lift_draws"])
     for name, shape in {
         "lift": (sizes,),
         "machine_cost": (sizes,),
@@ -90,7 +93,12 @@ def read_draws(path: str | Path) -> Draws:
     base = int(arrays["base"])
     if not 0 <= base < sizes:
         raise InputError(f"{path}: array 'base': found {base}, expected an index of {sizes} sizes")
-    return Draws(**{name: arrays[name] for name in NAMES if name != "base"}, base=base)
+    revenue = arrays.get("revenue_per_hour")
+    return Draws(
+        **{name: arrays[name] for name in NAMES if name != "base"},
+        base=base,
+        revenue_per_hour=None if revenue is None else float(revenue),
+    )
 
 
 def kept_sizes(

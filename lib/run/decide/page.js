@@ -113,8 +113,8 @@ const sure = `${+(100 * report.interval).toPrecision(4)} %`;
 function digits(value) {  // three that count, thousands apart
   const size = Math.abs(value);
   if (size === 0) return "0";
-  if (size >= 99.95) return Math.round(size).toLocaleString("en");
-  return size < 0.001 ? size.toPrecision(2) : (+size.toPrecision(3)).toString();
+  if (size < 0.001) return size.toPrecision(2);
+  return (+size.toPrecision(3)).toLocaleString("en", {maximumFractionDigits: 6});
 }
 
 const signed = value => value === 0 ? "0" : `${value < 0 ? "−" : "+"}${digits(value)}`;
@@ -177,14 +177,12 @@ function showAnswer(judged, chosen, setting) {
   else
     answer.append("Deploy ", size, ` in place of ${base}: ${signed(revenue.mean)} ${perHour} of `
       + `revenue (${range(revenue)}) for ${signed(cost.mean)} ${perHour} of cost.`);
-  const near = judged.near.reduce((count, value) => count + (value >= report.near_share), 0);
+  const near = [...judged.near.keys()].filter(size => judged.near[size] >= report.near_share);
   const tolerance = `${+(100 * report.tolerance).toPrecision(3)} % of revenue`;
   notes.append(element("p", {}, "How sure: it is the best size in ",
     data("best", judged.best[chosen], share(judged.best[chosen])), ` of the draws, and within ${tolerance} `
     + "of the best in ", data("near", judged.near[chosen], share(judged.near[chosen])), ". "
-    + (near > 1 ? `${near} sizes of this page are that near in ${share(report.near_share)} of the draws: `
-      + "between them these measurements do not decide."
-      : near ? "" : `No size is that near in ${share(report.near_share)} of the draws.`)));
+    + nearSentence(near, judged, chosen)));
   if (chosen !== report.base && revenue.low <= 0 && revenue.high >= 0)
     warn(notes, `Whether it earns more than today's size is not settled: the ${sure} interval `
       + "holds 0.");
@@ -209,6 +207,18 @@ function showAnswer(judged, chosen, setting) {
     "what knowing the truth would earn more on average");
 }
 
+/** Which sizes are as good, and what the cheapest of them would save. */
+function nearSentence(near, judged, chosen) {
+  const often = `that near in ${share(report.near_share)} of the draws`;
+  if (!near.length) return `No size is ${often}.`;
+  const cheapest = near.reduce((a, b) => judged.cost[b] < judged.cost[a] ? b : a);
+  const saved = judged.cost[chosen] - judged.cost[cheapest];
+  const count = near.length > 1 ? `${near.length} sizes are ${often}` : `One size is ${often}`;
+  if (cheapest === chosen || saved <= 0) return `${count}${near.includes(chosen) ? ", it among them" : ""}.`;
+  return `${count}; the cheapest of them, ${named(cheapest)}, costs ${digits(saved)} ${perHour} less and `
+    + `earns ${digits(judged.revenue[chosen] - judged.revenue[cheapest])} ${perHour} less.`;
+}
+
 function warn(notes, text) {
   notes.append(element("p", {class: "warning"}, text));
 }
@@ -220,9 +230,7 @@ function tile(tiles, title, number, ...lines) {
 }
 
 function showAlternatives(judged, chosen, setting) {
-  const order = [...judged.regret.keys()]
-    .filter(size => size !== chosen && size !== report.base)
-    .sort((a, b) => judged.regret[a] - judged.regret[b]).slice(0, 6);
+  const order = [...judged.regret.keys()].sort((a, b) => judged.regret[a] - judged.regret[b]).slice(0, 7);
   const shown = [...new Set([chosen, ...order, report.base])].filter(size => size >= 0);
   const heads = ["size", `revenue beyond today's, ${perHour} (${sure})`, `cost beyond today's, ${perHour} (${sure})`,
     "bound holds in", "best in", `expected regret, ${perHour}`, "FLOPs / today's"];
@@ -230,10 +238,10 @@ function showAlternatives(judged, chosen, setting) {
     const beyond = beyondBase(size, setting);
     const [revenue, cost] = [summary(beyond.revenue), summary(beyond.cost)];
     const interval = figure => `${signed(figure.mean)} (${signed(figure.low)} to ${signed(figure.high)})`;
-    const today = size === report.base ? " today's" : "";
     const isBase = size === report.base;
+    const role = isBase ? " today's" : size === chosen ? " the choice" : size === order[0] ? " least regret of these" : "";
     return element("tr", size === chosen ? {class: "chosen"} : {},
-      element("th", {class: "text", scope: "row"}, named(size) + today),
+      element("th", {class: "text", scope: "row"}, named(size), element("small", {}, role)),
       element("td", {}, isBase ? "0" : interval(revenue)), element("td", {}, isBase ? "0" : interval(cost)),
       element("td", {}, share(judged.holds[size])), element("td", {}, share(judged.best[size])),
       element("td", {}, digits(judged.regret[size])),
@@ -257,7 +265,7 @@ function drawn(name, options, ...children) {
 }
 
 function ticks(low, high) {
-  const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / 8, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map(factor => factor * power).find(value => value >= rough);
   const made = [];
   for (let place = Math.ceil(low / step); place * step <= high; place++) made.push(place * step);

@@ -1,6 +1,7 @@
 """The page: one HTML file that needs nothing from elsewhere, and is the same for the same input."""
 
 import base64
+import dataclasses
 import importlib.metadata
 import json
 import platform
@@ -18,7 +19,7 @@ from lib.design.size_economics import SizeEconomics
 from lib.design.size_grids import Sizes
 from lib.notebook.report import SUMMARY, read_summary
 from lib.run.decide.draws import Draws, kept_sizes, read_draws
-from lib.run.decide.question import DESIGN, LAW, TABLES, Question
+from lib.run.decide.question import DESIGN, FILES, LAW, Question
 from lib.run.plan import Job
 
 STEPS = 20  # of the sliders of prices, each way a factor of 3
@@ -30,17 +31,21 @@ TITLES = {
     LAW: "How the metric grows with the size of the model (notebook 02)",
     DESIGN: "What sizes earn and cost (notebook 04)",
 }
-CAPTIONS = {
+CAPTIONS = {  # of the figures that the page shows, in this order
     "scaling_law": "Left: the law and the trained sizes; diamonds are sizes that it did not see "
     "when it was fitted. Right: what is left to the asymptote of the law of all sizes.",
     "law_diagnosis": "Left: would laws of the first sizes have predicted the next ones? Right: "
     "where the asymptote may lie.",
-    "next_sizes": "How laws of the smaller sizes predict the next one.",
-    "sizes": "Every size of the grid: what it earns over what its machines cost, both relative to "
-    "today's.",
+    "sizes": "Every size of the grid: what it earns over what it costs, both relative to today's.",
+    "decision": "Left: what choosing a size would lose on average if another were the better one. "
+    "Right: what the choice earns if the machines must return more or less.",
+    "choices": "Left: what a wider input costs, part by part. Right: the choice as each cost comes "
+    "in.",
 }
-MOST_MEASUREMENTS = 10  # that the page lists
+MOST_OF_A_KIND = 3  # measurements that the page lists
 TEXTS = ("measure", "most likely to")  # columns of that list
+# Parameters of notebook 04 that bring costs beside serving.
+FURTHER_COSTS = ("training_machines_base", "ads", "embedding_rows")
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "papermill")
 
 
@@ -51,6 +56,10 @@ def write_page(question: Question, jobs: Sequence[Job]) -> str:
     """
     outputs = {job.stem: job.output for job in jobs}
     draws = read_draws(outputs[DESIGN] / "draws.npz")
+    given = question
+    if draws.revenue_per_hour:  # which growth over the horizon may have changed
+        values = question.values | {"revenue_per_hour": draws.revenue_per_hour}
+        question = dataclasses.replace(question, values=values)
     sliders = page_sliders(question)
     kept = sizes_of_page(draws, question, sliders)
     summaries = {stem: read_summary(folder / SUMMARY) for stem, folder in outputs.items()}
@@ -63,17 +72,19 @@ def write_page(question: Question, jobs: Sequence[Job]) -> str:
         kept_sentence=_kept_sentence(len(kept), len(draws.flops)),
         answer=_plain(summaries[DESIGN]["answer"]),
         measurements=_next_measurements(
-            outputs[DESIGN] / "next_measurements.csv", question.values["currency"]
+            outputs[DESIGN] / "next_measurements.csv",
+            question.values["currency"],
+            question.values.get("decision_hours"),
         ),
         notebooks=[_notebook(stem, outputs[stem], summaries[stem]) for stem in outputs],
-        assumptions=_assumptions(question, draws),
+        assumptions=_assumptions(given, draws),
         claims=[_claim(claim) for one in summaries.values() for claim in one["claims"]],
         tables=[
             {"name": name, "file": file, "digest": digest}
             for name, (file, digest) in question.digests.items()
         ],
         left_out=question.left_out,
-        parameters=_parameters(question, jobs),
+        parameters=_parameters(given, jobs),
         versions=_versions(),
     )
 
@@ -85,10 +96,13 @@ def page_sliders(question: Question) -> list[dict[str, Any]]:
     """Name, label, values and start of each slider; the reader's own value is among the values."""
     values = question.values
     bounds = np.linspace(0, MOST_BOUND * max(values["roi_min"], 1.0), 41)
+    price = "Price of a machine"
+    if any(values.get(name) for name in FURTHER_COSTS):
+        price = "Price of a machine, all other costs in proportion"
     factors = MOST_PRICE ** np.linspace(-1, 1, 2 * STEPS + 1)
     return [
         _slider("roi_min", "Least return λ, revenue / cost of the machines", bounds, values),
-        _slider("price_per_hour", "Price of a machine", factors * values["price_per_hour"], values),
+        _slider("price_per_hour", price, factors * values["price_per_hour"], values),
         _slider(
             "revenue_per_hour",
             "Revenue of the system",
@@ -208,17 +222,19 @@ def _notebook(stem, folder, summary):
         "answer": _plain(summary["answer"]),
         "figures": [
             {
-                "caption": CAPTIONS.get(Path(name).stem, Path(name).stem.replace("_", " ")),
-                "data": base64.b64encode((folder / name).read_bytes()).decode(),
+                "caption": caption,
+                "data": base64.b64encode((folder / f"{name}.svg").read_bytes()).decode(),
             }
-            for name in summary.get("files", [])
-            if name.endswith(".svg")
+            for name, caption in CAPTIONS.items()
+            if f"{name}.svg" in summary.get("files", [])
         ],
     }
 
 
 def _claim(claim):
     def number(value):
+        if value is None:  # not finite
+            return "?"
         return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
 
     interval = claim["interval"]
@@ -231,13 +247,14 @@ def _claim(claim):
     }
 
 
-def _next_measurements(path, currency):
+def _next_measurements(path, currency, hours):
     """The ranked measurements of notebook 04 as a manager reads them; None where there are none."""
     if not path.is_file():
         return None
-    table = pd.read_csv(path)
-    if table.empty:
+    ranked = pd.read_csv(path)
+    if ranked.empty:
         return None
+    table = ranked.groupby("kind", sort=False).head(MOST_OF_A_KIND)
     unit = f" {currency}" if currency else ""
     shares = table[["of_perfect", "change"]].map("{:.0%}".format)
     sums = table[["per_hour", "worth", "price", "net"]].map("{:,.4g}".format)
@@ -253,8 +270,9 @@ def _next_measurements(path, currency):
     }
     return {
         "heads": [{"name": name, "text": name in TEXTS} for name in columns],
-        "rows": pd.DataFrame(columns).head(MOST_MEASUREMENTS).values.tolist(),
-        "more": max(len(table) - MOST_MEASUREMENTS, 0),
+        "rows": pd.DataFrame(columns).values.tolist(),
+        "more": len(ranked) - len(table),
+        "hours": f"{hours:,g}" if hours else "",
     }
 
 
@@ -298,7 +316,7 @@ def _parameters(question, jobs):
             "origin": "you" if name in question.given else "default",
         }
         for name, value in sorted(values.items())
-        if name not in (*TABLES, "output", "trainings")
+        if name not in (*FILES, "output", "trainings")
     ]
 
 

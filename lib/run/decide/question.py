@@ -26,6 +26,7 @@ TABLES = {
     "costs": "load tests of sizes on a machine",
     "scenarios": "sizes of several scenarios: scenario, size_parameters, revenue, cost",
 }
+FILES = (*TABLES, "training_costs", "sizes_table", "paper_points")  # parameters that name one
 # What has no default that could be anyone's.
 REQUIRED = {
     "measurements": f"the path of a table of {TABLES['measurements']}",
@@ -92,8 +93,8 @@ def ask(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> 
     values = check_parameters(written, defaults, source=source)
     values = check_parameters(overrides, values, source="-p")
     _check_required(values, named, source)
-    folders = {name: Path.cwd() if name in overrides else _folder(path) for name in TABLES}
-    files = {name: str(folders[name] / values[name]) for name in TABLES if values[name]}
+    folders = {name: Path.cwd() if name in overrides else _folder(path) for name in FILES}
+    files = {name: str(folders[name] / values[name]) for name in FILES if values.get(name)}
     files.setdefault("models", files["measurements"])
     values |= files
     _check_values(values, source)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lib.infra.intervals import interval_bounds
+from lib.run.decide.draws import read_draws
 from lib.run.decide.page import decision, page_sliders, sizes_of_page, write_page
 from lib.run.decide.question import ask
 from tests.run.decide import tables
@@ -48,6 +49,14 @@ def test_the_same_bytes_for_the_same_input(asked, tmp_path):
     )
 
 
+def test_revenue_over_the_horizon_is_that_of_the_draws(asked, tmp_path):
+    """Growth changes it; what the reader gave is still told as given."""
+    html = write_page(asked, finished(tmp_path, revenue_per_hour=np.array(44000.0)))
+    revenue = {slider["name"]: slider["values"] for slider in payload(html)["sliders"]}
+    assert 44000.0 in revenue["revenue_per_hour"]
+    assert "40,000 EUR of revenue an hour" in Page(html).text
+
+
 def test_no_further_measurement(asked, tmp_path):
     assert "No further measurement was ranked." in Page(write_page(asked, finished(tmp_path))).text
 
@@ -61,8 +70,6 @@ def test_texts_of_the_reader_s_cannot_end_the_script(tmp_path):
 
 
 def test_draws_arrive_as_they_were(asked, tmp_path):
-    from lib.run.decide.draws import read_draws
-
     jobs = finished(tmp_path)
     held = payload(write_page(asked, jobs))
     draws = read_draws(jobs[1].output / "draws.npz")
@@ -107,8 +114,6 @@ def test_the_browser_computes_what_python_does(tmp_path, wanted, roi):
         if slider["name"] in wanted
     }
     draws = tables.draws()
-    from lib.run.decide.draws import read_draws
-
     whole = decision(read_draws(jobs[1].output / "draws.npz"), question, **setting)
     chosen, base = whole.choice, int(draws["base"])
     assert page.attributes["body"]["data-choice"] == str(draws["size_parameters"][chosen].tolist())
