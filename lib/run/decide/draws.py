@@ -8,6 +8,7 @@ misses it at both ends misses it everywhere. A size is left out if in every cell
 slope, others that meet the bound throughout are better.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ NAMES = (
     "machine_cost_draws",
     "base",
 )
+BLOCK = 2**18  # values of [draws, sizes] at a time
 CELLS = 64  # of the range of slopes
 SLACK = 1e-9  # what rounding may move a slope by, relative
 
@@ -120,47 +122,59 @@ def kept_sizes(
     >>> kept_sizes(draws, (0, 1), [0.9], "incremental")  # the last earns less for more
     array([0, 1])
     """
-    lift, cost = draws.lift_draws.astype(float), draws.machine_cost_draws.astype(float)
-    central = draws.lift[None].astype(float), draws.machine_cost[None].astype(float)
-    expected = lift.mean(axis=0)
+    ends = _ends(*slopes)
     kept = np.arange(len(draws.flops)) == draws.base
-    low = _meets(lift, cost, draws.base, slopes[0], roi)
-    central_low = _meets(*central, draws.base, slopes[0], roi)
-    for slope in _ends(*slopes)[1:]:
-        high = _meets(lift, cost, draws.base, slope, roi)
-        central_high = _meets(*central, draws.base, slope, roi)
-        always, ever = low[0] & high[0], low[1] | high[1]
-        kept |= _may_be_best(lift, always, ever).any(axis=0)
-        kept |= _may_be_best(
-            central[0], central_low[0] & central_high[0], central_low[1] | central_high[1]
-        )[0]
-        least, most = always.mean(axis=0), ever.mean(axis=0)
-        for confidence in confidences:
-            kept |= _may_be_best(expected, least >= confidence + SLACK, most >= confidence - SLACK)
-        low, central_low = high, central_high
+    central = draws.lift[None].astype(float), draws.machine_cost[None].astype(float)
+    for cell in _cells(*central, draws.base, roi, ends):
+        kept |= _may_be_best(central[0], *cell)[0]
+    least, most = np.zeros((2, CELLS, len(kept)))  # shares of draws that meet the bound
+    expected, count = np.zeros(len(kept)), len(draws.lift_draws)
+    step = max(1, BLOCK // len(kept))
+    for start in range(0, count, step):
+        lift = draws.lift_draws[start : start + step].astype(float)
+        cost = draws.machine_cost_draws[start : start + step].astype(float)
+        # A size that cannot be served is not deployed, and earns what the base does.
+        expected += np.where(np.isfinite(cost), lift, lift[:, [draws.base]]).sum(axis=0) / count
+        for place, (always, ever) in enumerate(_cells(lift, cost, draws.base, roi, ends)):
+            kept |= _may_be_best(lift, always, ever).any(axis=0)
+            least[place] += always.sum(axis=0) / count
+            most[place] += ever.sum(axis=0) / count
+    for confidence in confidences:
+        sure, perhaps = least >= confidence + SLACK, most >= confidence - SLACK
+        kept |= _may_be_best(expected + np.zeros_like(least), sure, perhaps, SLACK).any(axis=0)
     return np.flatnonzero(kept)
 
 
 def _ends(low, high):
-    """The ends of the cells; the first cell reaches down to 0 where the range does."""
+    """The ends of the cells, [CELLS + 1]; the first reaches down to 0 where the range does."""
+    if high <= 0:
+        return np.zeros(CELLS + 1)
     if low <= 0:
-        return np.append(low, np.geomspace(high / 1000, high, CELLS) if high > 0 else high)
+        return np.append(0.0, np.geomspace(high / 1000, high, CELLS))
     return np.geomspace(low, high, CELLS + 1)
 
 
-def _meets(lift, cost, base, slope, roi):
-    """(Surely, perhaps) within rounding: where a size meets the bound at a slope."""
+def _cells(lift, cost, base, roi, ends):
+    """Per cell where sizes meet the bound throughout, and where somewhere in it.
+
+    A size meets it from the slope `first` to the slope `last`, between which it loses nothing.
+    """
     gain = 1 + lift if roi == "total" else lift
     served = np.isfinite(cost)
     paid = np.where(served, cost, 0.0)
-    if roi != "total":
-        paid = paid - paid[:, [base]]
-    room = SLACK * (np.abs(gain) + slope * np.abs(paid))
-    excess = gain - slope * paid
-    return served & (excess >= room), served & (excess >= -room)
+    paid = paid - paid[:, [base]] if roi == "incremental" else paid
+    slope = np.divide(gain, paid, out=np.zeros_like(gain), where=paid != 0)
+    last = np.where(paid > 0, slope, np.where((paid < 0) | (gain >= 0), np.inf, -np.inf))
+    last[~served] = -np.inf
+    first = np.where(paid < 0, slope, -np.inf)
+    less, more = 1 - SLACK, 1 + SLACK
+    for low, high in itertools.pairwise(ends):
+        always = (first * more <= low) & (high <= last * less)
+        ever = (first * less <= high) & (low <= last * more)
+        yield always, ever
 
 
-def _may_be_best(worth, always, ever):
+def _may_be_best(worth, always, ever, room=0.0):
     """Sizes that meet the bound somewhere and are not worth less than one that always does."""
     floor = np.where(always, worth, -np.inf).max(axis=-1, keepdims=True)
-    return ever & (worth >= floor)
+    return ever & (worth >= floor - room)
