@@ -1,5 +1,6 @@
 """Which notebooks answer a question, with which parameters, and how they are run."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
@@ -47,9 +48,18 @@ def run(made: Sequence[Job]) -> None:
     configure()  # kernels inherit it
     waiting = [job for job in made if not is_finished(job)]
     with contextlib.chdir(places.root()), ThreadPoolExecutor(max(len(waiting), 1)) as pool:
-        for job, done in [(job, pool.submit(execute, job)) for job in waiting]:
+        for job, done in [(job, pool.submit(_execute, job)) for job in waiting]:
             done.result()
             print(f"{job.stem}: done", flush=True)
+
+
+def _execute(job):
+    """Run a notebook in this thread, and close the loop that papermill leaves in it."""
+    try:
+        execute(job)
+    finally:
+        with contextlib.suppress(RuntimeError):  # it has none
+            asyncio.get_event_loop().close()
 
 
 @contextlib.contextmanager

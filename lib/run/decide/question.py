@@ -40,6 +40,10 @@ REQUIRED = {
     "candidates": "how many candidates a request holds",
     "latency_limit_ms": "the limit of a request's p99",
 }
+GRID = (  # parameters of notebook 04 that are `lib.design.size_grid`'s
+    *("ratio_from", "ratio_max", "flops_max", "sparse_features", "dense_width", "embedding_min"),
+    *("embedding_step", "hidden_layers", "units_min", "units_step", "first_layer_max"),
+)
 OF_THE_LAW = ("metric", "direction", "bound", "held_out", "breaks", "interval")
 OWN = {"currency": "", "scenarios": "", "confidence": 0.9, "tolerance": 5e-4, "near_share": 0.9}
 NOT_ASKED = ("output", "trainings")  # of notebook 04; settled here
@@ -154,6 +158,9 @@ def _check_values(values, source):
         checks.not_negative(tolerance=values["tolerance"])
         for name in ("interval", "confidence", "near_share"):
             check_interval(values[name], name)
+        if not values.get("sizes_table"):
+            rules = {name: values[name] for name in GRID if name in values}
+            design.with_size(design.size_grid(**rules), values["base"], "base")
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
 

@@ -62,6 +62,8 @@ def test_a_model_without_a_test_is_said(tmp_path):
         ({"base_model": "size 9"}, "base_model must be the model of one row in .*got 'size 9'"),
         ({"metric": "auc"}, "measurements.csv: column 'auc' is missing; the file has model, flops"),
         ({"costs": "no.csv"}, "no.csv: no such file; expected a table of costs"),
+        ({"base": [3328, 1024, 1]}, "yaml: base must hold the widths of 6 layers"),
+        ({"ratio_from": "all"}, "yaml: size_grid: ratio_from must be 'input' or 'hidden'"),
         ({"output": "here"}, "yaml: unknown parameter 'output'"),
     ],
 )
