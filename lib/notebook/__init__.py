@@ -4,6 +4,7 @@ report    tables, figures, claims and summary.json
 checks    parameters refused by name, before long work
 figures/  what each notebook draws, every function on axes of the caller's
 claims/   what each notebook claims and answers, in sentences
+choices   sizes chosen by the methods of notebooks 04 and 05
 tables    tables as a reader sees them
 plots     the figures' common look
 """
