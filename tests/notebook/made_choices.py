@@ -40,7 +40,8 @@ def made_choices(draws=5, regret=0.0005, **changes):
     options = made_options(draws)
     rows = options[options.chosen].rename(columns={"option": "chosen_option"})
     rows = rows.drop(columns=["chosen", "today"]).rename(columns={"chosen_option": "chosen"})
-    return rows.reset_index(drop=True).assign(
+    rows = rows.reset_index(drop=True)
+    return rows.assign(
         stays=rows.decision == "pair",
         best="8-4-4-4",
         regret=regret,

@@ -42,7 +42,7 @@ def answer(choices: pd.DataFrame, options: pd.DataFrame, interval: float = 0.9) 
         stay = int(rows.stays.sum())
         sentences.append(
             f"The chosen {decision} was predicted to earn {rows.predicted.mean():+.2%} and earned "
-            f"{rows.measured.mean():+.2%} in the mean of {count} draw{'s'[: count > 1]}"
+            f"{rows.measured.mean():+.2%} in {_mean_of(count)}"
             f"{f' ({stay} of them stay with today)' if stay else ''}: "
             f"{int(rows.inside.sum())} of {count} lie inside the {100 * interval:g} % interval, "
             f"predictions are off by {size['error']:.2%} where predicting no gain is off by "
@@ -75,7 +75,10 @@ def add(report: Report, choices: pd.DataFrame, interval: float = 0.9) -> None:
     """
     for decision, rows in choices.groupby("decision", sort=False):
         count, stay = len(rows), int(rows.stays.sum())
-        source = f"{count} draws of world, loop, log and tests; {stay} stay with today"
+        source = (
+            f"world, loop, log and tests drawn anew each time, {count} in all; {stay} of the "
+            "choices stay with today"
+        )
         for name, hits in (
             (f"gain inside its predicted {100 * interval:g} % interval", rows.inside),
             (f"regret at most {LITTLE:.1%} of revenue", rows.regret <= LITTLE),
@@ -98,6 +101,10 @@ def add(report: Report, choices: pd.DataFrame, interval: float = 0.9) -> None:
             covers=LIKE_SYSTEM,
             source=f"{source}; mean absolute errors, Student's t over draws",
         )
+
+
+def _mean_of(count):
+    return f"the mean of {count} draws" if count > 1 else "one draw, which decides nothing"
 
 
 def _often_enough(hits, count):

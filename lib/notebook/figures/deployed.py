@@ -58,6 +58,10 @@ def every_option(ax: Axes, options: pd.DataFrame, name: str) -> None:
     ax.plot(others.predicted, others.measured, "o", ms=3, color=plots.SKY, alpha=0.8)
     ax.plot(chosen.predicted, chosen.measured, "o", ms=6, color=plots.RED)
     plots.at_end(ax, high, high, "as predicted", plots.GREY, dx=-4, dy=0, ha="right")
-    ax.set(xlabel="predicted gain", ylabel="measured gain", title=f"every {name}; chosen: large")
+    ax.set(
+        xlabel="predicted gain",
+        ylabel="measured gain",
+        title=f"every {name}, the chosen ones large",
+    )
     plots.percent(ax, "x")
     plots.percent(ax, "y")
