@@ -15,7 +15,9 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array, hstack
 
 _FIRST, _GROWTH = 64, 4  # sizes in the first core, and how it grows
-_STATES = (1 << 14, 1 << 17, 1 << 20)  # kept at a time; more where these did not prove the choice
+_STATES = (1 << 12, 1 << 15, 1 << 17)  # kept at a time; more where these did not prove the choice
+_ADDED = 8  # times as many states may be made of one scenario's sizes before the best are kept
+_STEPS = 1 << 20  # of the gap: losses that differ by less are alike
 _NODES = 20_000  # of HiGHS' search; a number, not a time: every machine gives up at the same place
 
 
@@ -64,100 +66,157 @@ def fill(core: Core, spare: float, price: float, gap: float, tau: float, enough:
     >>> best.taken.tolist(), round(best.gap, 6), round(best.gap - best.proven, 6)
     ([0, 1], 0.7, 0.0)
     """
-    core_order = np.argsort(core.loss, kind="stable")
-    count, states = min(_FIRST, len(core_order)), 0
+    count, states = _FIRST, 0
     taken, proven, held = np.array([], int), 0.0, 0
     while gap - proven > enough:
-        inside = core_order[:count]
-        inside = inside[core.loss[inside] < gap]
-        outside = core.loss[core_order[count]] if count < len(core_order) else tau
+        order = _order(core, gap)
+        inside, before = order[:count], gap
         held = max(held, len(inside))
-        better, gap, missed = _states(core.take(inside), spare, price, gap, _STATES[states])
+        better, gap, missed = _meet(core.take(inside), spare, price, gap, enough, _STATES[states])
         if better is not None:
             taken = inside[better]
+        outside = min(core.loss[order[count:]].min(initial=tau), tau)
         proven = max(proven, min(gap, outside, missed))
-        if gap <= min(outside, missed):
-            break
-        if missed < gap and (count == len(core_order) or gap <= outside):
-            states += 1  # the core is whole, but not all of its allocations were looked at
-            if states == len(_STATES):
-                break
-        elif count == len(core_order):
-            break  # what lies beyond tau was not collected
+        whole = (core.loss[order[count:]] >= gap).all()
+        if whole and missed >= gap:
+            break  # of what lies beyond tau nothing was collected
+        if not whole and (gap < before / 2 or missed >= gap or states + 1 == len(_STATES)):
+            count *= _GROWTH
+        elif states + 1 < len(_STATES):
+            states += 1
         else:
-            count = min(_GROWTH * count, len(core_order))
+            break
     return Filled(taken, gap, proven, held)
 
 
-def _states(core, spare, price, gap, most):
-    """Dynamic programming over the scenarios of a core, those that lose least first.
+def _order(core, gap):
+    """Positions of sizes that lose less than the gap, in the order to look at.
 
-    A state is what some alternatives cost and earn together. It is dropped where its loss, with
-    the least that the scenarios to come lose, reaches the gap; where another costs no more and
-    earns no less; and, beyond `most` of them, where it loses most.
+    From the dearer and the cheaper ones, and for every order of magnitude of what they cost, in
+    turn the one that loses least: together they can fill a rest of any amount. Of those that lose
+    the same, one of each scenario comes before the second of any.
+    """
+    kept = np.flatnonzero(core.loss < gap)
+    loss, extra = core.loss[kept], core.extra[kept]
+    step = np.floor(loss * (_STEPS / max(gap, 1e-300)))
+    kind = 2 * np.frexp(extra)[1] + (extra > 0)
+    order = np.lexsort((loss, core.ids[kept], kind))
+    in_scenario = np.empty(len(kept), int)
+    in_scenario[order] = _place(kind[order], core.ids[kept][order])
+    order = np.lexsort((core.ids[kept], in_scenario, step, kind))
+    return kept[order[np.lexsort((step[order], _place(kind[order])))]]
 
-    Returns: (positions of the best alternatives or None, gap, least loss of what was dropped).
+
+def _place(*groups):
+    """0, 1, ... within each run of equal values."""
+    if not len(groups[0]):
+        return np.array([], int)
+    start = np.append(True, np.any([values[1:] != values[:-1] for values in groups], axis=0))
+    start = np.flatnonzero(start)
+    return np.arange(len(groups[0])) - np.repeat(start, np.diff(np.append(start, len(groups[0]))))
+
+
+class _States:
+    """What alternatives of some scenarios cost and earn together: none dominated, cheapest first.
+
+    A state costs more than the one before it and earns more.
+    """
+
+    def __init__(self):
+        self.extra, self.gain, self.node = np.zeros(1), np.zeros(1), np.full(1, -1)
+        self._parents, self._items, self._nodes = [], [], 0
+
+    def keep(self, states):
+        self.extra, self.gain, self.node = self.extra[states], self.gain[states], self.node[states]
+
+    def add(self, core, items, price, gap):
+        """States with one of the items of a scenario, or none."""
+        parent, item = np.nonzero(
+            (price * self.extra - self.gain)[:, None] + core.loss[items] < gap
+        )
+        item = items[item]
+        old = len(self.extra)
+        extra = np.append(self.extra, self.extra[parent] + core.extra[item])
+        gain = np.append(self.gain, self.gain[parent] + core.gain[item])
+        order = np.lexsort((-gain, extra))
+        best = np.maximum.accumulate(gain[order])
+        order = order[np.append(True, best[1:] > best[:-1])]
+        new = order[order >= old] - old
+        node = np.empty(len(order), int)
+        node[order < old] = self.node[order[order < old]]
+        node[order >= old] = self._nodes + np.arange(len(new))
+        self._parents.append(self.node[parent[new]])
+        self._items.append(item[new])
+        self._nodes += len(new)
+        self.extra, self.gain, self.node = extra[order], gain[order], node
+
+    def thin(self, price, most):
+        """Keep at most so many, over all costs those that lose least; the least loss dropped."""
+        if len(self.extra) <= most:
+            return np.inf
+        loss = price * self.extra - self.gain
+        group = np.arange(len(loss)) * most // len(loss)
+        order = np.lexsort((loss, group))
+        first = np.append(True, np.diff(group[order]) > 0)
+        self.keep(np.sort(order[first]))
+        return float(loss[order[~first]].min())
+
+    def items(self, node):
+        """The items of a state."""
+        if not self._parents:
+            return []
+        parents, items, found = np.concatenate(self._parents), np.concatenate(self._items), []
+        while node >= 0:
+            found.append(items[node])
+            node = int(parents[node])
+        return found
+
+
+def _meet(core, spare, price, gap, enough, most):
+    """Dynamic programming over the scenarios of a core, in two lists that meet in the middle.
+
+    Scenarios join the two lists in turn, and an allocation is a state of each: two lists of a
+    thousand states stand for a million allocations (Horowitz and Sahni 1974). A state is dropped
+    where its loss, with the least that scenarios to come lose, reaches the gap, where no state of
+    the other list brings it within the budget, and where there are more than `most`.
+
+    Returns: (positions of the best sizes or None, gap, least loss of what was dropped unseen).
     """
     if not len(core.ids):
         return None, gap, np.inf
-    order = np.lexsort((core.loss, core.ids))
-    starts = np.flatnonzero(np.diff(core.ids[order], prepend=-1))
-    members = np.split(order, starts[1:])
-    members.sort(key=lambda one: core.loss[one[0]])
-    least = np.array([core.loss[one[0]] for one in members])
-    rises = np.array([max(0.0, core.extra[one].max()) for one in members])
-    falls = np.array([min(0.0, core.extra[one].min()) for one in members])
-    # The most that the scenarios from here on can add to a state's cost, and take from it.
-    rises, falls = (np.cumsum(each[::-1])[::-1] for each in (rises, falls))
-    extra, gain, node = np.zeros(1), np.zeros(1), np.full(1, -1)
-    parents, picked, nodes = [], [], 0
-    best, missed = -1, np.inf
-    for one, step_least, rise, fall in zip(members, least, rises, falls, strict=True):
-        loss = price * extra - gain
-        bound = loss + step_least + price * np.maximum(0.0, spare - extra - rise)
-        kept = np.flatnonzero((bound < gap) & (extra + fall <= spare))
-        if not len(kept):
+    _, first, inverse = np.unique(core.ids, return_index=True, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(inverse[order])) + 1)
+    members = [members[i] for i in np.argsort(first)]
+    # Of the scenarios from here on: the least loss, the most they add to a cost and take from it.
+    least = [core.loss[one].min() for one in members]
+    least = np.minimum.accumulate(least[::-1])[::-1]
+    rise = np.cumsum([max(0.0, core.extra[one].max()) for one in members][::-1])[::-1]
+    fall = np.cumsum([min(0.0, core.extra[one].min()) for one in members][::-1])[::-1]
+    lists, best, missed = (_States(), _States()), None, np.inf
+    for i, one in enumerate(members):
+        mine, other = lists[i % 2], lists[1 - i % 2]
+        unused = np.maximum(0.0, spare - mine.extra - rise[i] - other.extra[-1])
+        loss = price * mine.extra - mine.gain + least[i] + price * unused
+        within = mine.extra + fall[i] + other.extra[0] <= spare
+        mine.keep((loss < gap) & within)
+        if not len(mine.extra):
             break
-        room = max(1, 4 * most // len(one))
-        if len(kept) > room:
-            ranked = kept[np.argsort(bound[kept], kind="stable")]
-            missed, kept = min(missed, bound[ranked[room]]), np.sort(ranked[:room])
-        extra, gain, node, loss = extra[kept], gain[kept], node[kept], loss[kept]
-        parent, alternative = np.nonzero(loss[:, None] + core.loss[one] < gap)
-        if not len(parent):
-            continue
-        item = one[alternative]
-        new_extra, new_gain = extra[parent] + core.extra[item], gain[parent] + core.gain[item]
-        extra = np.concatenate([extra, new_extra])
-        gain = np.concatenate([gain, new_gain])
-        node = np.concatenate([node, np.zeros(len(parent), int)])
-        source = np.concatenate([np.full(len(kept), -1), node[: len(kept)][parent]])
-        chosen = np.concatenate([np.full(len(kept), -1), item])
-        order = np.lexsort((-gain, extra))
-        rising = np.maximum.accumulate(gain[order])
-        order = order[np.append(True, rising[1:] > rising[:-1])]
-        if len(order) > most:
-            value = price * extra[order] - gain[order]
-            ranked = np.argsort(value, kind="stable")
-            missed, order = min(missed, value[ranked[most]]), np.sort(order[ranked[:most]])
-            order = order[np.argsort(extra[order], kind="stable")]
-        extra, gain = extra[order], gain[order]
-        source, chosen, old = source[order], chosen[order], node[order]
-        new = chosen >= 0
-        node = np.where(new, nodes + np.cumsum(new) - 1, old)
-        parents.append(source[new])
-        picked.append(chosen[new])
-        nodes += int(new.sum())
-        within = np.searchsorted(extra, spare, side="right") - 1
-        if within >= 0 and price * spare - gain[within] < gap:
-            gap, best = float(price * spare - gain[within]), int(node[within])
-    if best < 0:
+        missed = min(missed, mine.thin(price, max(1, _ADDED * most // len(one))))
+        mine.add(core, one, price, gap)
+        missed = min(missed, mine.thin(price, most))
+        partner = np.searchsorted(other.extra, spare - mine.extra, side="right") - 1
+        gain = np.where(partner >= 0, mine.gain + other.gain[partner], -np.inf)
+        top = int(gain.argmax())
+        if price * spare - gain[top] < gap:
+            gap = float(price * spare - gain[top])
+            best = mine, int(mine.node[top]), other, int(other.node[partner[top]])
+            if gap <= enough:
+                break
+    if best is None:
         return None, gap, missed
-    parents, picked, path = np.concatenate(parents), np.concatenate(picked), []
-    while best >= 0:
-        path.append(picked[best])
-        best = int(parents[best])
-    return np.array(path[::-1]), gap, missed
+    mine, node, other, partner = best
+    return np.array([*mine.items(node), *other.items(partner)], int), gap, missed
 
 
 def fill_jointly(

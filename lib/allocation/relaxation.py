@@ -181,19 +181,38 @@ def prices(
     """
     pools = 1 if pool_spare is None else len(pool_spare)
     floor, dear = np.zeros(pools), _Side(found.top, found.top_gain, found.top_extra)
-    common, exact = 0.0, floor
+    common, exact, open_ends = 0.0, floor, []
     if pool_spare is not None:
-        exact, floor, dear = _search(
+        exact, floor, dear, upper = _search(
             source, found, pool_spare, np.arange(pools), floor, pool_spare, dear, streamed
         )
+        open_ends.append((dear, upper))
     if spare is not None:
         limits = np.full(pools, np.inf) if pool_spare is None else pool_spare
-        common, _, dear = _search(
-            source, found, np.array([spare]), np.zeros(pools, int), floor, limits, dear, streamed
+        of_one = np.zeros(pools, int)
+        (common,), _, dear, upper = _search(
+            source, found, np.array([spare]), of_one, floor, limits, dear, streamed
         )
-        common = float(common[0])
         exact = np.maximum(exact, common)
-    return Prices(common, exact, dear.choice, dear.gain, dear.extra)
+        open_ends.append((dear, upper))
+    for cheap, upper in open_ends:
+        _round_up(dear, cheap, upper, found.pool, spare, pool_spare)
+    return Prices(float(common), exact, dear.choice, dear.gain, dear.extra)
+
+
+def _round_up(chosen, cheap, dear, pool, spare, pool_spare):
+    """Give scenarios that are as well off with either size the dearer one, while budgets last."""
+    open_rows = np.flatnonzero((cheap.choice != dear.choice) & (chosen.choice == cheap.choice))
+    left = np.inf if spare is None else spare - chosen.extra.sum()
+    own = None
+    if pool_spare is not None:
+        own = pool_spare - np.bincount(pool, chosen.extra, minlength=len(pool_spare))
+    for i, more in zip(open_rows, dear.extra[open_rows] - chosen.extra[open_rows], strict=True):
+        if more <= left and (own is None or more <= own[pool[i]]):
+            left -= more
+            if own is not None:
+                own[pool[i]] -= more
+            chosen.set(i, dear.choice[i], dear.gain[i], dear.extra[i])
 
 
 def _search(source, found, spare, group, floor, limits, dear, streamed):
@@ -205,7 +224,8 @@ def _search(source, found, spare, group, floor, limits, dear, streamed):
         [pools] what a pool spends at its floor, where that is above 0.
       dear: the choice at the floor.
 
-    Returns: (price, the feasible end of its interval, the choice there), [groups].
+    Returns: (price, the feasible end of its interval), [groups], the choices at that end and at the
+      other.
     """
     pool = found.pool
     cheap = _Side(found.cheapest, np.zeros(len(pool)), np.zeros(len(pool)))
@@ -250,7 +270,7 @@ def _search(source, found, spare, group, floor, limits, dear, streamed):
     gained = np.bincount(group[pool], dear.gain - cheap.gain, minlength=len(spare))
     spent = np.bincount(group[pool], more, minlength=len(spare))
     between = np.divide(gained, spent, out=low.copy(), where=spent > 0)
-    return np.clip(between, low, high), high, cheap
+    return np.clip(between, low, high), high, cheap, dear
 
 
 def _spent(extra, pool, group, floor, limits, price):
