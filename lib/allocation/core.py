@@ -15,7 +15,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array, hstack
 
 _FIRST, _GROWTH = 64, 4  # sizes in the first core, and how it grows
-_STATES = (1 << 12, 1 << 15, 1 << 17)  # kept at a time; more where these did not prove the choice
+_STATES = (1 << 12, 1 << 15)  # kept at a time; more where these did not prove the choice
+_BETTER, _STALLED = 0.99, 2  # rounds that close less of the gap than this, and when to stop
 _ADDED = 8  # times as many states may be made of one scenario's sizes before the best are kept
 _STEPS = 1 << 20  # of the gap: losses that differ by less are alike
 _NODES = 20_000  # of HiGHS' search; a number, not a time: every machine gives up at the same place
@@ -66,7 +67,7 @@ def fill(core: Core, spare: float, price: float, gap: float, tau: float, enough:
     >>> best.taken.tolist(), round(best.gap, 6), round(best.gap - best.proven, 6)
     ([0, 1], 0.7, 0.0)
     """
-    count, states = _FIRST, 0
+    count, states, stalled = _FIRST, 0, 0
     taken, proven, held = np.array([], int), 0.0, 0
     while gap - proven > enough:
         order = _order(core, gap)
@@ -80,6 +81,9 @@ def fill(core: Core, spare: float, price: float, gap: float, tau: float, enough:
         whole = (core.loss[order[count:]] >= gap).all()
         if whole and missed >= gap:
             break  # of what lies beyond tau nothing was collected
+        stalled = stalled + 1 if gap > _BETTER * before else 0
+        if stalled == _STALLED and missed < gap:
+            break
         if not whole and (gap < before / 2 or missed >= gap or states + 1 == len(_STATES)):
             count *= _GROWTH
         elif states + 1 < len(_STATES):

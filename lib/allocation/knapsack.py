@@ -24,7 +24,7 @@ from lib.allocation.scenarios import Block, Terms, blocks, pool_positions
 _TOLERANCE = 1e-9
 _ROUNDING = 2.0**-40  # share of the revenue at stake below which a gap is a sum's last bits
 _SUMMED = 1e-12  # share of a budget by which sums of the caller's may differ in their last bits
-_COLLECTED = 1 << 20  # sizes of the core that are kept
+_COLLECTED = 1 << 16  # sizes of the core that are kept
 _PASSES = 3  # over all sizes, to collect a core
 
 
@@ -281,32 +281,52 @@ def _spare(found, budget, pool_budgets, names):
 
 
 def _collect(source, at, pool, tau):
-    """Sizes that lose less than tau [pools]; of too many those that lose least, tau lowered.
+    """Sizes that lose less than tau [pools]; of too many those that lose the smallest share of it.
 
-    Returns: (`cores.Core`, tau, what the choice itself loses by rounding, over all scenarios).
+    Returns: (`cores.Core`, tau lowered to what all sizes beyond these lose at least, what the
+      choice itself loses by rounding, over all scenarios).
     """
-    parts, kept, noise = [], 0, 0.0
+    parts, kept, noise, share = [], 0, 0.0, 1.0
     for part in source:
         for tile in tiles(part.gain.shape):
             ids, gain, extra = part.ids[tile], part.gain[tile], part.extra[tile]
             price = at.pools[pool[ids]]
             loss = (at.gain[ids] - price * at.extra[ids])[:, None] - (gain - price[:, None] * extra)
-            noise -= min(0.0, float(np.minimum(loss.min(axis=1), 0.0).sum()))
-            own = np.arange(len(ids)), at.choice[ids]
-            loss[own] = np.inf
-            row, size = np.nonzero(loss < tau[pool[ids], None])
+            noise -= float(np.minimum(loss.min(axis=1), 0.0).sum())
+            loss[np.arange(len(ids)), at.choice[ids]] = np.inf
+            most = tau[pool[ids], None]
+            row, size = np.nonzero((loss <= share * most) & (loss < most))
             i = ids[row]
-            found = cores.Core(
-                i,
-                size,
-                loss[row, size],
-                gain[row, size] - at.gain[i],
-                extra[row, size] - at.extra[i],
+            parts.append(
+                cores.Core(
+                    i,
+                    size,
+                    loss[row, size],
+                    gain[row, size] - at.gain[i],
+                    extra[row, size] - at.extra[i],
+                )
             )
-            parts.append(found)
             kept += len(i)
-            while kept > _COLLECTED:
-                tau = tau / 4
-                parts = [one.take(one.loss < tau[pool[one.ids]]) for one in parts]
-                kept = sum(len(one.ids) for one in parts)
-    return cores.Core(*map(np.concatenate, zip(*parts, strict=True))), tau, noise
+            if kept > 2 * _COLLECTED:
+                least, cut = _least(_joined(parts), pool, tau)
+                parts, kept, share = [least], len(least.ids), min(share, cut)
+    items, cut = _least(_joined(parts), pool, tau)
+    return items, min(share, cut) * tau, noise
+
+
+def _joined(parts):
+    return cores.Core(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _least(items, pool, tau):
+    """The sizes that lose the smallest share of tau, and the least share of what is left out.
+
+    Of many that lose the same, which ones depends on a scrambled number: neighbouring scenarios
+    may be all alike.
+    """
+    if len(items.ids) <= _COLLECTED:
+        return items, 1.0
+    share = items.loss / tau[pool[items.ids]]
+    scrambled = (items.ids * 2654435761 + items.size * 40503) % (1 << 32)
+    order = np.lexsort((scrambled, share))
+    return items.take(order[:_COLLECTED]), float(max(0.0, share[order[_COLLECTED]]))
