@@ -1,7 +1,11 @@
 """One budget over several scenarios (Eq 9).
 
-knapsack  the choice of one size for each scenario, proven optimal
-stages    scenarios that are stages of one ad system: money, intervals, what a budget buys
+knapsack    the choice of one size for each scenario, with its proven gap and the budget's price
+scenarios   what a scenario may choose from: its bounds, whole machines, what switching costs
+relaxation  prices of the budgets at which scenarios choose by themselves: the dual bound
+core        the few sizes that a better choice could hold, weighed one against another
+baselines   other ways to share a budget: today's sizes, one factor for all, greedy, plain MILP
+stages      scenarios that are stages of one ad system: money, intervals, what a budget buys
 """
 
 import lazy_loader
@@ -9,7 +13,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "knapsack": ["Allocation", "allocate"],
+        "baselines": ["compare"],
+        "knapsack": ["Allocation", "allocate", "allocate_chunks", "allocate_table"],
         "stages": ["Stage", "StageAllocation", "added_lifts", "allocate_stages", "frontier"],
     },
 )

@@ -19,7 +19,9 @@ _STATES = (1 << 12, 1 << 15)  # kept at a time; more where these did not prove t
 _BETTER, _STALLED = 0.99, 2  # rounds that close less of the gap than this, and when to stop
 _ADDED = 8  # times as many states may be made of one scenario's sizes before the best are kept
 _STEPS = 1 << 20  # of the gap: losses that differ by less are alike
-_NODES = 20_000  # of HiGHS' search; a number, not a time: every machine gives up at the same place
+_NEAR = 1e-6  # share of a gap that pools filled one by one may leave to be closed together
+_MILP_TOLERANCE = 1e-6  # HiGHS': what it calls optimal is so up to this share of the gap
+_NODES = 500  # of HiGHS' search; a number, not a time: every machine gives up at the same place
 
 
 class Core(NamedTuple):
@@ -236,13 +238,15 @@ def fill_jointly(
 
     Args:
       core: all sizes that lose less than `tau`.
-      budgets: bool [budgets, sizes] which budget each size of the core is paid from.
+      budgets: bool [budgets, sizes] which budget each size of the core is paid from; the last one
+        is common to all.
       spare, prices: [budgets] what the choice leaves of each, and its price.
       gap, enough: as for `fill`.
     """
+    taken, gap = _one_by_one(core, budgets, spare, prices, gap, tau, max(enough, _NEAR * gap))
     order = np.argsort(core.loss, kind="stable")
     count = min(_GROWTH**2 * _FIRST, len(order))
-    taken, proven, held = np.array([], int), 0.0, 0
+    proven, held = 0.0, 0
     while gap - proven > enough:
         inside = order[:count]
         inside = inside[core.loss[inside] < gap]
@@ -256,6 +260,26 @@ def fill_jointly(
             break
         count = min(_GROWTH * count, len(order))
     return Filled(taken, gap, proven, held)
+
+
+def _one_by_one(core, budgets, spare, prices, gap, tau, enough):
+    """Sizes that fill first the pools that are short of money, then what is left for the others.
+
+    Returns: (their positions, the gap with them).
+    """
+    short = prices[:-1] > 0
+    groups = [(budgets[i], i, prices[i] + prices[-1]) for i in np.flatnonzero(short)]
+    groups.append((~budgets[:-1][short].any(axis=0), -1, prices[-1]))
+    left, taken, lost = spare.copy(), np.array([], int), 0.0
+    for mine, i, price in groups:
+        mine, room = np.flatnonzero(mine), min(left[i], left[-1])
+        found = mine[fill(core.take(mine), room, price, price * room, tau, enough).taken]
+        used = budgets[:, found] @ core.extra[found]
+        if (used <= left).all():
+            left, taken = left - used, np.append(taken, found)
+            lost += core.loss[found].sum()
+    value = float(prices @ left + lost)
+    return (taken, value) if value < gap else (np.array([], int), gap)
 
 
 def _milp(core, budgets, spare, prices, gap):
@@ -303,7 +327,7 @@ def _milp(core, budgets, spare, prices, gap):
         cut[chosen] = 1
         limits.append(LinearConstraint(csr_array(cut[None]), ub=len(chosen) - 1))
     value = float(prices @ spare - core.gain[chosen].sum())
-    value = float(prices @ (spare - used) + core.loss[chosen].sum()) if value >= gap else value
     if value >= gap:
-        return None, gap, min(gap, bound)
-    return chosen, value, min(value, max(bound, 0.0))
+        chosen, value = None, gap
+    proven = result.status == 0 and value - bound < 2 * _MILP_TOLERANCE * gap
+    return chosen, value, value if proven else min(value, max(bound, 0.0))

@@ -240,10 +240,15 @@ def _search(source, found, spare, group, floor, limits, dear, streamed):
     while True:
         unsettled = cheap.choice != dear.choice
         wide = ~(high <= low * (1 + _NARROW)) & (high > typical * 1e-30)
-        wide &= np.bincount(group[pool[unsettled]], minlength=len(spare)) > 0
-        active = unsettled & wide[group][pool]
-        if not active.any():
+        jumps = (floor > low[group]) & (floor <= high[group])  # where a pool's own limit ends
+        wide &= (
+            np.bincount(group[pool[unsettled]], minlength=len(spare))
+            + np.bincount(group, jumps, minlength=len(spare))
+            > 0
+        )
+        if not wide.any():
             break
+        active = unsettled & wide[group][pool]
         source, streamed = _narrowed(source, active, streamed, found)
         tries = _between(low, high, tried, typical)
         at = np.maximum(tries[group], floor[:, None])  # [pools, prices]
@@ -269,7 +274,7 @@ def _search(source, found, spare, group, floor, limits, dear, streamed):
     more = dear.extra - cheap.extra
     gained = np.bincount(group[pool], dear.gain - cheap.gain, minlength=len(spare))
     spent = np.bincount(group[pool], more, minlength=len(spare))
-    between = np.divide(gained, spent, out=low.copy(), where=spent > 0)
+    between = np.divide(gained, spent, out=high.copy(), where=spent > 0)
     return np.clip(between, low, high), high, cheap, dear
 
 
@@ -321,7 +326,8 @@ def _choose(source, at, pool):
 
     Returns: (ids [scenarios], choice, gain, extra [scenarios, prices]).
     """
-    found = []
+    nothing = np.zeros((0, at.shape[1]))
+    found = [(np.zeros(0, int), nothing.astype(np.int32), nothing, nothing)]
     for part in source:
         for tile in tiles(part.gain.shape):
             ids, gain, extra = part.ids[tile], part.gain[tile], part.extra[tile]

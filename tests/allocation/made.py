@@ -12,8 +12,10 @@ def small(rng, *, whole=True):
     Whole numbers, so that many revenues and costs are equal; or any.
     """
     count = int(rng.integers(1, 6))
-    draw = (lambda low, high, size: rng.integers(low, high, size).astype(float)) if whole else (
-        lambda low, high, size: rng.uniform(low, high, size)
+    draw = (
+        (lambda low, high, size: rng.integers(low, high, size).astype(float))
+        if whole
+        else (lambda low, high, size: rng.uniform(low, high, size))
     )
     lengths = rng.integers(1, 7, count)
     problem = {

@@ -53,7 +53,7 @@ def test_docstrings_comments_and_other_modules_do_not(copied):
     before = digests(copied, STUDY, LOAD_TEST)
     changed(copied / "lib/serving/graphs/export.py", '"""ONNX graphs', '# why\n"""All ONNX graphs')
     changed(copied / "lib/allocation/knapsack.py", '"""One budget', '"""A budget')
-    changed(copied / "lib/allocation/knapsack.py", "_SCALE = 1e4", "_SCALE = 1e5")
+    changed(copied / "lib/allocation/knapsack.py", "_PASSES = 3", "_PASSES = 4")
     assert digests(copied, STUDY, LOAD_TEST) == before
 
 
