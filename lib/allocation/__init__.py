@@ -5,6 +5,7 @@ scenarios   what a scenario may choose from: its bounds, whole machines, what sw
 relaxation  prices of the budgets at which scenarios choose by themselves: the dual bound
 core        the few sizes that a better choice could hold, weighed one against another
 baselines   other ways to share a budget: today's sizes, one factor for all, greedy, plain MILP
+tables      any number of scenarios in one table, one row a size
 stages      scenarios that are stages of one ad system: money, intervals, what a budget buys
 """
 
@@ -14,7 +15,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "baselines": ["compare"],
-        "knapsack": ["Allocation", "allocate", "allocate_chunks", "allocate_table"],
-        "stages": ["Stage", "StageAllocation", "added_lifts", "allocate_stages", "frontier"],
+        "knapsack": ["Allocation", "allocate", "allocate_chunks"],
+        "stages": [
+            *("Stage", "StageAllocation", "added_lifts", "allocate_stages", "frontier"),
+            "ways_compared",
+        ],
+        "tables": ["allocate_table", "table_frontier", "table_ways"],
     },
 )

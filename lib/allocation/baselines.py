@@ -9,7 +9,7 @@ plain MILP    all sizes given to HiGHS, as one model
 import heapq
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -212,13 +212,12 @@ def compare(
       today, cost_today: as for `scale_proportionally`; milp_seconds: of the plain MILP.
 
     Returns: columns way, revenue, cost, changed (scenarios that leave today's size), gap (proven;
-      of the other ways to the bound of the exact one).
+      of the other ways to the bound of the exact one) and seconds.
 
     >>> compare([[1.0, 3.0, 4.0], [2.0, 5.0, 6.0]], [[1.0, 2.0, 4.0]] * 2, 6, 0, [0, 0])[
     ...     ["way", "revenue", "gap"]].values.tolist()[1:3]
     [['proportional', 8.0, 1.0], ['greedy', 9.0, 0.0]]
     """
-    best = allocate(revenue, cost, budget, roi_min)
     ways = {
         "today": lambda: keep_today(revenue, cost, today),
         "proportional": lambda: scale_proportionally(
@@ -226,15 +225,23 @@ def compare(
         ),
         "greedy": lambda: take_greedily(revenue, cost, budget, roi_min),
         "plain MILP": lambda: plain_milp(revenue, cost, budget, roi_min, seconds=milp_seconds),
-        "exact": lambda: best,
+        "exact": lambda: allocate(revenue, cost, budget, roi_min),
     }
-    found = []
-    for name, way in ways.items():
-        start = time.perf_counter()
-        answer = way()
-        seconds = best.seconds if answer is best else time.perf_counter() - start
+    answers, found = timed(ways), []
+    best = answers["exact"][1]
+    for name, (seconds, answer) in answers.items():
         if answer is not None:
             gap = best.revenue + best.gap - answer.revenue
             changed = sum(a != b for a, b in zip(answer.choice, today, strict=True))
             found.append((name, answer.revenue, answer.cost, changed, max(0.0, gap), seconds))
     return pd.DataFrame(found, columns=["way", "revenue", "cost", "changed", "gap", "seconds"])
+
+
+def timed(ways: Mapping[str, Callable]) -> dict[str, tuple]:
+    """Seconds and answer of each way, one after another."""
+    found = {}
+    for name, way in ways.items():
+        start = time.perf_counter()
+        answer = way()
+        found[name] = time.perf_counter() - start, answer
+    return found

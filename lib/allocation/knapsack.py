@@ -7,15 +7,12 @@ the gap to the bound is closed or shown to stay open. Time and memory grow with 
 """
 
 import dataclasses
-import itertools
 import math
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from lib.allocation import core as cores
@@ -171,84 +168,6 @@ def allocate_chunks(
         lambda wanted: rows(made, found, wanted), found, budget, own, names, relative_gap, True
     )
     return dataclasses.replace(solved, seconds=time.perf_counter() - start)
-
-
-def allocate_table(
-    table: pd.DataFrame,
-    budget: float | None,
-    roi_min: float = 1.0,
-    *,
-    pool_budgets: Mapping | None = None,
-    horizon_hours: float | None = None,
-    relative_gap: float = 0.0,
-) -> tuple[pd.DataFrame, Allocation]:
-    """As `allocate`, of any number of scenarios in one table, one row a size.
-
-    Args:
-      table: columns scenario, revenue and cost; where it has them, `pool` (with pool_budgets),
-        `roi_min`, `least_revenue`, `capacity` and `least_capacity`, `machine_price`, `today` (true
-        for today's size) and `switching_cost` (with horizon_hours), as for `allocate`. What
-        belongs to a scenario stands in each of its rows.
-      roi_min: where the table has no such column.
-
-    Returns: (the chosen rows, one a scenario, in the order in which scenarios first appear; the
-      allocation).
-    Raises: ValueError as `allocate`; for a column that is missing, or differs within a scenario.
-
-    >>> table = pd.DataFrame({"scenario": ["feed", "feed", "search"], "revenue": [3.0, 5.0, 4.0],
-    ...                       "cost": [1.0, 2.0, 1.0]})
-    >>> rows, best = allocate_table(table, 3)
-    >>> rows["revenue"].tolist(), best.shadow_price
-    ([5.0, 4.0], 0.0)
-    """
-    missing = [name for name in ("scenario", "revenue", "cost") if name not in table]
-    if missing:
-        raise ValueError(
-            f"allocate_table: the table must have columns scenario, revenue and cost; {missing[0]} "
-            "is missing"
-        )
-    code, names = pd.factorize(table["scenario"])
-    order = np.argsort(code, kind="stable")
-    starts = np.append(0, np.cumsum(np.bincount(code)))
-    first = order[starts[:-1]]
-
-    def sizes(name):
-        values = table[name].to_numpy(float)[order]
-        return [values[a:b] for a, b in itertools.pairwise(starts)]
-
-    def of_scenario(name):
-        values = table[name].to_numpy()
-        differs = values != values[first][code]
-        if differs.any():
-            row = int(differs.argmax())
-            raise ValueError(
-                f"allocate_table: column {name} must be the same in all rows of a scenario; in "
-                f"{names[code[row]]!r} it is {values[first[code[row]]]} and {values[row]}"
-            )
-        return values[first]
-
-    terms = {"roi_min": roi_min, "horizon_hours": horizon_hours}
-    for name in ("roi_min", "least_revenue", "least_capacity", "machine_price", "switching_cost"):
-        if name in table:
-            terms[name] = of_scenario(name)
-    if "capacity" in table:
-        terms["capacity"] = sizes("capacity")
-    if "today" in table:
-        terms["today"] = [int(t.argmax()) if t.any() else -1 for t in sizes("today")]
-    if "switching_cost" not in table:
-        terms.pop("horizon_hours")
-    if "pool" in table and pool_budgets is not None:
-        terms |= {"pools": of_scenario("pool").tolist(), "pool_budgets": pool_budgets}
-    try:
-        best = allocate(sizes("revenue"), sizes("cost"), budget, relative_gap=relative_gap, **terms)
-    except ValueError as error:
-        raise ValueError(_with_name(str(error), names)) from None
-    return table.iloc[order[starts[:-1] + np.array(best.choice)]], best
-
-
-def _with_name(message, names):
-    """A message in which the scenario's position is its name."""
-    return re.sub(r"scenario (\d+)", lambda found: f"scenario {names[int(found[1])]!r}", message)
 
 
 def _wanted(kept, wanted):

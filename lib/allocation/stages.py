@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from lib.allocation.baselines import compare
 from lib.allocation.knapsack import allocate
 
 
@@ -31,6 +32,7 @@ class StageAllocation:
       lift: of all stages together, a fraction of today's revenue; low, high: its interval.
       cost: of all stages together, relative to today's.
       gap: proven: no combination earns more than this beyond `lift`, currency per hour.
+      shadow_price: what a unit of budget more would earn, at the margin of the linear relaxation.
     """
 
     choice: dict[str, int]
@@ -40,6 +42,7 @@ class StageAllocation:
     high: float
     cost: float
     gap: float
+    shadow_price: float = 0.0
 
 
 def allocate_stages(
@@ -70,15 +73,8 @@ def allocate_stages(
     ({'Matching': [8, 1], 'Pre-ranking': [4, 1]}, 0.02, 1.0)
     """
     today = cost_today(stages, price_per_hour)
-    answer = allocate(
-        [revenue_per_hour * stage.sizes["lift"].to_numpy() for stage in stages.values()],
-        [
-            stage.sizes["machine_cost_per_hour"].to_numpy() - stage.machines * price_per_hour
-            for stage in stages.values()
-        ],
-        today * budget,
-        roi_min,
-    )
+    revenue, cost = _beyond_today(stages, revenue_per_hour, price_per_hour)
+    answer = allocate(revenue, cost, today * budget, roi_min)
     rows = [stage.sizes.iloc[i] for stage, i in zip(stages.values(), answer.choice, strict=True)]
     lift, low, high = added_lifts(
         *([row[name] for row in rows] for name in ("lift", "lift_low", "lift_high"))
@@ -93,6 +89,56 @@ def allocate_stages(
         high=high,
         cost=1 + answer.cost / today,
         gap=answer.gap,
+        shadow_price=answer.shadow_price,
+    )
+
+
+def _beyond_today(stages, revenue_per_hour, price_per_hour):
+    """Revenue and cost of every stage's sizes beyond today's, a list of arrays each."""
+    sizes = [stage.sizes for stage in stages.values()]
+    revenue = [revenue_per_hour * table["lift"].to_numpy() for table in sizes]
+    spent = [stage.machines * price_per_hour for stage in stages.values()]
+    cost = [
+        table["machine_cost_per_hour"].to_numpy() - today
+        for table, today in zip(sizes, spent, strict=True)
+    ]
+    return revenue, cost
+
+
+def ways_compared(
+    stages: Mapping[str, Stage],
+    budget: float,
+    *,
+    revenue_per_hour: float,
+    price_per_hour: float,
+    roi_min: float,
+) -> pd.DataFrame:
+    """The allocation beside other ways to share the budget (`lib.allocation.baselines`).
+
+    Args: as of `allocate_stages`. Today's size of a stage is the one of least absolute lift.
+
+    Returns: a row a way: columns way, lift, cost / today, changed (stages that leave today's
+      size), gap (currency per hour) and seconds.
+    """
+    revenue, cost = _beyond_today(stages, revenue_per_hour, price_per_hour)
+    spent = [stage.machines * price_per_hour for stage in stages.values()]
+    table = compare(
+        revenue,
+        cost,
+        sum(spent) * budget,
+        roi_min,
+        [int(np.abs(values).argmin()) for values in revenue],
+        cost_today=spent,
+    )
+    return pd.DataFrame(
+        {
+            "way": table["way"],
+            "lift": table["revenue"] / revenue_per_hour,
+            "cost / today": 1 + table["cost"] / sum(spent),
+            "changed": table["changed"],
+            "gap": table["gap"],
+            "seconds": table["seconds"],
+        }
     )
 
 
@@ -110,6 +156,7 @@ def frontier(
             "lift": allocation.lift,
             "cost / today": allocation.cost,
             "proven gap": allocation.gap,
+            "shadow price": allocation.shadow_price,
             **allocation.size_parameters,
         }
         for budget, allocation in zip(budgets, allocations, strict=True)

@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "load_grid",
             "load_lifts",
             "load_measurements",
+            "load_scenarios",
             "load_sizes",
             "load_trainings",
         ],

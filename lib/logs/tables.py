@@ -13,6 +13,7 @@ with the file, the column, the row (the first is 0), what it holds and what was 
 | lifts        | `load_lifts`        | a size whose lift is known, or asked for           |
 | sizes        | `load_sizes`        | a size with what it earns and costs (Eq 8 and 9)   |
 | grid         | `load_grid`         | a size to choose from                              |
+| scenarios    | `load_scenarios`    | a size of one of many scenarios (Eq 9)             |
 """
 
 import difflib
@@ -127,6 +128,23 @@ SIZES = pa.DataFrameSchema(
         "lift_low": number(),
         "lift_high": number(),
         "machine_cost_per_hour": number(ge=0, infinite=True),
+    }
+)
+
+SCENARIOS = pa.DataFrameSchema(
+    {
+        "scenario": text(),
+        "size_parameters": sizes(**OPTIONAL),
+        "revenue": number(),
+        "cost": number(infinite=True),  # inf: a size that cannot be served
+        "pool": text(required=False),
+        "roi_min": number(ge=0, required=False),
+        "least_revenue": number(required=False),
+        "capacity": number(required=False),
+        "least_capacity": number(required=False),
+        "machine_price": number(gt=0, required=False),
+        "today": number(ge=0, le=1, whole=True, required=False),  # 1: today's size
+        "switching_cost": number(ge=0, required=False),
     }
 )
 
@@ -297,6 +315,21 @@ def load_grid(path) -> list[list[int]]:
     Raises: TableError.
     """
     return [list(size) for size in read_table(path, GRID, name="grid")["size_parameters"]]
+
+
+def load_scenarios(path) -> pd.DataFrame:
+    """Sizes of any number of scenarios, one row a size (`lib.allocation.allocate_table`).
+
+    Columns scenario, revenue and cost (currency per hour), and those of the schema above where
+    the table has them; `today` is 1 for today's size and else 0. Raises: TableError.
+    """
+    table = read_table(path, SCENARIOS, name="scenarios")
+    if "today" in table:
+        table["today"] = table["today"].astype(bool)
+        twice = table.loc[table["today"] & table[table["today"]].duplicated("scenario")]
+        if len(twice):
+            raise cell_error(table, twice.index[0], "today", 1, "one size of today a scenario")
+    return table
 
 
 def _keys(table, *further):

@@ -2,12 +2,11 @@ import itertools
 import tracemalloc
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.allocation.knapsack import allocate, allocate_chunks, allocate_table
+from lib.allocation.knapsack import allocate, allocate_chunks
 from tests.allocation import made
 
 size = st.tuples(st.integers(0, 20), st.integers(-2, 12))  # revenue, cost: many ties
@@ -260,47 +259,3 @@ def test_chunks_carry_their_terms_and_pools():
         revenue, cost, 600, np.tile(terms["roi_min"], 2), pools=["a", "b"] * 20, pool_budgets=own
     )
     assert got.choice.tolist() == whole.choice
-
-
-TABLE = pd.DataFrame(
-    {
-        "scenario": ["feed", "search", "feed", "search"],
-        "size_parameters": [[4, 1], [4, 1], [8, 1], [8, 1]],
-        "revenue": [50.0, 80.0, 54.0, 95.0],
-        "cost": [10.0, 10.0, 20.0, 20.0],
-        "roi_min": [1.0, 2.0, 1.0, 2.0],
-        "pool": ["gpu", "cpu", "gpu", "cpu"],
-        "today": [True, False, False, True],
-        "switching_cost": 10.0,
-    }
-)
-
-
-def test_a_table_of_scenarios():
-    rows, got = allocate_table(TABLE, 30, horizon_hours=100)
-    assert rows["scenario"].tolist() == ["feed", "search"]
-    assert rows["revenue"].tolist() == [50.0, 95.0]
-    assert got.cost == 30 and got.revenue == pytest.approx(145)
-    rows, got = allocate_table(TABLE, None, pool_budgets={"gpu": 20, "cpu": 15}, horizon_hours=100)
-    assert rows["revenue"].tolist() == [54.0, 80.0] and got.revenue == pytest.approx(134 - 0.2)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"roi_min": [9.0, 2.0, 9.0, 2.0]}, "scenario 'feed': no size reaches roi_min = 9"),
-        ({"roi_min": [1.0, 2.0, 3.0, 2.0]}, "roi_min must be the same .* 'feed' it is 1.0 and 3.0"),
-        ({"least_revenue": 60.0}, "scenario 'feed': no size has least_revenue = 60; .* size 1"),
-        ({"pool": "tpu"}, "pool 'tpu' has no budget; pool_budgets has .'gpu', 'cpu'."),
-    ],
-)
-def test_a_table_s_fault_names_the_scenario(change, message):
-    with pytest.raises(ValueError, match=message):
-        allocate_table(
-            TABLE.assign(**change), 30, pool_budgets={"gpu": 20, "cpu": 20}, horizon_hours=100
-        )
-
-
-def test_a_table_without_a_column_is_refused():
-    with pytest.raises(ValueError, match="columns scenario, revenue and cost; cost is missing"):
-        allocate_table(TABLE.drop(columns="cost"), 30)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.allocation.stages import Stage, added_lifts, allocate_stages, frontier
+from lib.allocation.stages import Stage, added_lifts, allocate_stages, frontier, ways_compared
 
 MONEY = {"revenue_per_hour": 1e4, "price_per_hour": 2.0, "roi_min": 0.5}
 
@@ -84,3 +84,18 @@ def test_added_intervals_hold_the_sum_as_often_as_their_parts():
 def test_a_budget_below_the_cheapest_is_refused():
     with pytest.raises(ValueError, match=r"below .* the cheapest combination"):
         allocate_stages(STAGES, -0.9, **MONEY)
+
+
+def test_ways_are_compared_by_what_all_stages_earn_and_cost():
+    table = ways_compared(STAGES, 0.0, **MONEY).set_index("way")
+    best = allocate_stages(STAGES, 0.0, **MONEY)
+    exact = table.loc["exact", ["lift", "cost / today"]].tolist()
+    assert exact == pytest.approx([best.lift, best.cost])
+    assert table.loc["today", ["lift", "cost / today", "changed"]].tolist() == [0.0, 1.0, 0]
+    assert table["lift"].max() == pytest.approx(best.lift)
+    assert (table["cost / today"] <= 1 + 1e-9).all()
+
+
+def test_the_shadow_price_falls_as_the_budget_grows():
+    table = frontier(STAGES, np.linspace(-0.3, 2, 8), **MONEY)
+    assert (table["shadow price"].diff().dropna() <= 1e-9).all() and table["shadow price"][0] > 0

@@ -1,5 +1,8 @@
 """Answer and claims of notebook 05."""
 
+import pandas as pd
+
+from lib.allocation.knapsack import Allocation
 from lib.allocation.stages import StageAllocation
 from lib.experiments.matching_study import Additivity
 from lib.notebook.report import THIS_SYSTEM, Report
@@ -10,13 +13,18 @@ GAP = 1e-6  # of the revenue: nothing that a stage could earn is as little
 
 
 def answer(
-    chosen: StageAllocation, pairs: int, adding: Additivity | None = None, interval: float = 0.9
+    chosen: StageAllocation,
+    pairs: int,
+    adding: Additivity | None = None,
+    interval: float = 0.9,
+    ways: pd.DataFrame | None = None,
 ) -> str:
     """The pair of sizes, what it earns and costs, and whether lifts add up in the simulation.
 
     Args:
       chosen: the allocation; pairs: how many there were; interval: probability of its interval.
       adding: test of additivity by four arms; None with models of the reader's own.
+      ways: of `lib.allocation.stages.ways_compared`.
     """
     text = (
         "At no more than today's cost, "
@@ -25,6 +33,13 @@ def answer(
         f"({100 * interval:g} %: {chosen.low:+.2%} to {chosen.high:+.2%}) at {chosen.cost:.2f} "
         "times the cost, if lifts add up."
     )
+    if ways is not None:
+        lift = ways.set_index("way")["lift"]
+        text += (
+            f" One factor for all base models would earn {lift['proportional']:+.2%} by the same "
+            f"estimates, steps of highest marginal ROI {lift['greedy']:+.2%}; one unit of money "
+            f"more for machines would earn {chosen.shadow_price:.2f}."
+        )
     if adding is None:
         return text
     tower, model, both = adding.matching_alone, adding.pre_ranking_alone, adding.both
@@ -38,6 +53,30 @@ def answer(
     )
 
 
+def answer_of_scenarios(chosen: Allocation, rows: pd.DataFrame) -> str:
+    """What the chosen sizes of a table's scenarios (a row each) earn and cost, and how proven."""
+    changed = ""
+    if "today" in rows:
+        changed = f", of which {int((~rows['today'].astype(bool)).sum()):,} leave today's size"
+    own = {name: price for name, price in chosen.pool_shadow_prices.items() if price > 0}
+    pools = "".join(f", of pool {name} {price:.4g}" for name, price in own.items())
+    return (
+        f"{len(rows):,} scenarios{changed}, earn {chosen.revenue:,.2f} per hour at a cost of "
+        f"{chosen.cost:,.2f}; no allocation within the bounds earns more than {chosen.gap:.2g} "
+        f"beyond it (proven). One unit of budget more would earn {chosen.shadow_price:.4g}{pools}."
+    )
+
+
+def values_of_scenarios(chosen: Allocation) -> dict:
+    """The numbers of that answer, for summary.json."""
+    return {
+        "revenue": chosen.revenue,
+        "cost": chosen.cost,
+        "gap": chosen.gap,
+        "shadow_price": chosen.shadow_price,
+    }
+
+
 def values(chosen: StageAllocation, pairs: int) -> dict:
     """The answer's numbers, for summary.json."""
     return {
@@ -45,6 +84,7 @@ def values(chosen: StageAllocation, pairs: int) -> dict:
         "interval": [chosen.low, chosen.high],
         "cost": chosen.cost,
         "pairs": pairs,
+        "shadow_price": chosen.shadow_price,
     }
 
 

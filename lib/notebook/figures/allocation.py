@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
+from lib.allocation.knapsack import Allocation
 from lib.allocation.stages import Stage, StageAllocation
 from lib.notebook import plots
 
@@ -40,6 +41,25 @@ def frontier(
     )
     ax.margins(x=0.12)
     plots.percent(ax)
+
+
+def revenue_frontier(ax: Axes, budgets: pd.DataFrame, chosen: Allocation) -> None:
+    """Revenue over cost of a table's scenarios; the allocation at the budget that was asked for.
+
+    Args:
+      ax: where to draw.
+      budgets: of `lib.allocation.tables.table_frontier`; chosen: the allocation.
+    """
+    ax.plot(budgets["cost"], budgets["revenue"], "o-", color=plots.BLUE, ms=4)
+    ax.plot(chosen.cost, chosen.revenue, "o", color=plots.RED)
+    label = f"the budget: +1 earns {chosen.shadow_price:.3g}"
+    plots.at_end(ax, chosen.cost, chosen.revenue, label, plots.RED, dx=8, dy=-10)
+    ax.set(
+        xlabel="machine cost of all scenarios, per hour",
+        ylabel="revenue, per hour",
+        title="What a budget buys",
+    )
+    ax.margins(x=0.15)
 
 
 def stage_sizes(
