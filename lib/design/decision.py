@@ -9,8 +9,10 @@ Here every size is judged in all joint draws at once, in money per hour:
     regret  what the best size that keeps the bound earns in the same draw, less the value; >= 0,
             and 0 for that best size alone
 
-A size that turns out not to meet the latency limit is not deployed: the base stays. The smallest
-expected regret is the expected value of perfect information, so no measurement is worth more.
+A size that turns out not to meet the latency limit, or to cost beyond the base more than the system
+earns, is not deployed: the base stays. (Close to the limit a draw may ask for any number of
+machines, and one such draw would decide all means.) The smallest expected regret is the expected
+value of perfect information, so no measurement is worth more.
 """
 
 import dataclasses
@@ -72,9 +74,9 @@ class Decision:
     # ---- what a size is worth -------------------------------------------------
 
     @property
-    def value(self) -> np.ndarray:
+    def regret_draws(self) -> np.ndarray:
         """Of each size in each draw, currency per hour, [draws, sizes]; see the module's head."""
-        return self._summary["values"]
+        return self._summary["draws"]
 
     @property
     def regret(self) -> np.ndarray:
@@ -88,12 +90,12 @@ class Decision:
 
     @property
     def expected_cost(self) -> np.ndarray:
-        """Mean over draws, as `expected_revenue`; the base's where a size cannot be served."""
+        """Mean over draws, as `expected_revenue`; the base's where a size is not deployed."""
         return self._summary["cost"]
 
     @property
     def probability_of_bound(self) -> np.ndarray:
-        """Share of draws in which a size can be served and keeps the ROI bound, [sizes]."""
+        """Share of draws in which a size is deployed and keeps the ROI bound, [sizes]."""
         return self._summary["meets"]
 
     @property
@@ -200,7 +202,7 @@ class Decision:
     # ---- the draws, a block at a time ---------------------------------------------
 
     def _blocks(self) -> Iterator[tuple]:
-        """(rows, revenue, cost, served) of successive draws; the base's where not served."""
+        """(rows, revenue, cost, served) of successive draws; the base's where not deployed."""
         economics = self.economics
         draws, sizes = np.shape(economics.lift_draws)
         step = max(1, BLOCK // sizes)
@@ -209,9 +211,9 @@ class Decision:
             revenue, cost = economics.money(
                 economics.lift_draws[rows], economics.machine_cost_draws[rows]
             )
-            served = np.isfinite(cost)
+            base = economics.base
+            served = cost <= cost[:, [base]] + economics.revenue_per_hour
             if not served.all():
-                base = economics.base
                 revenue = np.where(served, revenue, revenue[:, [base]])
                 cost = np.where(served, cost, cost[:, [base]])
             yield rows, revenue, cost, served
@@ -223,21 +225,22 @@ class Decision:
 
     @functools.cached_property
     def _summary(self):
-        """What the properties read: means over draws [sizes], and all values."""
+        """What the properties read: means over draws [sizes], and all regrets."""
         draws, sizes = np.shape(self.economics.lift_draws)
         sums = {
             name: np.zeros(sizes)
             for name in ("revenue", "cost", "regret", "meets", "near", "share_best")
         }
-        values = np.empty((draws, sizes))
+        drawn = np.empty((draws, sizes))
         within = self.tolerance * self.economics.revenue_per_hour
         for rows, revenue, cost, served in self._blocks():
             shortfall = np.maximum(self.economics.roi_min * cost - revenue, 0.0)
             meets = served & (shortfall == 0)
             found = self._best(revenue, meets)
-            value = np.minimum(revenue, found[:, None], out=values[rows])
-            value -= shortfall
-            regret = found[:, None] - value
+            regret = np.subtract(
+                found[:, None], np.minimum(revenue, found[:, None]), out=drawn[rows]
+            )
+            regret += shortfall
             sums["revenue"] += revenue.sum(axis=0)
             sums["cost"] += cost.sum(axis=0)
             sums["regret"] += regret.sum(axis=0)
@@ -247,7 +250,7 @@ class Decision:
             places = first.argmin(axis=1)[np.isfinite(first).any(axis=1)]
             sums["share_best"] += np.bincount(places, minlength=sizes)
         means = {name: total / draws for name, total in sums.items()}
-        return means | {"values": values}
+        return means | {"draws": drawn}
 
     def _choose(self, revenue, cost, chances):
         sure = chances >= self.confidence

@@ -1,16 +1,17 @@
 """What to measure next: what one more training, test or load test is worth in money.
 
-A measurement is worth what decisions made after it earn more, in expectation, than the one made
-now (the expected value of sample information, EVSI). It tells a signal s, such as a size's lift,
-with an error: y = s + noise. The joint draws say what each size is worth given s: its value
-(`lib.design.decision`) is regressed on Hermite polynomials of s, brought to a normal distribution
-by ranks, so that bends such as the ROI bound's are followed. What is known after y is then
+A measurement is worth what decisions made after it lose less, in expectation, than the one made now
+(the expected value of sample information, EVSI). It tells a signal s, such as a size's lift, with
+an error: y = s + noise. What is known after an outcome is the joint draws weighed by its
+likelihood. Signals are brought to a normal distribution by ranks, z, so that with
+rho^2 = var s / (var s + var noise) and a standard normal outcome y
 
-    E[value | y] = sum_k rho^k a_k He_k(z),   z ~ N(0, 1),   rho^2 = var s / (var s + var noise)
+    E[regret | y] = sum_n w_n regret_n,   w_n ~ exp(-(y - rho z_n)^2 / 2 (1 - rho^2))
 
-(Mehler's formula for jointly normal s and y), and no further draws are needed, for any noise. With
-k up to 1 it is the knowledge gradient of Frazier, Powell and Dayanik 2009; regression on joint
-draws is that of Strong, Oakley and Brennan 2014.
+for any noise, without further draws, and however regret bends at the ROI bound. An outcome never
+rests on few draws alone: 1 - rho^2 is at least the square of a kernel's width for so many draws
+(Silverman's rule). Of a linear value this is the knowledge gradient of Frazier, Powell and Dayanik
+2009; joint draws serve as in Strong, Oakley and Brennan 2014.
 """
 
 import dataclasses
@@ -19,14 +20,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.polynomial import hermite_e
 from numpy.typing import ArrayLike
 from scipy import special
 
 from lib.design.decision import Decision
 
-DEGREE = 3
-POINTS = 64  # outcomes of a measurement that are looked at, of equal probability
+POINTS = 48  # outcomes of a measurement that are looked at, of equal probability
 PERMUTATIONS = 8  # signals that say nothing, from which the resolution follows
 
 
@@ -128,7 +127,7 @@ def rank_measurements(
       few draws give to a signal that says nothing: less is not told apart from 0.
     Raises: ValueError for no measurement, a signal of another number of draws, hours <= 0.
     """
-    value, economics = decision.value, decision.economics
+    value, economics = -decision.regret_draws, decision.economics
     _check(value, measurements, hours)
     now = decision.least_regret
     signals = np.stack([one.signal for one in measurements])
@@ -181,26 +180,26 @@ def information_value(
     >>> gain.round(1).tolist()  # E max(0, N(0, 1)) = 0.40, and half of it
     [0.4, 0.2]
     """
-    value, signals = np.asarray(value, float), np.asarray(signals, float)
-    draws, choices = value.shape
+    value, signals = np.asarray(value, np.float32), np.asarray(signals, float)
     now = int(value.mean(axis=0).argmax()) if now is None else now
-    # By ranks all signals are the same normal scores in another order, and so is the regression.
+    draws = len(value)
+    # By ranks all signals are the same normal scores, in another order.
     scores = special.ndtri((np.arange(draws) + 0.5) / draws)
-    regression = np.linalg.pinv(hermite_e.hermevander(scores, DEGREE))
-    order = np.argsort(signals, axis=1, kind="stable")
-    weights = np.zeros((len(signals), DEGREE + 1, draws))
-    np.put_along_axis(weights, order[:, None, :], regression[None], axis=2)
-    coefficients = (weights.reshape(-1, draws) @ value).reshape(len(signals), DEGREE + 1, choices)
-    outcomes = hermite_e.hermevander(special.ndtri((np.arange(POINTS) + 0.5) / POINTS), DEGREE)
-    # Points of equal probability leave the polynomials a small mean, that would look like a gain.
-    outcomes[:, 1:] -= outcomes[:, 1:].mean(axis=0)
+    outcomes = special.ndtri((np.arange(POINTS) + 0.5) / POINTS)
+    width = 1.06 * draws**-0.2
     gains, best = np.zeros(len(signals)), np.full((len(signals), POINTS), now)
-    for place, (fit, rho) in enumerate(zip(coefficients, correlations, strict=True)):
+    for place, (signal, rho) in enumerate(zip(signals, correlations, strict=True)):
         if rho > 0:
-            known = (outcomes * rho ** np.arange(DEGREE + 1)) @ fit
+            rho = min(rho, math.sqrt(max(1 - width**2, 0.0)))
+            apart = outcomes[:, None] - rho * scores
+            weights = np.empty((POINTS, draws), np.float32)
+            weights[:, np.argsort(signal, kind="stable")] = np.exp(
+                -0.5 * np.square(apart) / (1 - rho**2)
+            )
+            known = (weights / weights.sum(axis=1, keepdims=True)) @ value
             best[place] = known.argmax(axis=1)
-            gains[place] = known.max(axis=1).mean() - known[:, now].mean()
-    return np.maximum(gains, 0.0), best
+            gains[place] = (known.max(axis=1) - known[:, now]).mean()
+    return gains, best
 
 
 def _check(value, measurements, hours):

@@ -41,7 +41,8 @@ def by_loop(case, limit):
     meets, revenue, cost = np.zeros((draws, sizes), bool), value.copy(), value.copy()
     for i in range(draws):
         for j in range(sizes):
-            own = j if np.isfinite(case.machine_cost_draws[i, j]) else case.base
+            beyond = case.machine_cost_draws[i, j] - case.machine_cost_draws[i, case.base]
+            own = j if beyond <= case.revenue_per_hour else case.base
             lift, price = case.lift_draws[i, own], case.machine_cost_draws[i, own]
             if case.roi == "incremental":
                 revenue[i, j] = case.revenue_per_hour * lift
@@ -62,8 +63,8 @@ def test_all_equals_a_loop(roi, limit, monkeypatch):
     monkeypatch.setattr("lib.design.decision.BLOCK", 40)  # blocks of ten draws
     case = random_economics(roi=roi, roi_min=limit)
     decision = Decision(case, confidence=0.5, tolerance=0.01, near_share=0.5)
-    value, regret, meets, revenue, cost = by_loop(case, limit)
-    np.testing.assert_allclose(decision.value, value)
+    _, regret, meets, revenue, cost = by_loop(case, limit)
+    np.testing.assert_allclose(decision.regret_draws, regret, atol=1e-9)
     np.testing.assert_allclose(decision.regret, regret.mean(axis=0), atol=1e-9)
     np.testing.assert_allclose(decision.expected_revenue, revenue.mean(axis=0))
     np.testing.assert_allclose(decision.expected_cost, cost.mean(axis=0))
@@ -100,6 +101,18 @@ def test_a_size_that_cannot_be_served_leaves_the_base_in_place():
     np.testing.assert_allclose(decision.probability_of_bound, [1, 0.5])
     np.testing.assert_allclose(decision.regret, [10, 0])  # the second draw's best is the base
     assert decision.choice == 0
+
+
+def test_one_draw_of_absurd_cost_does_not_decide():
+    """A size that would need 1e200 machines is not deployed, as one that cannot be served."""
+    lift = [[0.0, 0.02], [0.0, 0.02]]
+    absurd, unserved = (
+        Decision(economics(lift, [[100.0, 110.0], [100.0, worst]])) for worst in (1e200, np.inf)
+    )
+    np.testing.assert_array_equal(absurd.regret, unserved.regret)
+    np.testing.assert_array_equal(absurd.expected_cost, unserved.expected_cost)
+    dear = Decision(economics(lift, [[100.0, 110.0], [100.0, 1100.0]]))  # as much as is earned
+    assert dear.regret[1] == (1000 - 20) / 2
 
 
 def test_certain_draws_give_the_best_size_without_regret():

@@ -5,7 +5,7 @@ import pytest
 
 from lib.design.decision import Decision
 from lib.design.next_measurements import Measurement, information_value, rank_measurements
-from tests.design.test_decision import SIZES, random_economics
+from tests.design.test_decision import SIZES, economics, random_economics
 
 
 def brute_force(value, signal, noise, outcomes=2000, seed=0):
@@ -46,9 +46,24 @@ def test_an_roi_bound_against_brute_force(noise):
     decision = Decision(case)
     signal = case.lift_draws[:, 2]
     table = rank_measurements(decision, [Measurement("A/B test", 2, signal, noise)], hours=1.0)
-    expected = brute_force(decision.value, signal, noise)
+    expected = brute_force(-decision.regret_draws, signal, noise)
     assert table["per_hour"][0] == pytest.approx(expected, rel=0.1)
     assert table["per_hour"][0] > 20 * table.attrs["resolution"]
+
+
+def test_heavy_tails_and_few_draws_never_promise_more_than_everything():
+    """Regret that jumps where a size breaks down: no fitted curve may overshoot."""
+    rng = np.random.default_rng(3)
+    lift = np.array([0.0, 0.01, 0.02, 0.025]) * rng.normal(1, 0.3, (50, 1))
+    cost = np.array([100.0, 105.0, 112.0, 120.0]) * rng.lognormal(0, 1.0, (50, 4))
+    decision = Decision(economics(lift, cost))
+    possible = [
+        Measurement("load test", size, np.log(cost[:, size]), noise)
+        for size in range(4)
+        for noise in (0.0, 0.1, 1.0)
+    ]
+    table = rank_measurements(decision, possible, hours=1.0)
+    assert table["of_perfect"].between(0, 1).all() and table["of_perfect"].max() > 0.1
 
 
 def test_what_must_hold():
@@ -60,7 +75,7 @@ def test_what_must_hold():
         decision, [Measurement("A/B test", 2, signal, noise) for noise in noises], hours=10.0
     )
     # Ranked by noise, the least first; perfect information is worth most; no information, nothing.
-    assert (np.diff(table["per_hour"]) <= 0).all() and table["correlation"].tolist()[0] == 1
+    assert (np.diff(table["per_hour"]) <= 0).all() and table["correlation"][0] == 1
     assert table["per_hour"].iloc[0] <= decision.perfect_information
     assert table["per_hour"].iloc[-1] == 0 == table["change"].iloc[-1]
     np.testing.assert_allclose(table["worth"], 10 * table["per_hour"])

@@ -107,6 +107,8 @@ def test_the_fewest_columns_in_a_small_currency(tmp_path):
     assert {"expected_revenue", "regret", "probability_of_bound", "near_equivalent"} <= set(decided)
     ranked = pd.read_csv(folder / "04_roi_design/next_measurements.csv")
     assert set(ranked.kind) == {"A/B test", "training", "load test"}
+    # Sizes near the latency limit need any number of machines in some draws; means stay finite.
+    assert decided.regret.between(0, 20).all() and ranked.per_hour.between(0, 10).all()
     assert 900 < width < 1500 and 500 < height < 1000
 
 

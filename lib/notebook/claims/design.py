@@ -35,7 +35,7 @@ def answer(decision: Decision, ranked: pd.DataFrame, choices: pd.DataFrame) -> s
         least = decision.least_regret
         text += (
             f"the smallest, {decision.regret[least] / money:.2%}, is that of "
-            f"{sizes[least].tolist()}, which keeps the bound with a probability of only "
+            f"{sizes[least].tolist()}, which keeps the bound with a probability of "
             f"{decision.probability_of_bound[least]:.0%}. "
         )
     else:
