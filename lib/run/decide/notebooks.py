@@ -10,7 +10,7 @@ from pathlib import Path
 from lib.infra.settings import configure
 from lib.run import places
 from lib.run.decide.question import ALLOCATION, DESIGN, LAW, OF_THE_LAW, Question
-from lib.run.execute import execute
+from lib.run.execute import NotebookError, execute
 from lib.run.parameters import check_parameters, declared
 from lib.run.plan import Job, read_notebook
 from lib.run.resume import is_finished
@@ -49,7 +49,10 @@ def run(made: Sequence[Job]) -> None:
     waiting = [job for job in made if not is_finished(job)]
     with contextlib.chdir(places.root()), ThreadPoolExecutor(max(len(waiting), 1)) as pool:
         for job, done in [(job, pool.submit(_execute, job)) for job in waiting]:
-            done.result()
+            try:
+                done.result()
+            except NotebookError as error:
+                raise NotebookError(f"{error}, in {places.root()}") from None
             print(f"{job.stem}: done", flush=True)
 
 

@@ -2,11 +2,14 @@
 
 import os
 
+import nbformat
 import pytest
 
 from lib.run import places
-from lib.run.decide.notebooks import jobs, rooted
+from lib.run.decide.notebooks import jobs, rooted, run
 from lib.run.decide.question import ask
+from lib.run.execute import KERNELSPEC, NotebookError
+from lib.run.plan import Job
 from tests.run.decide.tables import written
 
 
@@ -34,3 +37,19 @@ def test_everything_lies_in_the_reader_s_folder(tmp_path, monkeypatch):
     with pytest.raises(KeyError), rooted(tmp_path / "mine"):
         raise KeyError
     assert places.ROOT not in os.environ
+
+
+@pytest.mark.slow
+def test_a_notebook_that_fails_says_where_it_lies(tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell("output = ''", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("raise ValueError('no such size')"),
+    ]
+    notebook = nbformat.v4.new_notebook(
+        cells=cells, metadata={"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
+    )
+    with rooted(tmp_path) as folder:
+        values = {"output": "outputs/decision/bad"}
+        with pytest.raises(NotebookError, match=f"bad: .*no such size[\\s\\S]* in {folder}"):
+            run([Job("bad", "decision", notebook, values, values, ())])
+    assert (tmp_path / "outputs/decision/bad.unfinished.ipynb").is_file()
