@@ -121,6 +121,7 @@ const signed = value => value === 0 ? "0" : `${value < 0 ? "−" : "+"}${digits(
 const share = value => `${value > 0.995 && value < 1 ? "> 99" : Math.round(100 * value)} %`;
 const percent = value => value === 0 ? "0 %" : `${value < 0 ? "−" : "+"}${Math.abs(100 * value).toFixed(2)} %`;
 const named = size => `[${report.sizes[size].join(", ")}]`;
+const aYear = value => `${signed(8760 * value)} ${report.currency} a year`.replace("  ", " ");
 const range = figure => `${sure}: ${signed(figure.low)} to ${signed(figure.high)}`;
 const ranged = (id, figure) => [`${sure}: `, data(`${id}-low`, figure.low, signed(figure.low)), " to ",
   data(`${id}-high`, figure.high, signed(figure.high))];
@@ -190,15 +191,14 @@ function showAnswer(judged, chosen, setting) {
   if (larger > report.largest * (1 + 1e-9))
     warn(notes, `It has ${digits(larger)} times the FLOPs of today's size, the largest trained one `
       + `${digits(report.largest)} times: what it earns is extrapolated.`);
-  const year = 8760;
   tile(tiles, "Revenue beyond today's", data("revenue", revenue.mean, `${signed(revenue.mean)} ${perHour}`),
     ranged("revenue", revenue), `${percent(revenue.mean / setting.revenue_per_hour)} of revenue, `
-    + `${signed(year * revenue.mean)} a year`);
+    + `${aYear(revenue.mean)}`);
   const todays = costs[report.base] * setting.price_per_hour / report.price_per_hour;
   tile(tiles, "Cost beyond today's", data("cost", cost.mean, `${signed(cost.mean)} ${perHour}`),
     ranged("cost", cost), `${digits(1 + cost.mean / todays)} times today's`);
   tile(tiles, "Revenue less cost", data("net", net.mean, `${signed(net.mean)} ${perHour}`),
-    ranged("net", net), `${signed(year * net.mean)} a year`);
+    ranged("net", net), aYear(net.mean));
   const bound = report.roi === "total" ? "all revenue / all cost" : "further revenue / further cost";
   tile(tiles, `${bound} ≥ ${digits(setting.roi_min)}`,
     data("holds", judged.holds[chosen], `in ${share(judged.holds[chosen])}`), "of the draws");

@@ -45,7 +45,11 @@ CAPTIONS = {  # of the figures that the page shows, in this order
 MOST_OF_A_KIND = 3  # measurements that the page lists
 TEXTS = ("measure", "most likely to")  # columns of that list
 # Parameters of notebook 04 that bring costs beside serving.
-FURTHER_COSTS = ("training_machines_base", "ads", "embedding_rows")
+FURTHER_COSTS = {
+    "training_machines_base": "of training",
+    "ads": "of the Embedding Producer",
+    "embedding_rows": "of embedding tables",
+}
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "papermill")
 
 
@@ -78,7 +82,12 @@ def write_page(question: Question, jobs: Sequence[Job]) -> str:
         ),
         notebooks=[_notebook(stem, outputs[stem], summaries[stem]) for stem in outputs],
         assumptions=_assumptions(given, draws),
-        claims=[_claim(claim) for one in summaries.values() for claim in one["claims"]],
+        claims=[
+            _claim(claim)
+            for one in summaries.values()
+            for claim in one["claims"]
+            if claim["published"] is None  # the others ask after the paper's numbers
+        ],
         tables=[
             {"name": name, "file": file, "digest": digest}
             for name, (file, digest) in question.digests.items()
@@ -233,15 +242,13 @@ def _notebook(stem, folder, summary):
 
 def _claim(claim):
     def number(value):
-        if value is None:  # not finite
-            return "?"
         return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
 
-    interval = claim["interval"]
+    interval = claim["interval"] or [None]
     return {
         "name": _plain(claim["name"]),
         "value": "" if claim["value"] is None else number(claim["value"]),
-        "interval": " to ".join(map(number, interval)) if interval else "",
+        "interval": "" if None in interval else " to ".join(map(number, interval)),
         "covers": claim.get("covers") or "",
         "verdict": claim["verdict"],
     }
@@ -285,8 +292,8 @@ def _assumptions(question, draws):
         else "all that the system earns over all that its machines cost"
     )
     sentences = [
-        "Nothing was simulated: every figure comes from your own tables, named below with their "
-        "digests.",
+        "Nothing was simulated here: what was measured comes from your own tables, named below "
+        "with their digests.",
         f"Lifts: a scaling law of {question.trained} trainings says what {values['metric']} a size "
         f"reaches, and {question.tested} tested models say what that is worth in revenue. The law "
         f"saw sizes of up to {question.largest:.3g} times the FLOPs of today's; beyond it is "
@@ -297,6 +304,7 @@ def _assumptions(question, draws):
         f"{values['machines_base']:,g} machines at {values['price_per_hour']:,g}{currency} an hour "
         f"for today's size, {values['candidates']:,} candidates a request, a p99 of at most "
         f"{values['latency_limit_ms']:g} ms.",
+        _costs_counted(values),
         f"The bound: {kind} is at least {values['roi_min']:g}.",
         f"Intervals hold the middle {100 * values['interval']:g} % of {len(draws.lift_draws):,} "
         "joint draws of law, revenue model and cost. They are for this system measured again: "
@@ -304,6 +312,19 @@ def _assumptions(question, draws):
         "what changes with time.",
     ]
     return sentences
+
+
+def _costs_counted(values):
+    """Which costs enter, and which do not.
+
+    >>> _costs_counted({"ads": 1e7})
+    'Counted are the costs of serving and of the Embedding Producer; not those of training and of \
+embedding tables.'
+    """
+    counted = ["of serving", *(text for name, text in FURTHER_COSTS.items() if values.get(name))]
+    missing = [text for name, text in FURTHER_COSTS.items() if not values.get(name)]
+    sentence = f"Counted are the costs {' and '.join(counted)}"
+    return f"{sentence}; not those {' and '.join(missing)}." if missing else f"{sentence}."
 
 
 def _parameters(question, jobs):
