@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lib.infra.settings import configure
 from lib.run import places
-from lib.run.decide.question import ALLOCATION, DESIGN, LAW, OF_THE_LAW, Question
+from lib.run.decide.question import ALLOCATION, DESIGN, LAW, OF_ALLOCATION, OF_THE_LAW, Question
 from lib.run.execute import NotebookError, execute
 from lib.run.parameters import check_parameters, declared
 from lib.run.plan import Job, read_notebook
@@ -26,7 +26,8 @@ def jobs(question: Question) -> list[Job]:
     made = [_job(LAW, {**law, "other_breaks": []})]
     made.append(_job(DESIGN, {**given, "trainings": ""}))
     if question.values["scenarios"]:
-        made.append(_job(ALLOCATION, given, among=("scenarios", "roi_min", "interval", "seed")))
+        among = (*OF_ALLOCATION, "roi_min", "interval", "seed")
+        made.append(_job(ALLOCATION, given, among))
     return made
 
 

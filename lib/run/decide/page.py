@@ -19,7 +19,7 @@ from lib.design.size_economics import SizeEconomics
 from lib.design.size_grids import Sizes
 from lib.notebook.report import SUMMARY, read_summary
 from lib.run.decide.draws import Draws, kept_sizes, read_draws
-from lib.run.decide.question import DESIGN, FILES, LAW, Question
+from lib.run.decide.question import ALLOCATION, DESIGN, FILES, LAW, Question
 from lib.run.plan import Job
 
 STEPS = 20  # of the sliders of prices, each way a factor of 3
@@ -30,6 +30,7 @@ NEAREST = 40  # sizes of least regret that are kept beside those that may be cho
 TITLES = {
     LAW: "How the metric grows with the size of the model (notebook 02)",
     DESIGN: "What sizes earn and cost (notebook 04)",
+    ALLOCATION: "One budget over several scenarios (notebook 05)",
 }
 CAPTIONS = {  # of the figures that the page shows, in this order
     "scaling_law": "Left: the law and the trained sizes; diamonds are sizes that it did not see "
@@ -41,7 +42,9 @@ CAPTIONS = {  # of the figures that the page shows, in this order
     "Right: what the choice earns if the machines must return more or less.",
     "choices": "Left: what a wider input costs, part by part. Right: the choice as each cost comes "
     "in.",
+    "allocation": "What the scenarios earn together under other budgets.",
 }
+MOST_SCENARIOS = 20  # that the page lists
 MOST_OF_A_KIND = 3  # measurements that the page lists
 TEXTS = ("measure", "most likely to")  # columns of that list
 # Parameters of notebook 04 that bring costs beside serving.
@@ -237,6 +240,23 @@ def _notebook(stem, folder, summary):
             for name, caption in CAPTIONS.items()
             if f"{name}.svg" in summary.get("files", [])
         ],
+        "chosen": _chosen(folder / "chosen.csv") if stem == ALLOCATION else None,
+    }
+
+
+def _chosen(path):
+    """The sizes that notebook 05 chose, a row a scenario; what is not listed is counted."""
+    table = pd.read_csv(path).dropna(axis="columns", how="all")
+    for name in table.columns[table.dtypes == bool]:
+        table[name] = table[name].map({True: "yes", False: "no"})
+    rows = table.head(MOST_SCENARIOS)
+    return {
+        "heads": [
+            {"name": name.replace("_", " "), "text": not pd.api.types.is_numeric_dtype(rows[name])}
+            for name in rows
+        ],
+        "rows": rows.map(lambda x: f"{x:,.6g}" if isinstance(x, float) else x).values.tolist(),
+        "more": len(table) - len(rows),
     }
 
 
@@ -311,6 +331,10 @@ def _assumptions(question, draws):
         "other trainings, tests and load tests of it. They are not for another system, nor for "
         "what changes with time.",
     ]
+    if values["scenarios"]:
+        sentences.append(
+            "What sizes of the scenarios earn and cost stands in your table, without errors."
+        )
     return sentences
 
 

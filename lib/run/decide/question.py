@@ -11,7 +11,7 @@ from lib.infra.intervals import check_interval
 from lib.laws.held_out import LEAST_SIZES
 from lib.logs import tables
 from lib.logs.errors import TableError
-from lib.logs.table_files import cell_error, path_of, read_file
+from lib.logs.table_files import cell_error, path_of
 from lib.notebook import checks
 from lib.run import places
 from lib.run.parameters import check_parameters, declared, read_parameters
@@ -45,7 +45,8 @@ GRID = (  # parameters of notebook 04 that are `lib.design.size_grid`'s
     *("embedding_step", "hidden_layers", "units_min", "units_step", "first_layer_max"),
 )
 OF_THE_LAW = ("metric", "direction", "bound", "held_out", "breaks", "interval")
-OWN = {"currency": "", "scenarios": "", "confidence": 0.9, "tolerance": 5e-4, "near_share": 0.9}
+OF_ALLOCATION = ("scenarios", "budget", "pool_budgets", "horizon_hours")
+OWN = {"currency": "", "confidence": 0.9, "tolerance": 5e-4, "near_share": 0.9}
 NOT_ASKED = ("output", "trainings")  # of notebook 04; settled here
 LEAST_MODELS = 3  # that G is fitted to
 LEAST_COSTS = 3  # sizes that the model of a request's time is fitted to
@@ -82,7 +83,8 @@ def ask(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> 
 
     Args:
       path: of a YAML file of parameters: `REQUIRED`, and any other of notebook 04, of the law in
-        notebook 02 (`OF_THE_LAW`), `currency` (its name) and `scenarios`. Paths of tables in it
+        notebook 02 (`OF_THE_LAW`), of the allocation
+        in notebook 05 (`OF_ALLOCATION`), and `currency` (its name). Paths of tables in it
         start at its folder.
       overrides: {name: value} in their place; paths of these start at the working directory.
 
@@ -119,10 +121,11 @@ def _folder(path):
 
 def _defaults():
     """{name: default} of all that may be asked."""
-    of_design, of_law = (_declared(stem) for stem in (DESIGN, LAW))
+    of_design, of_law, of_allocation = map(_declared, (DESIGN, LAW, ALLOCATION))
     return {
         **OWN,
         **{name: of_law[name] for name in OF_THE_LAW},
+        **{name: of_allocation[name] for name in OF_ALLOCATION},
         **{name: value for name, value in of_design.items() if name not in NOT_ASKED},
     }
 
@@ -136,6 +139,11 @@ def _check_required(values, named, source):
     for name, expected in REQUIRED.items():
         if name not in named or values[name] in ("", []):
             raise ValueError(f"{source}: {name} is missing; expected {expected}")
+    if values["scenarios"] and not (values["budget"] or values["pool_budgets"]):
+        raise ValueError(
+            f"{source}: budget is missing; expected what the scenarios may cost together, or "
+            "pool_budgets"
+        )
 
 
 def _check_values(values, source):
@@ -190,7 +198,7 @@ def _check_tables(values, source):
             f"{LEAST_COSTS} or more sizes in this form; it has {', '.join(sorted(set(costs.form)))}"
         )
     if values["scenarios"]:
-        _check_scenarios(values["scenarios"])
+        tables.load_scenarios(values["scenarios"])
     return {
         "trained": len(measured),
         "tested": len(primary),
@@ -218,13 +226,3 @@ def _check_law(measured, metric, values):
             float(measured[metric][row]),
             f"a number {'below' if rising else 'above'} bound = {bound:g}",
         )
-
-
-def _check_scenarios(path):
-    """The columns that notebook 05 reads; what they hold it checks itself."""
-    table = read_file(path, ["scenario"], name="scenarios")
-    for column in ("scenario", "size_parameters", "revenue", "cost"):
-        if column not in table:
-            raise TableError(
-                f"{path}: column {column!r} is missing; the file has {', '.join(map(str, table))}"
-            )

@@ -101,6 +101,19 @@ def finished(folder, **changes):
     return jobs
 
 
+def scenarios():
+    """Two scenarios of three sizes; within 100 the second one deserves the larger one."""
+    return pd.DataFrame(
+        {
+            "scenario": ["home"] * 3 + ["search"] * 3,
+            "size_parameters": ["[8, 4, 1]", "[16, 4, 1]", "[32, 4, 1]"] * 2,
+            "revenue": [1000.0, 1010.0, 1015.0, 2000.0, 2040.0, 2060.0],
+            "cost": [20.0, 40.0, 60.0, 20.0, 40.0, 60.0],
+            "today": [1, 0, 0, 1, 0, 0],
+        }
+    )
+
+
 def next_measurements():
     return pd.DataFrame(
         [

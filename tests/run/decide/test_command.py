@@ -27,7 +27,7 @@ def test_no_such_file(tmp_path, capsys):
 @pytest.mark.slow
 def test_from_tables_to_the_page(tmp_path, capsys):
     """A known law and a known G: the interval of what the choice earns holds what is true."""
-    path = written(tmp_path)
+    path = written(tmp_path, prices={"budget": 100.0}, scenarios=tables.scenarios())
     folder = tmp_path / "mine"
     command = ["decide", str(path), "--folder", str(folder), "-p", "draws", "200"]
     assert main(command) == 0
@@ -37,7 +37,7 @@ def test_from_tables_to_the_page(tmp_path, capsys):
     assert main(command) == 0  # runs nothing again
     assert report.read_text(encoding="utf-8") == html
     assert "running" not in capsys.readouterr().out
-    Page(html)
+    assert "home [16, 4, 1] 1,010 40 no search [32, 4, 1] 2,060 60 no" in Page(html).text
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
     page = opened(report, tmp_path)

@@ -10,7 +10,7 @@ from lib.run.decide.notebooks import jobs, rooted, run
 from lib.run.decide.question import ask
 from lib.run.execute import KERNELSPEC, NotebookError
 from lib.run.plan import Job
-from tests.run.decide.tables import written
+from tests.run.decide.tables import scenarios, written
 
 
 def test_law_and_design(tmp_path):
@@ -23,6 +23,16 @@ def test_law_and_design(tmp_path):
     assert design.values["models"] == str(tmp_path / "measurements.csv")
     assert "currency" not in design.given
     assert law.values["logs"] and not law.values["lifts"] and not law.values["trainings"]
+
+
+def test_several_scenarios(tmp_path):
+    prices = {"budget": 100.0, "roi_min": 2.0, "interval": 0.8}
+    *_, allocation = jobs(ask(written(tmp_path, prices=prices, scenarios=scenarios())))
+    assert allocation.stem == "05_allocation"
+    assert allocation.given == prices | {
+        "scenarios": str(tmp_path / "scenarios.csv"),
+        "output": "outputs/decision/05_allocation",
+    }
 
 
 def test_everything_lies_in_the_reader_s_folder(tmp_path, monkeypatch):

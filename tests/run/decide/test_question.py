@@ -64,6 +64,7 @@ def test_a_model_without_a_test_is_said(tmp_path):
         ({"costs": "no.csv"}, "no.csv: no such file; expected a table of costs"),
         ({"base": [3328, 1024, 1]}, "yaml: base must hold the widths of 6 layers"),
         ({"ratio_from": "all"}, "yaml: size_grid: ratio_from must be 'input' or 'hidden'"),
+        ({"scenarios": "some.csv"}, "yaml: budget is missing; expected what the scenarios may"),
         ({"output": "here"}, "yaml: unknown parameter 'output'"),
     ],
 )
@@ -102,8 +103,11 @@ def test_a_wrong_parameter(tmp_path, prices, message):
             r"costs.csv: column 'form': 0 rows are 'first_layer_optimised', expected 3 or more",
         ),
         (
-            {"scenarios": pd.DataFrame({"scenario": ["a"], "revenue": [1.0]})},
-            r"scenarios.csv: column 'size_parameters' is missing",
+            {
+                "scenarios": pd.DataFrame({"scenario": ["a"], "revenue": [1.0]}),
+                "prices": {"budget": 10.0},
+            },
+            r"scenarios.csv: column 'cost' is missing",
         ),
     ],
 )
