@@ -39,7 +39,9 @@ class JointPowerLaw(RegressorMixin, BaseEstimator):
       direction: "falling", "rising" or "auto", by the sum of both rank correlations with y; where
         that is 0, falling.
       delta: errors of log y beyond it count linearly instead of squared (Huber).
-      refits: bootstrap refits behind intervals.
+      refits: bootstrap refits behind intervals: of resampled measurements, or where they come in
+        groups, of each group's errors with a sign drawn at random (wild cluster bootstrap: Cameron,
+        Gelbach and Miller 2008, Review of Economics and Statistics 90).
       seed: of the bootstrap.
 
     Attributes after `fit`: params_ (E, A, B, alpha, beta), r_squared_, residuals_,
@@ -63,18 +65,30 @@ class JointPowerLaw(RegressorMixin, BaseEstimator):
         tags.input_tags.positive_only = tags.target_tags.positive_only = True
         return tags
 
-    def fit(self, x: ArrayLike, y: ArrayLike) -> "JointPowerLaw":
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        redraws: ArrayLike | None = None,
+    ) -> "JointPowerLaw":
         """Fits the law.
 
         Args:
           x: [measurements, 2], size and data of every measurement, > 0.
           y: [measurements], metric, > 0.
+          groups: [measurements], which measurements err together, such as those of one pass over
+            growing data; None: each by itself.
+          redraws: [redraws, measurements], y as other test samples would have given it, for the
+            refits; only with groups.
 
         Returns: self.
         Raises: ValueError for values that are not finite and > 0, fewer than 6
-          measurements, or fewer than 3 different sizes or amounts of data.
+          measurements, fewer than 3 different sizes or amounts of data, fewer than 3 groups, or
+          redraws of another shape.
         """
         x, y = _check(x, y)
+        self._groups, self._redraws = _check_groups(groups, redraws, y)
         if self.direction not in ("auto", "falling", "rising"):
             raise ValueError(
                 'JointPowerLaw: direction must be "auto", "falling" or "rising"; '
@@ -177,6 +191,17 @@ class JointPowerLaw(RegressorMixin, BaseEstimator):
         drawn = shares(*self._bootstrap()[:, 3:].T)
         return {k: (v, *map(float, interval_bounds(drawn[k], interval))) for k, v in best.items()}
 
+    def sample(self, x: ArrayLike) -> np.ndarray:
+        """y at x [..., 2] by each refit, [refits, ...]: draws of the law, without a measurement's
+        own error; values at several x belong together."""
+        check_is_fitted(self, "params_")
+        x = real_array(x, "JointPowerLaw.sample: x")
+        if x.ndim == 0 or x.shape[-1] != 2:
+            raise ValueError(f"JointPowerLaw.sample: x must be [..., 2]; got shape {x.shape}")
+        check_positive(x, "JointPowerLaw.sample: x")
+        log_x = np.log(x) - self._centre
+        return np.exp([self._log_y(p, log_x) for p in self._bootstrap()])
+
     def _optimum(self, params, product):
         E, A, B, alpha, beta = params
         balance = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
@@ -243,9 +268,25 @@ class JointPowerLaw(RegressorMixin, BaseEstimator):
         if self._draws is None:
             rng = np.random.default_rng([self.seed, 0])
             log_x, log_y = np.log(self.x_) - self._centre, np.log(self.y_)
-            rows = rng.integers(len(log_y), size=(self.refits, len(log_y)))
-            self._draws = np.array([self._descend(self._p, log_x[r], log_y[r]).x for r in rows])
+            if self._groups is None:
+                rows = rng.integers(len(log_y), size=(self.refits, len(log_y)))
+                self._draws = np.array([self._descend(self._p, log_x[r], log_y[r]).x for r in rows])
+            else:
+                drawn = self._wild(rng, log_x, log_y)
+                self._draws = np.array([self._descend(self._p, log_x, row).x for row in drawn])
         return self._draws
+
+    def _wild(self, rng, log_x, log_y):
+        """log y [refits, measurements] with the errors of each group times a random sign."""
+        fitted, groups = self._log_y(self._p, log_x), self._groups.max() + 1
+        signs = rng.choice([-1.0, 1.0], size=(self.refits, groups))
+        # Errors about a fitted law are too small by the parameters that were fitted to them.
+        size = np.sqrt(len(log_y) / max(len(log_y) - len(_NAMES), 1) * groups / (groups - 1))
+        drawn = fitted + size * (log_y - fitted) * signs[:, self._groups]
+        if self._redraws is not None:
+            again = self._redraws[rng.integers(len(self._redraws), size=self.refits)]
+            drawn += np.log(again) - log_y
+        return drawn
 
     def summary(self) -> str:
         """A few lines to print."""
@@ -266,6 +307,8 @@ class JointPowerLaw(RegressorMixin, BaseEstimator):
             "settings": self.get_params(),
             "x": self.x_.tolist(),
             "y": self.y_.tolist(),
+            "groups": None if self._groups is None else self._groups.tolist(),
+            "redraws": None if self._redraws is None else self._redraws.tolist(),
         }
 
     @classmethod
@@ -273,7 +316,30 @@ class JointPowerLaw(RegressorMixin, BaseEstimator):
         """The law that `to_dict` saved."""
         if saved["law"] != cls.__name__:
             raise ValueError(f"{cls.__name__}.from_dict: got a {saved['law']}")
-        return cls(**saved["settings"]).fit(saved["x"], saved["y"])
+        law = cls(**saved["settings"])
+        return law.fit(saved["x"], saved["y"], saved.get("groups"), saved.get("redraws"))
+
+
+def _check_groups(groups, redraws, y):
+    """Number of each measurement's group, and the redraws; None for what is not given."""
+    if groups is None:
+        if redraws is not None:
+            raise ValueError("JointPowerLaw.fit: redraws need groups; got None")
+        return None, None
+    names, of = np.unique(np.asarray(groups), return_inverse=True)
+    if of.shape != y.shape or len(names) < 3:
+        raise ValueError(
+            "JointPowerLaw.fit: groups must name 3 groups or more, one a measurement; got "
+            f"{len(names)} for {len(of)} of {len(y)} measurements"
+        )
+    if redraws is not None:
+        redraws = real_array(redraws, "JointPowerLaw.fit: redraws")
+        check_positive(redraws, "JointPowerLaw.fit: redraws")
+        if redraws.ndim != 2 or redraws.shape[1] != len(y):
+            raise ValueError(
+                f"JointPowerLaw.fit: redraws must be [redraws, {len(y)}]; got {redraws.shape}"
+            )
+    return of, redraws
 
 
 def _check(x, y):

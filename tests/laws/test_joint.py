@@ -134,3 +134,55 @@ def test_chinchilla_as_besiroglu_et_al_fit_it():
     published = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
     for name, value in published.items():
         assert law.params_[name] == pytest.approx(value, rel=0.05)
+
+
+def passes(seed=0, noise=0.01):
+    """Measurements whose errors are those of their pass over growing data."""
+    x, y = joint_data()
+    groups = np.unique(x[:, 0], return_inverse=True)[1]
+    return x, y * np.exp(np.random.default_rng(seed).normal(0, noise, 6))[groups], groups
+
+
+def test_errors_of_a_group_are_one_error():
+    """Of six sizes that err by 1 % each, the asymptote errs; single measurements would average."""
+    x, y, groups = passes()
+    point = np.array([[1e12, 1e14]])
+    alone, together = (
+        JointPowerLaw(refits=60, delta=0.1).fit(x, y, of).sample(point).std()
+        for of in (None, groups)
+    )
+    assert together > 1.3 * alone
+
+
+@pytest.mark.slow
+def test_intervals_over_groups_hold_the_truth():
+    inside = 0
+    for seed in range(20):
+        law = JointPowerLaw(refits=60, delta=0.1).fit(*passes(seed))
+        low, high = np.quantile(law.sample([[1e8, 1e10]]), [0.05, 0.95])
+        inside += low <= 1.8 + 50 * 1e8**-0.34 + 300 * 1e10**-0.31 <= high
+    assert inside >= 15
+
+
+def test_redraws_widen_the_intervals():
+    x, y, groups = passes(noise=1e-4)
+    again = y * np.exp(np.random.default_rng(1).normal(0, 0.02, (50, 1)))
+    law = JointPowerLaw(refits=40, delta=0.1).fit(x, y, groups, again)
+    drawn = law.sample(x[:2])
+    assert drawn[:, 0].std() == pytest.approx(0.02 * y[0], rel=0.35)
+    assert JointPowerLaw.from_dict(law.to_dict()).sample(x[:2]) == pytest.approx(drawn)
+
+
+def test_groups_that_are_refused():
+    x, y, groups = passes()
+    for given, message in (
+        ((groups[:5],), "3 groups or more, one a measurement; got 5 for 5 of 36"),
+        ((groups > 2,), "got 2 for 36"),
+        ((None, [y]), "redraws need groups"),
+        ((groups, y), "redraws must be"),
+        ((groups, [-y]), "redraws"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            JointPowerLaw().fit(x, y, *given)
+    with pytest.raises(ValueError, match=r"sample: x must be \[..., 2\]"):
+        JointPowerLaw().fit(x, y).sample([1.0, 2.0, 3.0])
