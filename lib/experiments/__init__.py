@@ -7,6 +7,7 @@ matching_study      twin towers trained for Matching and tested there
 deployed_choice     sizes chosen from a log, deployed and held against what was predicted
 held_out_revenue    lists without tests: models ranked by the money of other sessions
 own_tables          a reader's own models and tests, joined
+two_stage_study/    towers, MLPs and numbers of candidates, every combination tested
 study/              many models in many worlds
 dlrm_study/         click models of many sizes, by data, parameters and compute
 """

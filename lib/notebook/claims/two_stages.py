@@ -1,0 +1,160 @@
+"""Answer and claims of notebook 05b."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from lib.allocation import per_request, surface
+from lib.infra.intervals import mean_interval
+from lib.notebook.report import LIKE_SYSTEM, THIS_SYSTEM, Report
+
+MATTERS = 0.001  # of revenue: less would not pay for the work
+ALL_BUDGETS = "mean of all budgets"
+
+
+class Estimate(NamedTuple):
+    """A number with its interval, and which re-draw that covers."""
+
+    value: float
+    low: float
+    high: float
+    covers: str
+
+    def __str__(self):
+        return f"{self.value:+.2%} ({self.low:+.2%} to {self.high:+.2%})"
+
+
+def over_draws(values, errors=None, interval: float = 0.9) -> Estimate:
+    """The mean over draws of the system; of a single one, its value with the test's own error.
+
+    Args:
+      values: one a draw; errors: standard errors within each draw, that a single draw falls
+        back on.
+
+    >>> over_draws([0.01], [0.001]).covers, over_draws([0.01, 0.02]).covers
+    ('this system measured again', 'another system like it')
+    """
+    values = np.asarray(values, float)
+    if len(values) > 1:
+        return Estimate(*mean_interval(values, interval), LIKE_SYSTEM)
+    error = np.nan if errors is None else float(np.asarray(errors)[0])
+    half = stats.norm.ppf((1 + interval) / 2) * error
+    return Estimate(float(values[0]), float(values[0] - half), float(values[0] + half), THIS_SYSTEM)
+
+
+def of_rule(
+    choices: pd.DataFrame, rule: str, column: str, budget=None, interval: float = 0.9
+) -> Estimate:
+    """A column of one rule over draws, at a budget (relative to today's) or its mean over all.
+
+    Errors of several budgets count as if they were one: what errs in them is mostly the same.
+
+    Args:
+      choices: rows of `TwoStages.judge` with the columns draw and budget.
+      column: "lift", "loss" or "gain".
+    """
+    rows = choices[choices.rule == rule]
+    rows = rows if budget is None else rows[rows.budget == budget]
+    means = rows.groupby("draw")[[column, f"{column}_se"]].mean()
+    return over_draws(means[column], means[f"{column}_se"], interval)
+
+
+def of_policy(
+    requests: pd.DataFrame, menu: str, policy: str, column: str, interval: float = 0.9
+) -> Estimate:
+    """A column of one policy by request over draws."""
+    rows = requests[(requests.menu == menu) & (requests.policy == policy)]
+    return over_draws(rows[column], rows[f"{column}_se"], interval)
+
+
+def answer(choices: pd.DataFrame, requests: pd.DataFrame, interval: float = 0.9) -> str:
+    """What each rule loses, and what choosing by request brings."""
+    draws = choices.draw.nunique()
+    arms = choices.groupby("rule")["arms tested"].first()
+    losses = {
+        rule: (of_rule(choices, rule, "loss", 1.0, interval), of_rule(choices, rule, "loss"))
+        for rule in (surface.EQ_9, surface.FITTED)
+    }
+    first, fitted = losses[surface.EQ_9], losses[surface.FITTED]
+    by_request = "; ".join(
+        f"{menu} {of_policy(requests, menu, per_request.PREDICTED, 'lift', interval)}"
+        for menu in requests.menu.unique()
+    )
+    return (
+        f"At today's cost, adding the lifts of sizes at today's number of candidates (Eq 9, "
+        f"{arms[surface.EQ_9]} arms) loses {first[0]} of revenue against testing all "
+        f"{arms[surface.EVERY_ARM]} arms; over all budgets {first[1].value:+.2%}. The surface "
+        f"fitted from {arms[surface.FITTED]} arms loses {fitted[0]}; over all budgets "
+        f"{fitted[1].value:+.2%}. Choosing by request instead of one option for all at the same "
+        f"cost: {by_request}. {100 * interval:g} % intervals, of "
+        + (f"{draws} draws of the system." if draws > 1 else "one system's users.")
+    )
+
+
+def values(choices: pd.DataFrame, requests: pd.DataFrame, errors: pd.DataFrame) -> dict:
+    """The answer's numbers, for summary.json."""
+    return {
+        "draws": int(choices.draw.nunique()),
+        "loss": {
+            rule: list(of_rule(choices, rule, "loss", 1.0)[:3]) for rule in choices.rule.unique()
+        },
+        "loss over all budgets": {
+            rule: list(of_rule(choices, rule, "loss")[:3]) for rule in choices.rule.unique()
+        },
+        "lift by request": {
+            menu: list(of_policy(requests, menu, per_request.PREDICTED, "lift")[:3])
+            for menu in requests.menu.unique()
+        },
+        "error of untested arms": errors.drop(columns="draw").mean().to_dict(),
+    }
+
+
+def add(
+    report: Report,
+    choices: pd.DataFrame,
+    requests: pd.DataFrame,
+    errors: pd.DataFrame,
+    interval: float = 0.9,
+) -> None:
+    """Add the claims to the report.
+
+    Args:
+      choices: see `of_rule`; requests: rows of `judge_requests` with draw and menu.
+      errors: draw -> root mean square error of each rule's lifts of arms that neither tested.
+    """
+    for where, budget in (("today's cost", 1.0), (ALL_BUDGETS, None)):
+        for name, rule, column in (
+            ("testing every arm earns more than adding lifts (Eq 9)", surface.EVERY_ARM, "gain"),
+            ("the fitted surface earns more than adding lifts (Eq 9)", surface.FITTED, "gain"),
+            ("testing every arm earns more than the fitted surface", surface.FITTED, "loss"),
+        ):
+            found = of_rule(choices, rule, column, budget, interval)
+            report.difference(
+                f"{name}, {where}",
+                found.value,
+                found[1:3],
+                margin=MATTERS,
+                covers=found.covers,
+                source="simulation; chosen from one window of visits, paid on another, same users",
+            )
+    found = over_draws(errors[surface.ADDED] - errors[surface.FITTED], interval=interval)
+    report.difference(
+        "lifts of untested arms: the sum errs more than the fitted surface (root mean square)",
+        found.value,
+        found[1:3],
+        covers=found.covers,
+        source="simulation; arms that neither was fitted to, later visits",
+    )
+    for menu in requests.menu.unique():
+        for name, column in (("one option for all", "lift"), ("the best mixture by lot", "gain")):
+            found = of_policy(requests, menu, per_request.PREDICTED, column, interval)
+            report.difference(
+                f"choosing {menu} by request earns more than {name} of the same cost",
+                found.value,
+                found[1:3],
+                margin=MATTERS,
+                covers=found.covers,
+                source="simulation; gains predicted for users that the model has not seen",
+            )
