@@ -26,6 +26,7 @@ RIDGES = np.logspace(-1, 6, 15)  # strengths that cross-validation chooses from,
 ONE_FOR_ALL = "one option for all"
 BY_LOT = "best mixture by lot"
 PREDICTED = "by request, gain predicted"
+BY_PAST = "by user, gains of earlier requests"
 KNOWN = "by request, gain known"
 
 
@@ -75,15 +76,20 @@ def policies(
       cost: of each option, [options]; today: the option that all have now.
       seed: of the predictions' folds.
 
-    Returns: name -> `Policy`. Predicted: each user's gain by a model of other users. Known: what
-      nobody can know, an upper bound that holds the noise of these requests as well.
+    Returns: name -> `Policy`. Predicted: each user's gain by a model of other users. Two that no
+      platform can have, which shows a user one option at a time: by what the user's own earlier
+      requests gained with every option, as far as users differ for good; and with the gains of
+      these very requests known, an upper bound that holds their noise as well.
     """
     money, cost = np.asarray(money, float), np.asarray(cost, float)
-    gain = money - money[:, [int(cost.argmin())]]
+    cheapest = [int(cost.argmin())]
+    past_money = np.asarray(past_money, float)
+    gain, past_gain = (values - values[:, cheapest] for values in (money, past_money))
     budget = float(cost[today])
-    mixture = best_mixture(np.mean(past_money, axis=0), cost, budget)
+    mixture = best_mixture(past_money.mean(axis=0), cost, budget)
     chosen = {
         PREDICTED: assign(predicted_gain(features, gain, seed=seed), cost, budget),
+        BY_PAST: assign(past_gain, cost, budget),
         KNOWN: assign(gain, cost, budget),
     }
     rows = np.arange(len(money))

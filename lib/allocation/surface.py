@@ -200,12 +200,13 @@ def knowledge(
     unchanged = np.where(np.arange(lift.shape[2]) == k, 0.0, -np.inf)
     arms = few_arms(lift, error, counts, today, more)
     index = tuple(arms.T)
-    fitted = fit_surface(arms, lift[index], error[index], lift.shape[:2], counts, today)
+    fitted = fit_surface(arms, lift[index], error[index], lift.shape[:2], counts, today).lift
+    fitted[index] = lift[index]  # where an arm was tested, its own test says most
     sizes = len(matching) + len(pre_ranking) - 2
     return {
         EQ_9: Knowledge(added + unchanged, sizes),
         ADDED: Knowledge(added, sizes + len(candidates) - 1),
-        FITTED: Knowledge(fitted.lift, len(arms)),
+        FITTED: Knowledge(fitted, len(arms)),
         ALL_PAIRS: Knowledge(lift + unchanged, len(matching) * len(pre_ranking) - 1),
         EVERY_ARM: Knowledge(lift, lift.size - 1),
     }
