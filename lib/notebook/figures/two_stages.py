@@ -72,8 +72,10 @@ def frontier(ax: Axes, choices: pd.DataFrame, rules: Sequence[str]) -> None:
     """
     mean = choices.pivot_table(index="budget", columns="rule", values="lift")
     ends = []
-    for rule, colour in zip(rules, LINES[1:], strict=False):
-        ax.plot(mean.index, mean[rule], "o-", ms=4, color=colour)
+    for i, (rule, colour) in enumerate(zip(rules, LINES[1:], strict=False)):
+        # Thinner above thicker: rules that choose alike stay visible.
+        width = 1.2 * (len(rules) - i)
+        ax.plot(mean.index, mean[rule], "o-", ms=3 + width, lw=width, color=colour)
         ends.append((mean[rule].iloc[-1], rule, colour))
     ax.set(
         xlabel="budget of both stages, relative to today",
