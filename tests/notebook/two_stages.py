@@ -30,6 +30,7 @@ def choices(draws=3, spread=1e-4):
                     "rule": rule,
                     "arms tested": arms,
                     "cost": budget,
+                    "candidates": 100 if rule == surface.EVERY_ARM else 200,
                     "lift": 0.01 * budget - loss[rule],
                     "lift_se": 0.001,
                     "loss": loss[rule],

@@ -69,28 +69,48 @@ def of_policy(
     return over_draws(rows[column], rows[f"{column}_se"], interval)
 
 
-def answer(choices: pd.DataFrame, requests: pd.DataFrame, interval: float = 0.9) -> str:
-    """What each rule loses, and what choosing by request brings."""
+def answer(
+    choices: pd.DataFrame, requests: pd.DataFrame, candidates: list, interval: float = 0.9
+) -> str:
+    """What each rule loses, and what choosing by request brings.
+
+    Args:
+      choices: see `of_rule`; requests: see `of_policy`; candidates: the numbers that were tested.
+    """
     draws = choices.draw.nunique()
     arms = choices.groupby("rule")["arms tested"].first()
-    losses = {
-        rule: (of_rule(choices, rule, "loss", 1.0, interval), of_rule(choices, rule, "loss"))
-        for rule in (surface.EQ_9, surface.FITTED)
-    }
-    first, fitted = losses[surface.EQ_9], losses[surface.FITTED]
+
+    def loses(rule):
+        first = of_rule(choices, rule, "loss", 1.0, interval)
+        return f"{first}, over all budgets {of_rule(choices, rule, 'loss', None, interval)}"
+
     by_request = "; ".join(
         f"{menu} {of_policy(requests, menu, per_request.PREDICTED, 'lift', interval)}"
         for menu in requests.menu.unique()
     )
     return (
         f"At today's cost, adding the lifts of sizes at today's number of candidates (Eq 9, "
-        f"{arms[surface.EQ_9]} arms) loses {first[0]} of revenue against testing all "
-        f"{arms[surface.EVERY_ARM]} arms; over all budgets {first[1].value:+.2%}. The surface "
-        f"fitted from {arms[surface.FITTED]} arms loses {fitted[0]}; over all budgets "
-        f"{fitted[1].value:+.2%}. Choosing by request instead of one option for all at the same "
-        f"cost: {by_request}. {100 * interval:g} % intervals, of "
+        f"{arms[surface.EQ_9]} arms) loses {loses(surface.EQ_9)} of revenue against testing all "
+        f"{arms[surface.EVERY_ARM]} arms. Adding the lift of the number of candidates as well "
+        f"({arms[surface.ADDED]} arms) loses {loses(surface.ADDED)}; the surface fitted from "
+        f"{arms[surface.FITTED]} arms {loses(surface.FITTED)}. "
+        + _at_the_edge(choices, candidates)
+        + "Choosing by request, by predicted gain, instead of one option for all at the same cost: "
+        f"{by_request}. {100 * interval:g} % intervals, of "
         + (f"{draws} draws of the system." if draws > 1 else "one system's users.")
     )
+
+
+def _at_the_edge(choices, candidates):
+    """A sentence where the best arm of all always has the fewest, or the most, candidates tested.
+
+    The optimum may then lie beyond.
+    """
+    best = set(choices.candidates[choices.rule == surface.EVERY_ARM])
+    for name, edge in (("fewest", min(candidates)), ("most", max(candidates))):
+        if best == {edge}:
+            return f"The best of all arms always has the {name} candidates tested, {edge}. "
+    return ""
 
 
 def values(choices: pd.DataFrame, requests: pd.DataFrame, errors: pd.DataFrame) -> dict:
@@ -129,6 +149,11 @@ def add(
             ("testing every arm earns more than adding lifts (Eq 9)", surface.EVERY_ARM, "gain"),
             ("the fitted surface earns more than adding lifts (Eq 9)", surface.FITTED, "gain"),
             ("testing every arm earns more than the fitted surface", surface.FITTED, "loss"),
+            (
+                "testing every arm earns more than adding lifts, that of candidates too",
+                surface.ADDED,
+                "loss",
+            ),
         ):
             found = of_rule(choices, rule, column, budget, interval)
             report.difference(

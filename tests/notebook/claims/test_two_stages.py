@@ -30,12 +30,14 @@ def test_a_rule_s_mean_over_budgets_is_taken_within_each_draw():
 
 
 def test_the_answer_holds_the_run_s_numbers():
-    said = two_stages.answer(choices(), requests())
+    said = two_stages.answer(choices(), requests(), [100, 200, 400])
     assert "(Eq 9, 9 arms) loses +0.4" in said and "all 119 arms" in said
-    assert "fitted from 18 arms loses +0.0" in said
+    assert "(12 arms) loses +0.2" in said and "fitted from 18 arms +0.0" in said
+    assert "always has the fewest candidates tested, 100." in said
     assert "sizes of Pre-ranking +0.30%" in said
     assert "90 % intervals, of 3 draws of the system" in said
-    assert "one system's users" in two_stages.answer(choices(1), requests(1))
+    once = two_stages.answer(choices(1), requests(1), [50, 100, 200])
+    assert "one system's users" in once and "always" not in once
 
 
 def verdicts(tmp_path, *tables):
@@ -46,10 +48,16 @@ def verdicts(tmp_path, *tables):
 
 def test_claims_follow_the_tables(tmp_path):
     found, claims = verdicts(tmp_path, choices(), requests(), errors())
-    assert len(found) == 6 + 1 + 4
+    assert len(found) == 8 + 1 + 4
     assert found["testing every arm earns more than adding lifts (Eq 9), today's cost"] == "holds"
     same = "testing every arm earns more than the fitted surface"
     assert found[f"{same}, today's cost"] == "no difference"
+    assert (
+        found[
+            "testing every arm earns more than adding lifts, that of candidates too, today's cost"
+        ]
+        == "holds"
+    )
     assert {claim.covers for claim in claims} == {LIKE_SYSTEM}
     assert set(found.values()) == {"holds", "no difference"}
 
@@ -63,7 +71,7 @@ def test_noise_decides_nothing_and_worse_does_not_hold(tmp_path):
         "choosing sizes of Pre-ranking by request earns more than one option for all of the same "
         "cost"
     ] == ("does not hold")
-    assert found[claims[6].name] == "cannot be tested"  # one draw has no error of its own
+    assert found[claims[8].name] == "cannot be tested"  # one draw has no error of its own
     assert {claim.covers for claim in claims} == {THIS_SYSTEM}
 
 
