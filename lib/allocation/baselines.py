@@ -212,7 +212,7 @@ def compare(
       today, cost_today: as for `scale_proportionally`; milp_seconds: of the plain MILP.
 
     Returns: columns way, revenue, cost, changed (scenarios that leave today's size), gap (proven;
-      of the other ways to the bound of the exact one) and seconds.
+      of the other ways to the bound of the exact one) and seconds (of CPU).
 
     >>> compare([[1.0, 3.0, 4.0], [2.0, 5.0, 6.0]], [[1.0, 2.0, 4.0]] * 2, 6, 0, [0, 0])[
     ...     ["way", "revenue", "gap"]].values.tolist()[1:3]
@@ -238,10 +238,10 @@ def compare(
 
 
 def timed(ways: Mapping[str, Callable]) -> dict[str, tuple]:
-    """Seconds and answer of each way, one after another."""
+    """CPU seconds and answer of each way, one after another."""
     found = {}
     for name, way in ways.items():
-        start = time.perf_counter()
+        start = time.process_time()
         answer = way()
-        found[name] = time.perf_counter() - start, answer
+        found[name] = time.process_time() - start, answer
     return found

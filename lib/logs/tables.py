@@ -131,6 +131,7 @@ SIZES = pa.DataFrameSchema(
     }
 )
 
+YES_OR_NO = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
 SCENARIOS = pa.DataFrameSchema(
     {
         "scenario": text(),
@@ -143,7 +144,6 @@ SCENARIOS = pa.DataFrameSchema(
         "capacity": number(required=False),
         "least_capacity": number(required=False),
         "machine_price": number(gt=0, required=False),
-        "today": number(ge=0, le=1, whole=True, required=False),  # 1: today's size
         "switching_cost": number(ge=0, required=False),
     }
 )
@@ -320,15 +320,21 @@ def load_grid(path) -> list[list[int]]:
 def load_scenarios(path) -> pd.DataFrame:
     """Sizes of any number of scenarios, one row a size (`lib.allocation.allocate_table`).
 
-    Columns scenario, revenue and cost (currency per hour), and those of the schema above where
-    the table has them; `today` is 1 for today's size and else 0. Raises: TableError.
+    Columns scenario, revenue and cost (currency per hour), those of the schema above where the
+    table has them, and `today`: 1 or true for today's size, else 0 or false. Raises: TableError.
     """
     table = read_table(path, SCENARIOS, name="scenarios")
     if "today" in table:
-        table["today"] = table["today"].astype(bool)
-        twice = table.loc[table["today"] & table[table["today"]].duplicated("scenario")]
-        if len(twice):
-            raise cell_error(table, twice.index[0], "today", 1, "one size of today a scenario")
+        said = table["today"].astype(str).str.lower().map(YES_OR_NO)
+        twice = (said == 1) & table["scenario"].where(said == 1).duplicated()
+        for wrong, expected in (
+            (said.isna(), "1 or true for today's size, else 0 or false"),
+            (twice, "one size of today a scenario"),
+        ):
+            if wrong.any():
+                row = wrong.idxmax()
+                raise cell_error(table, row, "today", table["today"][row], expected)
+        table["today"] = said.astype(bool)
     return table
 
 

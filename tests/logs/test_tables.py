@@ -19,6 +19,7 @@ from lib.logs.tables import (
     load_grid,
     load_lifts,
     load_measurements,
+    load_scenarios,
     load_sizes,
     load_trainings,
 )
@@ -113,12 +114,24 @@ def worlds():
     )
 
 
+def scenario_table():
+    return pd.DataFrame(
+        {
+            "scenario": ["feed", "feed", "search"],
+            "revenue": [50.0, 54.0, 80.0],
+            "cost": [10.0, np.inf, 10.0],
+            "today": [True, False, True],
+        }
+    )
+
+
 READERS = {
     "measurements": (load_measurements, measurements),
     "ab_tests": (load_ab_tests, ab_tests),
     "costs": (load_costs, costs),
     "lifts": (load_lifts, lifts),
     "sizes": (load_sizes, size_table),
+    "scenarios": (load_scenarios, scenario_table),
 }
 ALL = pytest.mark.parametrize("name", READERS)
 
@@ -308,7 +321,7 @@ def test_a_column_of_nearly_the_name(tmp_path, name):
 
 def required(name):
     make = READERS[name][1]
-    optional = ("note", "source", "flops", "ndcg", "r_over_r_star", "impressions")
+    optional = ("note", "source", "flops", "ndcg", "r_over_r_star", "impressions", "today")
     return [
         (name, column)
         for column in make()
@@ -533,3 +546,8 @@ def test_a_grid_of_own_sizes(tmp_path):
     assert load_grid(path) == [[8, 4, 1]]
     bad = written(tmp_path / "bad.csv", pd.DataFrame({"size_parameters": ["8-4-1"]}))
     fault(load_grid, bad, "bad.csv", "size_parameters", "8-4-1")
+
+
+def test_a_scenario_has_one_size_of_today(tmp_path):
+    table = scenario_table().assign(today=[1, 1, 0])
+    fault(load_scenarios, written(tmp_path / "s.csv", table), "today", "one size of today")

@@ -38,3 +38,17 @@ def chosen(system):
 
 def budgets(system):
     return frontier(system, [-0.1, 0, 0.5, 1], **MONEY)
+
+
+def own_scenarios():
+    """A table of 20 scenarios of 10 sizes, the third of which is today's."""
+    cost = np.tile(np.geomspace(5, 80, 10), 20)
+    worth = np.repeat(np.linspace(50, 200, 20), 10)
+    return pd.DataFrame(
+        {
+            "scenario": np.repeat([f"placement {i}" for i in range(20)], 10),
+            "revenue": worth * (1 + np.log(cost)),
+            "cost": cost,
+            "today": np.tile(np.arange(10) == 2, 20),
+        }
+    )

@@ -53,13 +53,13 @@ def revenue_frontier(ax: Axes, budgets: pd.DataFrame, chosen: Allocation) -> Non
     ax.plot(budgets["cost"], budgets["revenue"], "o-", color=plots.BLUE, ms=4)
     ax.plot(chosen.cost, chosen.revenue, "o", color=plots.RED)
     label = f"the budget: +1 earns {chosen.shadow_price:.3g}"
-    plots.at_end(ax, chosen.cost, chosen.revenue, label, plots.RED, dx=8, dy=-10)
+    plots.at_end(ax, chosen.cost, chosen.revenue, label, plots.RED, dx=10, dy=-6)
     ax.set(
         xlabel="machine cost of all scenarios, per hour",
         ylabel="revenue, per hour",
         title="What a budget buys",
     )
-    ax.margins(x=0.15)
+    ax.margins(x=0.15, y=0.12)
 
 
 def stage_sizes(

@@ -2,11 +2,12 @@ import dataclasses
 
 import pytest
 
+from lib.allocation import allocate_table, ways_compared
 from lib.experiments.matching_study import Additivity
 from lib.notebook.claims import allocation
 from lib.notebook.report import Report
 from lib.simulation import ABTest
-from tests.notebook.allocations import chosen, stages
+from tests.notebook.allocations import MONEY, chosen, own_scenarios, stages
 
 ANSWER = chosen(stages())
 
@@ -54,3 +55,20 @@ def test_a_gap_is_not_hidden(tmp_path):
     report = Report("05_allocation", tmp_path)
     with pytest.raises(AssertionError, match="the solver's gap is zero"):
         allocation.add(report, dataclasses.replace(ANSWER, gap=1.0), 1e4)
+
+
+def test_the_answer_names_the_other_ways_and_what_money_would_earn():
+    ways = ways_compared(stages(), 0, **MONEY)
+    said = allocation.answer(ANSWER, 1234, ways=ways)
+    lift = ways.set_index("way")["lift"]
+    assert f"One factor for all base models would earn {lift['proportional']:+.2%}" in said
+    assert f"more for machines would earn {ANSWER.shadow_price:.2f}." in said
+
+
+def test_the_answer_of_a_table_of_scenarios():
+    rows, best = allocate_table(own_scenarios(), 300)
+    said = allocation.answer_of_scenarios(best, rows)
+    left = int((~rows.today).sum())
+    assert f"20 scenarios, of which {left} leave today's size, earn {best.revenue:,.2f}" in said
+    assert f"One unit of budget more would earn {best.shadow_price:.4g}." in said
+    assert allocation.values_of_scenarios(best)["cost"] == best.cost

@@ -1,7 +1,8 @@
 import numpy as np
 
+from lib.allocation import allocate_table, table_frontier
 from lib.notebook.figures import allocation
-from tests.notebook.allocations import budgets, chosen, stages
+from tests.notebook.allocations import budgets, chosen, own_scenarios, stages
 from tests.notebook.figures.drawn import assert_texts_can_be_read, points, texts
 
 
@@ -53,4 +54,16 @@ def test_the_frontier_and_the_allocation_at_no_more_cost(ax):
     np.testing.assert_allclose(bar[:, 1], [answer.low, answer.high])
     assert set(texts(ax)) == {"no more than today", "today"}
     assert "80 % interval" in ax.get_title(loc="left")
+    assert_texts_can_be_read(ax)
+
+
+def test_the_frontier_of_a_table_and_what_more_budget_earns(ax):
+    table = own_scenarios()
+    _, best = allocate_table(table, 300)
+    line = table_frontier(table, 300)
+    allocation.revenue_frontier(ax, line, best)
+    drawn, mark = points(ax)
+    np.testing.assert_allclose(drawn, line[["cost", "revenue"]])
+    assert mark[0].tolist() == [best.cost, best.revenue]
+    assert texts(ax) == [f"the budget: +1 earns {best.shadow_price:.3g}"]
     assert_texts_can_be_read(ax)
