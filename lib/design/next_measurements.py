@@ -25,6 +25,7 @@ from scipy import special
 
 from lib.design.decision import Decision
 
+TOGETHER = 16  # measurements in one product of matrices
 POINTS = 48  # outcomes of a measurement that are looked at, of equal probability
 PERMUTATIONS = 8  # signals that say nothing, from which the resolution follows
 
@@ -187,18 +188,22 @@ def information_value(
     scores = special.ndtri((np.arange(draws) + 0.5) / draws)
     outcomes = special.ndtri((np.arange(POINTS) + 0.5) / POINTS)
     width = 1.06 * draws**-0.2
+    rhos = np.clip(np.asarray(correlations, float), 0, math.sqrt(max(1 - width**2, 0)))
+    order = np.argsort(signals, axis=1, kind="stable")
     gains, best = np.zeros(len(signals)), np.full((len(signals), POINTS), now)
-    for place, (signal, rho) in enumerate(zip(signals, correlations, strict=True)):
-        if rho > 0:
-            rho = min(rho, math.sqrt(max(1 - width**2, 0.0)))
-            apart = outcomes[:, None] - rho * scores
-            weights = np.empty((POINTS, draws), np.float32)
-            weights[:, np.argsort(signal, kind="stable")] = np.exp(
-                -0.5 * np.square(apart) / (1 - rho**2)
-            )
-            known = (weights / weights.sum(axis=1, keepdims=True)) @ value
-            best[place] = known.argmax(axis=1)
-            gains[place] = (known.max(axis=1) - known[:, now]).mean()
+    for start in range(0, len(signals), TOGETHER):
+        rows = slice(start, start + TOGETHER)
+        rho = rhos[rows, None, None]
+        apart = np.square(outcomes[:, None] - rho * scores) / (1 - rho**2)
+        ranked = np.exp(-0.5 * apart)
+        weights = np.empty(ranked.shape, np.float32)
+        np.put_along_axis(weights, order[rows, None, :], ranked, axis=2)
+        weights /= weights.sum(axis=2, keepdims=True)
+        known = (weights.reshape(-1, draws) @ value).reshape(len(weights), POINTS, -1)
+        best[rows] = known.argmax(axis=2)
+        gains[rows] = (known.max(axis=2) - known[..., now]).mean(axis=1)
+    best[rhos == 0] = now
+    gains[rhos == 0] = 0.0
     return gains, best
 
 
