@@ -113,6 +113,13 @@ def _at_the_edge(choices, candidates):
     return ""
 
 
+def _choices_in_words(found):
+    """What an interval of a difference between two choices leaves out."""
+    if found.low == found.high == 0:
+        return "; both chose the same arms throughout"
+    return "; the choices held fixed" if found.covers == THIS_SYSTEM else ""
+
+
 def values(choices: pd.DataFrame, requests: pd.DataFrame, errors: pd.DataFrame) -> dict:
     """The answer's numbers, for summary.json."""
     return {
@@ -162,7 +169,8 @@ def add(
                 found[1:3],
                 margin=MATTERS,
                 covers=found.covers,
-                source="simulation; chosen from one window of visits, paid on another, same users",
+                source="simulation; chosen from one window of visits, paid on another, same users"
+                + _choices_in_words(found),
             )
     found = over_draws(errors[surface.ADDED] - errors[surface.FITTED], interval=interval)
     report.difference(

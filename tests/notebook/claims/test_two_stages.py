@@ -79,3 +79,12 @@ def test_values_are_the_claims_numbers():
     values = two_stages.values(choices(), requests(), errors())
     assert values["draws"] == 3 and values["loss"][surface.EVERY_ARM] == [0, 0, 0]
     assert values["error of untested arms"][surface.FITTED] == pytest.approx(0.001)
+
+
+def test_a_difference_of_nothing_says_why(tmp_path):
+    alike = choices(spread=0.0).assign(loss=0.0, loss_se=0.0)
+    _, claims = verdicts(tmp_path, alike, requests(), errors())
+    assert claims[2].verdict == "no difference" and claims[2].interval == [0, 0]
+    assert claims[2].source.endswith("both chose the same arms throughout")
+    _, claims = verdicts(tmp_path, choices(1), requests(1), errors(1))
+    assert claims[0].source.endswith("the choices held fixed")
