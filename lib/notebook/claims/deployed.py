@@ -28,11 +28,15 @@ def errors(choices: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def answer(choices: pd.DataFrame, options: pd.DataFrame, interval: float = 0.9) -> str:
+def answer(
+    choices: pd.DataFrame, options: pd.DataFrame, behind: pd.DataFrame, interval: float = 0.9
+) -> str:
     """What the choices earned beside what was predicted, and what they lost against the best.
 
     Args:
       choices: a row a draw and decision; options: a row a draw, decision and option.
+      behind: a row a draw and other size of Pre-ranking: its lifts behind_log and behind_today,
+        behind the Matching that wrote the log and behind today's tower.
       interval: probability of the predicted intervals.
     """
     sentences = []
@@ -50,6 +54,11 @@ def answer(choices: pd.DataFrame, options: pd.DataFrame, interval: float = 0.9) 
             f"The best {decision} by the same test would have earned {rows.regret.mean():.2%} more "
             f"(at most {LITTLE:.1%} in {int((rows.regret <= LITTLE).sum())} of {count})."
         )
+    sentences.append(
+        "The sum of Eq 9 takes what a Pre-ranking earns behind the Matching that wrote its log, "
+        f"{behind.behind_log.mean():+.2%} over all other sizes; behind today's tower the same "
+        f"models earn {behind.behind_today.mean():+.2%}."
+    )
     return " ".join(sentences)
 
 
@@ -67,11 +76,11 @@ def values(choices: pd.DataFrame) -> dict:
     }
 
 
-def add(report: Report, choices: pd.DataFrame, interval: float = 0.9) -> None:
+def add(report: Report, choices: pd.DataFrame, behind: pd.DataFrame, interval: float = 0.9) -> None:
     """Add the claims to the report.
 
     Args:
-      choices: a row a draw and decision; interval: probability of the predicted intervals.
+      choices, behind: as for `answer`; interval: probability of the predicted intervals.
     """
     for decision, rows in choices.groupby("decision", sort=False):
         count, stay = len(rows), int(rows.stays.sum())
@@ -101,6 +110,17 @@ def add(report: Report, choices: pd.DataFrame, interval: float = 0.9) -> None:
             covers=LIKE_SYSTEM,
             source=f"{source}; mean absolute errors, Student's t over draws",
         )
+    more = (behind.behind_today - behind.behind_log).groupby(behind.draw).mean()
+    mean = mean_interval(more, interval)
+    report.difference(
+        "Pre-ranking's other sizes earn more behind today's tower than behind the Matching that "
+        "wrote their log",
+        mean.value,
+        (mean.low, mean.high),
+        margin=LITTLE,
+        covers=LIKE_SYSTEM,
+        source="mean over sizes, Student's t over draws; Eq 9 takes them as equal",
+    )
 
 
 def _mean_of(count):
