@@ -9,5 +9,6 @@ held_out_revenue    lists without tests: models ranked by the money of other ses
 own_tables          a reader's own models and tests, joined
 two_stage_study/    towers, MLPs and numbers of candidates, every combination tested
 study/              many models in many worlds
+shape_study/        shapes at equal FLOPs, sizes by data, and what both are worth
 dlrm_study/         click models of many sizes, by data, parameters and compute
 """

@@ -38,6 +38,7 @@ class JointPowerLaw(RegressorMixin, BaseEstimator):
     Args:
       direction: "falling", "rising" or "auto", by the sum of both rank correlations with y; where
         that is 0, falling.
+      bound: of a rising metric, > 0, which E does not pass, such as 1 for R/R*; None: none.
       delta: errors of log y beyond it count linearly instead of squared (Huber).
       refits: bootstrap refits behind intervals: of resampled measurements, or where they come in
         groups, of each group's errors with a sign drawn at random (wild cluster bootstrap: Cameron,
@@ -56,9 +57,16 @@ class JointPowerLaw(RegressorMixin, BaseEstimator):
     """
 
     def __init__(
-        self, *, direction: str = "auto", delta: float = 1e-3, refits: int = 200, seed: int = 0
+        self,
+        *,
+        direction: str = "auto",
+        bound: float | None = None,
+        delta: float = 1e-3,
+        refits: int = 200,
+        seed: int = 0,
     ):
-        self.direction, self.delta, self.refits, self.seed = direction, delta, refits, seed
+        self.direction, self.bound, self.delta = direction, bound, delta
+        self.refits, self.seed = refits, seed
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -100,6 +108,11 @@ class JointPowerLaw(RegressorMixin, BaseEstimator):
             rising = sum(spearmanr(column, y).statistic for column in x.T) > 1e-9
         self.sign_ = -1.0 if rising else 1.0
         self.x_, self.y_, self.n_features_in_ = x, y, 2
+        if self.bound is not None and not (rising and y.max() < self.bound):
+            raise ValueError(
+                "JointPowerLaw: bound must be None or above all y of a rising metric; got "
+                f"{self.bound} for y up to {y.max():g}"
+            )
         self._centre = np.log(x).mean(axis=0)
         self._p = self._best(np.log(x) - self._centre, np.log(y))
         self._draws = None
@@ -237,9 +250,14 @@ class JointPowerLaw(RegressorMixin, BaseEstimator):
         return np.column_stack(columns) / np.exp(self._log_y(p, log_x))[:, None]
 
     def _descend(self, start, log_x, log_y):
+        highest = np.full(5, np.inf)
+        if self.bound is not None:
+            highest[0] = np.log(self.bound)
+            start = np.minimum(start, highest - 1e-6)
         return least_squares(
             lambda p: self._log_y(p, log_x) - log_y,
             start,
+            bounds=(-np.inf, highest),
             jac=lambda p: self._jacobian(p, log_x),
             loss="huber",
             f_scale=self.delta,

@@ -186,3 +186,15 @@ def test_groups_that_are_refused():
             JointPowerLaw().fit(x, y, *given)
     with pytest.raises(ValueError, match=r"sample: x must be \[..., 2\]"):
         JointPowerLaw().fit(x, y).sample([1.0, 2.0, 3.0])
+
+
+def test_a_bound_holds_the_asymptote():
+    """Points on a straight line in log x, which a law without a bound follows for ever."""
+    x, _ = joint_data()
+    y = 0.7 + 0.01 * np.log(x[:, 0] / 1e6) + 0.005 * np.log(x[:, 1] / 1e8)
+    free, bound = (
+        JointPowerLaw(direction="rising", delta=0.1, bound=bound).fit(x, y) for bound in (None, 1.0)
+    )
+    assert free.params_["E"] > 1 >= bound.params_["E"]
+    with pytest.raises(ValueError, match="bound must be None or above all y of a rising metric"):
+        JointPowerLaw(bound=0.7).fit(x, y)

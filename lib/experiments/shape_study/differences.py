@@ -1,8 +1,10 @@
 """What one shape loses against others of the same FLOPs: paired, over seeds and test impressions.
 
 Seeds are a random effect: each shape is trained from the same seeds (and so on the same order of
-impressions), and what differs between two shapes differs from seed to seed. All models share the
-test impressions. An interval adds both errors in squares; it covers other seeds and other
+impressions), and what differs between two shapes differs from seed to seed. Two or three seeds tell
+little of their own spread, so each shape's variance is drawn towards the mean of its level's, which
+counts as `PRIOR` seeds more (moderated t: Smyth 2004, doi:10.2202/1544-6115.1027). All models share
+the test impressions. An interval adds both errors in squares; it covers other seeds and other
 impressions of the same system, not another system.
 """
 
@@ -14,6 +16,8 @@ import pandas as pd
 from scipy import stats
 
 from lib.infra.intervals import check_interval, interval_bounds
+
+PRIOR = 4.0  # degrees of freedom of the level's variance in each shape's
 
 
 def differences(
@@ -48,8 +52,17 @@ def differences(
             f"{', '.join(values)}; got {list(reference)}"
         )
     mean = np.mean([values[name] for name in reference], axis=0, dtype=float)
-    rows = [{"model": n, **_with_interval(found - mean, interval)} for n, found in values.items()]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame([{"model": n, **_errors(found - mean)} for n, found in values.items()])
+    seeds, level = next(iter(shapes))[0], (1 + interval) / 2
+    freedom = seeds - 1 + PRIOR
+    variance = ((seeds - 1) * table.seeds_se**2 + PRIOR * (table.seeds_se**2).mean()) / freedom
+    table["seeds_se"] = np.sqrt(variance)
+    half = np.hypot(
+        stats.t(freedom).ppf(level) * table.seeds_se, stats.norm.ppf(level) * table.units_se
+    )
+    table.insert(2, "low", table.difference - half)
+    table.insert(3, "high", table.difference + half)
+    return table
 
 
 def by_level(
@@ -105,19 +118,12 @@ def expected_lifts(
     return pd.DataFrame({"model": table.model, "lift": lift, "low": low, "high": high})
 
 
-def errors_of_means(table: pd.DataFrame, sd: float, seeds: int) -> np.ndarray:
-    """Standard error of every shape's mean as a point of a line over shapes.
+def errors_of_means(table: pd.DataFrame, sd: float) -> np.ndarray:
+    """Standard error of every shape's mean as a point of a line over shapes, [shapes].
 
-    Its seeds' and that of shapes about the line. A few seeds tell little of their own spread, so
-    each shape's variance is drawn towards the median, which counts as four seeds more.
-
-    Args:
-      table: of `by_level`; sd: of shapes within the rule (`spread`); seeds: of each.
+    Its seeds' (of `by_level`) and that of shapes about the line: sd of those within the rule.
     """
-    variance = np.nan_to_num(table.seeds_se.to_numpy() ** 2)
-    freedom = seeds - 1
-    drawn = (freedom * variance + 4 * np.median(variance)) / (freedom + 4)
-    return np.sqrt(np.maximum(drawn + sd**2, 1e-12))
+    return np.sqrt(np.maximum(np.nan_to_num(table.seeds_se.to_numpy()) ** 2 + sd**2, 1e-12))
 
 
 def redrawn_means(values: Sequence[np.ndarray], draws: int, seed: int = 0) -> np.ndarray:
@@ -136,22 +142,15 @@ def redrawn_means(values: Sequence[np.ndarray], draws: int, seed: int = 0) -> np
     return weights @ values.T / count
 
 
-def _with_interval(paired, interval):
-    """Mean of [seeds, units] with its interval; see `differences`."""
+def _errors(paired):
+    """Mean of [seeds, units], and its standard errors over both."""
     paired = paired[:, ~np.isnan(paired).any(axis=0)]
     by_seed, by_unit = paired.mean(axis=1), paired.mean(axis=0)
-    seeds, mean = len(by_seed), float(by_seed.mean())
-    units_se = by_unit.std(ddof=1) / np.sqrt(len(by_unit))
-    seeds_se = by_seed.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else np.nan
-    level = (1 + interval) / 2
-    quantile = stats.t(seeds - 1).ppf(level) if seeds > 1 else np.nan
-    half = np.hypot(quantile * seeds_se, stats.norm.ppf(level) * units_se)
+    seeds = len(by_seed)
     return {
-        "difference": mean,
-        "low": mean - half,
-        "high": mean + half,
-        "seeds_se": float(seeds_se),
-        "units_se": float(units_se),
+        "difference": float(by_seed.mean()),
+        "seeds_se": float(by_seed.std(ddof=1) / np.sqrt(seeds)) if seeds > 1 else np.nan,
+        "units_se": float(by_unit.std(ddof=1) / np.sqrt(len(by_unit))),
     }
 
 

@@ -24,7 +24,7 @@ def fit(
     refits: int = 200,
     seed: int = 0,
 ) -> JointPowerLaw:
-    """The law of a rising metric over (FLOPs, impressions).
+    """The law of a rising metric that does not pass 1 over (FLOPs, impressions).
 
     A pass over growing data errs as one: what a seed has learnt early it keeps. Passes are the
     groups of the bootstrap; the test impressions, which all share, are drawn again.
@@ -35,7 +35,7 @@ def fit(
       refits, seed: of the bootstrap.
     """
     means = redrawn_means(_of_rows(table, values), REDRAWS, seed)
-    law = JointPowerLaw(direction="rising", delta=DELTA, refits=refits, seed=seed)
+    law = JointPowerLaw(direction="rising", bound=1.0, delta=DELTA, refits=refits, seed=seed)
     groups = table.model + " seed " + table.seed.astype(str)
     return law.fit(table[X].to_numpy(float), table[metric].to_numpy(), groups, means)
 

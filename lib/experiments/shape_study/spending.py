@@ -15,6 +15,7 @@ from lib.infra.arrays import check_positive, real_array
 from lib.infra.intervals import check_interval, interval_bounds
 
 STEP = 0.01  # of a derivative, relative
+MOST = 1e3  # a ratio of returns beyond it is cut
 SPLITS = 400  # sizes that a budget is split at
 
 
@@ -123,7 +124,8 @@ def by_training_price(
             dataclasses.replace(prices, training=ratio * prices.serving)
         )
         price = of_size / of_data
-        draws = price * drawn[:, 1] / drawn[:, 0]
+        # A size that is worth nothing makes data endlessly better.
+        draws = price * drawn[:, 1] / np.maximum(drawn[:, 0], drawn[:, 1].clip(0) / MOST)
         low, high = interval_bounds(draws, interval)
         rows.append(
             {

@@ -54,6 +54,13 @@ def lost_by_ratio(ax: Axes, shapes: pd.DataFrame, found: Break, name: str) -> No
     )
 
 
+def same_heights(axes: Sequence[Axes]) -> None:
+    """The same range on all vertical axes."""
+    limits = np.array([ax.get_ylim() for ax in axes])
+    for ax in axes:
+        ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+
+
 def by_property(ax: Axes, shapes: pd.DataFrame, column: str, label: str, name: str) -> None:
     """Differences of all levels over one property of a shape, a colour for each level.
 
@@ -143,7 +150,13 @@ def map_of_law(
       split: of `lib.experiments.shape_study.spending.best_split`; base: (FLOPs, impressions).
     """
     low, high = table[["flops", "impressions"]].min(), table[["flops", "impressions"]].max()
-    flops, data = (np.geomspace(low[c] / 2, high[c] * 8, GRID) for c in ("flops", "impressions"))
+    bought = split[["size", "data"]].to_numpy()
+    flops, data = (
+        np.geomspace(
+            min(low[c], bought[:, i].min()) / 2, 2 * max(high[c], bought[:, i].max()), GRID
+        )
+        for i, c in enumerate(("flops", "impressions"))
+    )
     x = np.stack(np.meshgrid(flops, data), axis=-1)
     lines = ax.contour(flops, data, law.predict(x), levels=12, colors=plots.GREY, linewidths=0.7)
     ax.clabel(lines, fontsize="x-small", fmt="%.3f")
@@ -183,12 +196,13 @@ def by_price(
     """
     x = table.training_over_serving.to_numpy()
     ax.axhline(1, color=plots.GREY, lw=0.8)
-    low = table.low.clip(lower=1e-3)
+    low = table.low.clip(lower=0.01)
     plots.band(ax, x, table.data_over_size.to_numpy(), low, table.high, plots.BLUE)
     ax.axvline(today, color=plots.GREEN, ls="--", lw=1)
     ax.set(xscale="log", yscale="log")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.set_ylim(bottom=min(0.2, ax.get_ylim()[0]))
     bottom, top = ax.get_ylim()
     plots.at_end(ax, today, bottom * (top / bottom) ** 0.06, "today's price", plots.GREEN)
     plots.at_end(ax, x[-1], 1, "more data", plots.GREY, dx=-58, dy=8)
@@ -222,7 +236,7 @@ def _shades(count):
 
 
 def _engineering(value):
-    return ticker.EngFormatter(sep="", places=0 if value >= 1e4 else 1)(value)
+    return ticker.EngFormatter(sep="", places=1 if 1e3 <= value < 1e4 else 0)(value)
 
 
 def _ratio_axis(ax):

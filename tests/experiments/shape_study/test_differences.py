@@ -25,9 +25,10 @@ def test_by_hand():
     values = {"a": np.array([[1.0, 2, 3], [3, 4, 5]]), "b": np.array([[2.0, 2, 2], [3, 3, 3]])}
     row = d.differences(values, ["a"]).set_index("model").loc["b"]
     assert row.difference == -0.5  # (0 - 1) / 2
-    assert row.seeds_se == pytest.approx(0.5)  # of 0 and -1
+    variance = (0.25 + 4 * (0.25 + 0) / 2) / 5  # its own, of one degree, and the level's, of four
+    assert row.seeds_se == pytest.approx(variance**0.5)
     assert row.units_se == pytest.approx(1 / 3**0.5)  # of .5, -.5, -1.5
-    half = np.hypot(stats.t(1).ppf(0.95) * 0.5, stats.norm.ppf(0.95) / 3**0.5)
+    half = np.hypot(stats.t(5).ppf(0.95) * variance**0.5, stats.norm.ppf(0.95) / 3**0.5)
     assert (row.low, row.high) == pytest.approx((-0.5 - half, -0.5 + half))
 
 
@@ -122,11 +123,9 @@ def test_expected_lifts_are_g_of_the_difference(shapes):
     assert ((lifts.low < lifts.lift) & (lifts.lift < lifts.high)).all()
 
 
-def test_errors_of_means_draw_towards_the_median():
-    table = pd.DataFrame({"seeds_se": [0.0, 0.01, 0.03]})
-    errors = d.errors_of_means(table, 0.0, seeds=3)
-    np.testing.assert_allclose(errors**2, [4e-4 / 6, 1e-4, (2 * 9e-4 + 4e-4) / 6])
-    assert d.errors_of_means(table, 0.02, seeds=3)[1] ** 2 == pytest.approx(5e-4)
+def test_errors_of_means_add_the_scatter_of_shapes():
+    errors = d.errors_of_means(pd.DataFrame({"seeds_se": [0.0, 0.03]}), 0.04)
+    np.testing.assert_allclose(errors, [0.04, 0.05])
 
 
 def test_redrawn_means_scatter_as_a_mean_does():
