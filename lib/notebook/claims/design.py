@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from lib.design import paper_case
 from lib.design.decision import Decision
 from lib.notebook.report import Report
 
-PAPER_SIZES, PAPER_LIFT = 1000, 0.0085
+PAPER_SIZES, PAPER_LIFT = 1000, paper_case.LIFT
 ABOUT = PAPER_SIZES // 10  # what "approximately" leaves open
 
 

@@ -284,7 +284,11 @@ def paper_map_caption(regions: Mapping[str, pd.DataFrame], least: Mapping[str, f
     ]
     for name in regions:
         if not np.isfinite(least[name]):
-            text = "no price of inputs makes the paper's size the answer, whatever λ is"
+            most = regions[name].price.max()
+            text = (
+                f"no price of inputs up to {most:g} times that of serving makes the paper's size "
+                "the answer, whatever λ is"
+            )
         else:
             possible = regions[name][regions[name]["possible"]]
             needs = (
