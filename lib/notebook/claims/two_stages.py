@@ -23,11 +23,16 @@ class Estimate(NamedTuple):
     covers: str
 
     def __str__(self):
+        if np.isnan(self.low):
+            return f"{self.value:+.2%} (no interval)"
         return f"{self.value:+.2%} ({self.low:+.2%} to {self.high:+.2%})"
 
 
 def over_draws(values, errors=None, interval: float = 0.9) -> Estimate:
     """The mean over draws of the system; of a single one, its value with the test's own error.
+
+    Draws without any spread, such as those in which two rules chose the same, say nothing of how
+    far another draw may lie: there is no interval.
 
     Args:
       values: one a draw; errors: standard errors within each draw, that a single draw falls
@@ -38,8 +43,10 @@ def over_draws(values, errors=None, interval: float = 0.9) -> Estimate:
     """
     values = np.asarray(values, float)
     if len(values) > 1:
-        return Estimate(*mean_interval(values, interval), LIKE_SYSTEM)
-    error = np.nan if errors is None else float(np.asarray(errors)[0])
+        mean = mean_interval(values, interval)
+        bounds = mean[1:] if np.ptp(values) else (np.nan, np.nan)
+        return Estimate(mean.value, *bounds, LIKE_SYSTEM)
+    error = np.nan if errors is None else float(np.asarray(errors)[0]) or np.nan
     half = stats.norm.ppf((1 + interval) / 2) * error
     return Estimate(float(values[0]), float(values[0] - half), float(values[0] + half), THIS_SYSTEM)
 
@@ -115,7 +122,7 @@ def _at_the_edge(choices, candidates):
 
 def _choices_in_words(found):
     """What an interval of a difference between two choices leaves out."""
-    if found.low == found.high == 0:
+    if np.isnan(found.low) and found.value == 0:
         return "; both chose the same arms throughout"
     return "; the choices held fixed" if found.covers == THIS_SYSTEM else ""
 

@@ -82,7 +82,7 @@ def frontier(ax: Axes, choices: pd.DataFrame, rules: Sequence[str]) -> None:
         ylabel="revenue lift on later visits",
         title="What a budget buys by each rule",
     )
-    ax.margins(y=0.15)
+    ax.margins(y=0.25)
     plots.percent(ax)
     plots.at_ends(ax, mean.index[-1], ends)
 
