@@ -6,7 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
+from lib.allocation import allocate_table
 from tests import ROOT
+from tests.notebook.allocations import own_scenarios
 from tests.notebooks.cells import run_cells
 
 QUICK = ROOT / "outputs/quick"
@@ -96,3 +98,31 @@ def test_models_of_one_s_own_give_the_committed_allocation(tmp_path):
         rtol=1e-6,
         atol=1e-9,
     )
+
+
+NOTHING = {"system": "missing", "pre_ranking_sizes": "missing", "costs": "missing"}
+
+
+def test_any_number_of_scenarios_from_one_table_without_a_system(tmp_path):
+    own_scenarios().to_csv(tmp_path / "own.csv", index=False)
+    parameters = {"scenarios": str(tmp_path / "own.csv"), "budget": 300.0, **NOTHING}
+    left = run_cells("05_allocation", tmp_path, **parameters)
+    rows, best = allocate_table(own_scenarios(), 300)
+    assert left["chosen"].choice == best.choice
+    folder = tmp_path / "outputs/quick/05_allocation"
+    assert len(pd.read_csv(folder / "chosen.csv")) == len(rows) == 20
+    assert pd.read_csv(folder / "ways.csv").way.tolist()[-1] == "exact"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["values"]["revenue"] == pytest.approx(best.revenue, rel=1e-5)
+
+
+def test_scenarios_in_pools_need_no_common_budget(tmp_path):
+    table = own_scenarios()
+    table["pool"] = (table.scenario.str[-1].astype(int) % 2).map({0: "gpu", 1: "cpu"})
+    table.to_csv(tmp_path / "own.csv", index=False)
+    parameters = {"scenarios": str(tmp_path / "own.csv"), **NOTHING}
+    left = run_cells(
+        "05_allocation", tmp_path, **parameters, pool_budgets={"gpu": 150.0, "cpu": 120.0}
+    )
+    assert set(left["chosen"].pool_shadow_prices) == {"gpu", "cpu"}
+    assert "Not compared" not in left["shown"] and left["ways"] is None
