@@ -34,6 +34,7 @@ MOST_MEMBERS = 256  # laws of an average, the most plausible ones
 LEAST_WEIGHT = 1e-6  # of the most plausible one's, below which a law is left out
 WINDOW = 5.0  # differences of log evidence beyond which a law is left out
 PAIR_WINDOW = 4.0  # the same for pairs of noise and ratio, on the coarse grid
+NO_LAW = "y varies too much from one x to the next: no law comes near it in double precision"
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,8 @@ class Grid:
         self._choose(pairs, every[::4])
         best = np.max([self.log_evidence(breaks).max(axis=0) for breaks in counts], axis=0)
         best = best.reshape(len(pairs), -1).max(axis=1)
+        if best.max() == -np.inf:
+            raise ValueError(NO_LAW)
         self._choose(pairs[best > best.max() - PAIR_WINDOW], every)
 
     def _weigh(self):
@@ -255,7 +258,8 @@ class Grid:
         )
         S, v = self.normal, self.response
         for _ in range(3):
-            pivot, column, step = S[0, 0], S[0, 1:], v[0] / S[0, 0]
+            pivot, log_weight = _regular(S[0, 0], log_weight)
+            column, step = S[0, 1:], v[0] / pivot
             log_weight = log_weight + 0.5 * (v[0] * step - np.log(pivot))
             S, v = S[1:, 1:] - (column / pivot)[:, None] * column, v[1:] - step * column
         self.log_weight, self.S, self.v = log_weight, S, v
@@ -279,6 +283,7 @@ class Grid:
                 factor[p, q] = entry / pivots[q]
                 pivot = pivot - factor[p, q] * entry
                 step = step - factor[p, q] * steps[q]
+            pivot, gain = _regular(pivot, gain)
             pivots.append(pivot)
             steps.append(step)
             gain = gain + step * step / pivot - np.log(pivot)
@@ -363,7 +368,8 @@ class Grid:
             columns[part] = whiten @ columns[part]
         error, rows = columns[:, :, 0], columns[:, :, 1:]
         normal = np.swapaxes(rows, 1, 2) @ rows / noise[:, None, None] ** 2 + np.diag(precision)
-        cov = np.linalg.inv(normal)
+        regular = np.linalg.slogdet(normal)[0] != 0
+        cov = np.linalg.inv(np.where(regular[:, None, None], normal, np.diag(precision)))
         pull = (error[:, None] @ rows)[:, 0] / noise[:, None] ** 2 + precision * (mean - moved)
         step = (cov @ pull[:, :, None])[:, :, 0]
         step /= np.maximum(np.abs(step).max(axis=1, keepdims=True), 1.0)
@@ -385,9 +391,12 @@ class Grid:
             - 0.5 * np.sum(precision * (moved - mean) ** 2, axis=1)
             - 0.5 * np.linalg.slogdet(normal / precision)[1]
         )
-        weight = np.exp(log_evidence - log_evidence.max())
+        possible = regular & np.isfinite(log_evidence)  # not where rounding made a step singular
+        if not possible.any():
+            raise ValueError(NO_LAW)
+        weight = np.exp(np.where(possible, log_evidence, -np.inf) - log_evidence[possible].max())
         theta = theta * used[:, 1:]
-        return Members(
+        members = Members(
             weight=weight / weight.sum(),
             asymptote=asymptote,
             place=place,
@@ -402,6 +411,7 @@ class Grid:
             end_variance=end_variance,
             length=np.full(len(theta), self.length),
         )
+        return members if possible.all() else members.take(possible)
 
     def _kept_in_reach(self, moved, cov, distance):
         """Log distance and coefficients [m, 3 + t] where the asymptote keeps near its candidate.
@@ -442,3 +452,13 @@ def break_places(points, prior):
     by_points = np.interp(fine, points.u, np.linspace(0.0, 1.0, len(points.u)))
     share = (1 - prior.by_points) * (1 + fine / points.span) + prior.by_points * by_points
     return np.interp(np.linspace(0.0, prior.last_place, prior.places + 2)[1:-1], share, fine)
+
+
+def _regular(pivot, log_weight):
+    """(pivot, log weight) of factorisations; one that rounding made singular has no weight.
+
+    Measurements that swing by orders of magnitude make it so: no law comes near them.
+    """
+    if pivot.min() > 0:
+        return pivot, log_weight
+    return np.where(pivot > 0, pivot, 1.0), np.where(pivot > 0, log_weight, -np.inf)

@@ -343,7 +343,9 @@ class BNSL(RegressorMixin, BaseEstimator):
         return np.log(x).ravel() - np.log(self.points_.largest_x)
 
     def _in_units(self, log_y, shape):
-        y, sign = np.exp(log_y) * self.points_.unit, self.points_.sign
+        with np.errstate(over="ignore"):  # a bound beyond all numbers is the largest of them
+            y = np.minimum(np.exp(log_y) * self.points_.unit, np.finfo(float).max)
+        sign = self.points_.sign
         if self.bound is not None:
             y = sign * np.maximum(sign * y, sign * self.bound)
         return y.reshape(shape)[()]

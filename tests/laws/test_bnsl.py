@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.base import clone
@@ -389,6 +389,9 @@ numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), max_size=12))
+@example([(1.0, 0.5), (2.0, 226706.0), (4.0, 1.0)])  # as are the next two: singular, rounded
+@example([(1.0, 1.0), (2.0, 226708.0), (3.0, 1.0)])
+@example([(1.0, 1.0), (2.0, 15064.0), (3.0, 1.0)])  # an interval beyond all numbers
 def test_any_input_is_fitted_or_refused(rows):
     x, y = np.array(rows, dtype=float).reshape(-1, 2).T
     try:
