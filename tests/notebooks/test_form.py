@@ -20,6 +20,9 @@ FEWEST_COMPARED = 300
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
+RUNNERS_CELLS = {"answer", "introduction", "injected-parameters"}  # which a run adds
+
+
 def code_cells(path):
     cells = nbformat.read(path, as_version=4).cells
     return [cell for cell in cells if cell.cell_type == "code"]
@@ -117,3 +120,19 @@ def test_the_regression_test_compares_hundreds_of_numbers():
     }
     assert sum(counts.values()) >= FEWEST_COMPARED, counts
     assert min(counts.values()) >= 20, counts
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_cell_is_called_as_one_that_a_run_adds(path):
+    """A run would write its answer over it."""
+    assert not RUNNERS_CELLS & {cell.id for cell in nbformat.read(path, as_version=4).cells}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "outputs" / "quick").glob("*.ipynb")), ids=lambda path: path.stem
+)
+def test_an_executed_notebook_has_its_notebook_s_code(path):
+    """Other profiles may be of an older notebook; quick is executed with every change."""
+    source = {c.id: c.source for c in code_cells(ROOT / "notebooks" / path.name)}
+    executed = {c.id: c.source for c in code_cells(path) if c.id not in RUNNERS_CELLS}
+    assert executed == source
