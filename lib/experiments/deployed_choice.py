@@ -19,6 +19,7 @@ from scipy import stats
 from lib.experiments import converged_system
 from lib.experiments.converged_system import SystemParameters
 from lib.experiments.study.plan import training_fields
+from lib.experiments.study.size_lifts import SIZES
 from lib.experiments.study.tasks import offline
 from lib.experiments.train_and_evaluate import TrainingSpec, load_trained, train_and_evaluate
 from lib.infra import sweep
@@ -35,7 +36,6 @@ from lib.validation.tested_models import fit_revenue_model
 
 Hidden = tuple[pydantic.PositiveInt, ...]
 LOGS = {"pre_ranking": converged_system.LOGS, "matching": "matching_logs.parquet"}  # of a system
-SIZES = ("size", "none")  # kinds of models that the law is fitted to
 SEEDS_A_DRAW = 1000  # a training's seed counts from so many times the draw
 
 

@@ -109,7 +109,7 @@ class Application:
         except ClientDisconnect:
             self.metrics.errors.labels("disconnected").inc()
             return Response(status_code=499)
-        except Exception:
+        except Exception:  # counted, not silenced: Starlette logs it and answers 500
             self.metrics.errors.labels("internal").inc()
             raise
         self.metrics.answered(time.perf_counter() - arrived, stages, ads, missing)
