@@ -8,7 +8,8 @@ import pytest
 from lib.experiments.deployed_choice import Known, Plan
 from lib.models.flop_count import matrix_flops
 from lib.notebook.choices import Prices, choose
-from tests.experiments.test_deployed_choice import PLAN, made_trainings
+from tests.experiments.deployed_choice.test_plan import PLAN
+from tests.experiments.deployed_choice.test_predictions import made_trainings
 
 INPUTS = 86
 SIZES = [[8, 4, 4, 4, 1], [16, 4, 4, 4, 1], [32, 8, 8, 8, 1], [64, 16, 16, 16, 1]]

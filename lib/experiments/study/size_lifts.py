@@ -77,6 +77,20 @@ def lifts_by_system(
     return pd.DataFrame(lifts).T
 
 
+def law_of_sizes(trainings: pd.DataFrame, metric: str = "r_over_r_star") -> BNSL:
+    """The law of a metric in one system, fitted to all trainings of sizes and of the base.
+
+    Args:
+      trainings: a system's rows, one a training; of a table with a column `set`, the primary ones.
+      metric: column that the law predicts.
+
+    Returns: the law of FLOPs over the base's; trainings of equal FLOPs are one group.
+    Raises: ValueError where the system has no training of the base (kind "none").
+    """
+    sizes, base_flops = _sizes(trainings)
+    return BNSL(monotone=True).fit(sizes.flops / base_flops, sizes[metric], groups=sizes.flops)
+
+
 def law_warnings(trainings: pd.DataFrame, metric: str = "r_over_r_star") -> dict[str, list[str]]:
     """What the laws behind `lifts_by_system` say of themselves (`BNSL.warnings_`).
 
@@ -85,7 +99,7 @@ def law_warnings(trainings: pd.DataFrame, metric: str = "r_over_r_star") -> dict
 
     Returns: {system: its law's warnings}, of the systems whose law has any.
     """
-    warnings = {world: _law(part, metric).warnings_ for world, part in _systems(trainings)}
+    warnings = {world: law_of_sizes(part, metric).warnings_ for world, part in _systems(trainings)}
     return {world: texts for world, texts in warnings.items() if texts}
 
 
@@ -112,25 +126,21 @@ def growth_by_system(trainings: pd.DataFrame, metric: str = "r_over_r_star") -> 
     return pd.Series(growth)
 
 
-def _law(trainings, metric):
-    sizes, base_flops = _sizes(trainings)
-    return BNSL(monotone=True).fit(sizes.flops / base_flops, sizes[metric], groups=sizes.flops)
-
-
 def _law_and_g(trainings, metric, draws, seed):
-    law = _law(trainings, metric)
+    law = law_of_sizes(trainings, metric)
     primary = average(trainings[trainings.set == "primary"])
     return law, fit_revenue_model(primary, metric, draws=draws, seed=seed)
 
 
 def _sizes(trainings):
     """A system's trainings that a law is fitted to, and the base's FLOPs."""
-    primary = trainings[trainings.set == "primary"]
+    primary = trainings[trainings.set == "primary"] if "set" in trainings else trainings
     base = primary[primary.kind == "none"]
     if base.empty:
+        system = trainings.world.iloc[0] if "world" in trainings else "trainings"
         raise ValueError(
-            f"{trainings.world.iloc[0]}: needs a training of the base (kind 'none') in the primary "
-            f"set; the kinds are {', '.join(map(str, primary.kind.unique()))}"
+            f"{system}: needs a training of the base (kind 'none') in the primary set; the "
+            f"kinds are {', '.join(map(str, primary.kind.unique()))}"
         )
     return primary[primary.kind.isin(SIZES)], base.flops.iloc[0]
 

@@ -72,7 +72,16 @@ def by_property(ax: Axes, shapes: pd.DataFrame, column: str, label: str, name: s
     ax.axhline(0, color=plots.GREY, lw=0.8)
     for colour, (level, part) in zip(LEVELS, shapes.groupby("level"), strict=False):
         part = part.sort_values(column)
-        ax.plot(part[column], part.difference, "o", color=colour, ms=4)
+        errors = np.array([part.difference - part.low, part.high - part.difference])
+        ax.errorbar(
+            part[column],
+            part.difference,
+            yerr=errors,
+            fmt="o",
+            ms=4,
+            elinewidth=0.8,
+            color=colour,
+        )
         ends = part[part.is_ratio]
         ax.plot(ends[column], ends.difference, "-", color=colour, lw=0.8, alpha=0.6)
         worst = part.loc[part.difference.idxmin()]
