@@ -5,6 +5,7 @@ encoding         raw values as what a model reads
 impressions      impressions as arrays
 reader           read, check, stream, write a log (over log_files and columns)
 tables           the other tables a reader may bring (over table_files)
+suspicions       what looks wrong in them and yet can be used
 description      what a log is, in sentences
 errors           what is said of a file that cannot be used
 public_datasets  trivago and MovieLens as logs
@@ -33,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "load_measurements",
             "load_scenarios",
             "load_sizes",
+            "load_training_costs",
             "load_trainings",
         ],
     },

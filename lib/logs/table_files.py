@@ -2,12 +2,18 @@
 
 A schema is pandera's; the `description` of a column says in words what its values must be and
 stands in the error. Texts stay as they are written: a model called 1, NA or 007 keeps its name.
+
+A CSV file is UTF-8, with or without a byte order mark. Its columns may be separated by commas,
+semicolons, tabs or vertical bars, as its first line says. Where they are not separated by commas,
+a column of numbers may have decimal commas; what could be read in two ways is refused.
 """
 
+import csv
+import io
 import json
 import math
+import os
 import re
-import warnings
 from decimal import Decimal
 from pathlib import Path
 
@@ -43,6 +49,22 @@ NO_VALUE = (
 )
 NUMERIC = (str, int, float, Decimal, np.number)
 LARGEST_SIZE = 10**8  # of a layer: FLOPs of such layers still fit 64 bits
+LARGEST = 1e30  # of any finite number: joint draws are kept as float32, which ends at 3e38
+MOST_NAMES = 30  # of columns that an error lists
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+# How files begin that are no text in UTF-8, whatever their name says.
+OTHER_FORMATS = {
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+    b"PAR1": "Parquet",
+    b"PK\x03\x04": "a zip archive, as Excel writes",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"\x1f\x8b": "a gzip archive",
+}
+POINT = re.compile(r"[+-]?\d+\.\d+([eE][+-]?\d+)?")
+COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+COMMA_OR_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,500: in some countries 1500
 
 
 # ---- columns --------------------------------------------------------------
@@ -61,12 +83,15 @@ def number(
     def good(column):
         numbers = _numbers(column).astype(float)
         rule = (numbers > gt) & (numbers >= ge) & (numbers <= le)
-        if not infinite:
-            rule &= np.isfinite(numbers)
+        rule &= (numbers.abs() <= LARGEST) | (np.isinf(numbers) & infinite)
         return rule & (numbers == np.floor(numbers)) if whole else rule
 
     kind = "a whole number" if whole else "a number" if infinite else "a finite number"
-    bounds = [f"> {gt}"] * (gt > -math.inf) + [f">= {ge}"] * (ge > -math.inf)
+    bounds = [
+        f"{sign} {bound:,}"
+        for sign, bound in ((">", gt), (">=", ge), ("<=", le))
+        if math.isfinite(bound)
+    ]
     description = expected or " ".join([kind, *bounds])
     return pa.Column(
         parsers=pa.Parser(_as_numbers),
@@ -132,6 +157,8 @@ def _as_texts(column):
 def _as_text(value):
     if _is_missing(value) or not pd.api.types.is_scalar(value):
         return ""  # a list is no name
+    if isinstance(value, bytes):  # Parquet of some writers does not say that bytes are text
+        return value.decode(errors="backslashreplace")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # a column of whole numbers with a gap is one of floats
     return str(value)
@@ -148,7 +175,7 @@ def _as_size(value):
         if any(isinstance(size, bool | np.bool_) or size != int(size) for size in values):
             return value
         return [int(size) for size in values]
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         blank = value is None or (isinstance(value, str) and not value.strip())
         return None if blank else value
 
@@ -178,12 +205,11 @@ def read_table(path, schema, *, need=(), name="table", leave_out=None):
     Returns: DataFrame; its `attrs["path"]` holds the path.
     Raises: TableError for the first bad row.
     """
-    texts = [column for column, rule in schema.columns.items() if (rule.metadata or {}).get("text")]
-    table = read_file(path, texts, name=name)
     known = [column for column in need if column in schema.columns]
     schema = schema.update_columns(
         {column: {"required": True, "nullable": False} for column in known}
     ).add_columns({column: number() for column in need if column not in known})
+    table = read_file(path, schema, name=name)
     for column, rule in schema.columns.items():
         if rule.required and not rule.regex and column not in table:
             raise _missing(path, table, column)
@@ -233,11 +259,27 @@ def _cell_error(path, table, row, column, found, expected):
         model = f" (model {shown(_as_text(table['model'][row]))})"
     return TableError(
         f"{path}: column {column!r}, row {row}{model}: found {shown(found)}, expected {expected}"
+        f"{_hint(found)}"
     )
 
 
+def _hint(found):
+    """What else is to be said of a cell that is nearly a number."""
+    if isinstance(found, str) and re.search(r"\d\s*%\s*$", found):
+        return ", without a percent sign"
+    if isinstance(found, str) and re.fullmatch(r"\s*[+-]?[\d.,' ]*\d,\d+\s*", found):
+        return ", with a decimal point and without thousands separators"
+    if isinstance(found, float | np.floating) and LARGEST < abs(found) < math.inf:
+        return f", up to {LARGEST:g}"
+    return ""
+
+
 def shown(value):
-    """A cell as an error shows it."""
+    """A cell as an error shows it: on one line, at most 80 characters.
+
+    >>> shown("a\\nb"), shown(float("nan"))
+    ("'a\\\\nb'", 'no value')
+    """
     if _is_missing(value):
         return "no value"
     text = repr(value.tolist() if isinstance(value, np.ndarray | np.generic) else value)
@@ -247,16 +289,8 @@ def shown(value):
 def _first_failure(path, table, schema, failures):
     """The error of the topmost row at fault, there of the column that the schema names first."""
     names = list(schema.columns)
-
-    def place(column):
-        return next(
-            place
-            for place, name in enumerate(names)
-            if name == column or (schema.columns[name].regex and re.match(name, column))
-        )
-
     cases = [
-        (row, place(column), column)
+        (row, names.index(_rule(schema, column)), column)
         for row, column in zip(failures["index"], failures["column"], strict=True)
     ]
     row, rule, column = min(cases)
@@ -264,69 +298,180 @@ def _first_failure(path, table, schema, failures):
     return _cell_error(path, table, row, column, table[column][row], expected)
 
 
-def _missing(path, table, column):
-    def plain(name):
-        return re.sub(r"[\W_]", "", str(name)).casefold()
+def _rule(schema, column):
+    """The name under which a schema knows a column; None where it does not."""
+    for name, rule in schema.columns.items():
+        if name == column or (rule.regex and re.match(name, column)):
+            return name
+    return None
 
+
+def _missing(path, table, column):
     alike = [name for name in table if plain(name) == plain(column)]
     hint = f" (it has {alike[0]!r})" if alike else ""
     if any(re.search(r"[;\t|]", str(name)) for name in table):
         hint = " (expected columns separated by commas)"
     return TableError(
-        f"{path}: column {column!r} is missing{hint}; "
-        f"the file has {', '.join(map(str, table.columns))}"
+        f"{path}: column {column!r} is missing{hint}; the file has {_listed(table.columns)}"
     )
 
 
-def read_file(path, texts=(), *, name="table"):
-    """The rows of a .csv or .parquet file; columns of `texts` in a CSV file stay as written.
+def plain(name):
+    """A name without what is easily mistaken: case, blanks and marks.
+
+    >>> plain(" Revenue-Lift ") == plain("revenue_lift")
+    True
+    """
+    return re.sub(r"[\W_]", "", str(name)).casefold()
+
+
+def _listed(names):
+    """Names on one line, the first of many."""
+    written = [str(name) if str(name).isprintable() else repr(name) for name in names]
+    more = len(written) - MOST_NAMES
+    return ", ".join(written[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def read_file(path, schema, *, name="table"):
+    """The rows of a .csv or .parquet file; texts of a CSV file, by its schema, stay as written.
 
     Raises: TableError for what is no such file, or has two columns of one name.
     """
     if not str(path):
         raise TableError(f"{name}: no file is named; expected the path of a .csv or .parquet file")
     path = Path(path)
-    if path.suffix not in (".csv", ".parquet"):
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".parquet"):
         raise TableError(f"{path}: found {path.suffix or 'no suffix'}, expected .csv or .parquet")
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path's, of any text
         raise TableError(f"{path}: no such file; expected a table of {name}")
-    return _read_csv(path, texts) if path.suffix == ".csv" else _read_parquet(path)
-
-
-def _read_csv(path, texts):
-    options = {"encoding": "utf-8-sig", "keep_default_na": False, "index_col": False}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row of too many fields
-            header = pd.read_csv(path, header=None, nrows=1, dtype=str, **options).iloc[0]
-            _check_names(path, [name for name in header if name])
-            return pd.read_csv(
-                path,
-                dtype={name: str for name in header if name in texts},
-                na_values={name: list(NO_VALUE) for name in header if name not in texts},
-                low_memory=False,
-                **options,
-            )
-    except pd.errors.EmptyDataError:
-        raise TableError(f"{path}: the file is empty; expected a line of column names") from None
+        return _read_csv(path, schema) if kind == ".csv" else _read_parquet(path)
+    except OSError as problem:
+        raise TableError(f"{path}: not readable: {_line(problem)}") from None
+
+
+def _read_csv(path, schema):
+    text = _decoded(path)
+    header, rows, separator = _rows(path, text)
+    _check_names(path, [name for name in header if name])
+    rules = [_rule(schema, name) for name in header]
+    is_text = [
+        rule is not None and bool((schema.columns[rule].metadata or {}).get("text"))
+        for rule in rules
+    ]
+    if separator != ",":
+        numbers = [j for j, name in enumerate(header) if name and not is_text[j]]
+        known = [j for j in numbers if rules[j] is not None]
+        _use_points(path, header, rows, numbers, known)
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows([header, *rows])
+        text = lines.getvalue()
+    texts = [name for name, kept in zip(header, is_text, strict=True) if kept]
+    try:
+        return pd.read_csv(
+            io.StringIO(text),
+            dtype={name: str for name in texts},
+            na_values={name: list(NO_VALUE) for name in header if name and name not in texts},
+            keep_default_na=False,
+            index_col=False,
+            low_memory=False,
+        )
+    except (pd.errors.ParserError, ValueError) as problem:
+        raise TableError(f"{path}: not readable as CSV: {_line(problem)}") from None
+
+
+def _decoded(path):
+    """The text of a CSV file."""
+    data = path.read_bytes()
+    other = next((name for start, name in OTHER_FORMATS.items() if data.startswith(start)), None)
+    if other is None and b"\0" in data:
+        other = "bytes of 0, as of UTF-16"
+    if other:
+        raise TableError(f"{path}: found {other}, expected comma-separated text in UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        byte = problem.object[problem.start]
-        raise TableError(f"{path}: found the byte {byte:#04x}, expected text in UTF-8") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
         raise TableError(
-            f"{path}: expected as many fields in each row as columns in the first line, "
-            f"separated by commas; {_line(problem)}"
+            f"{path}: line {line}: found the byte {data[problem.start]:#04x}, as of Latin-1 or "
+            "Windows-1252, expected text in UTF-8"
         ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _rows(path, text):
+    """(header, rows, separator) of the text of a CSV file; TableError for ragged rows."""
+    first = next((line for line in text.split("\n") if line.strip()), None)
+    if first is None:
+        raise TableError(f"{path}: the file is empty; expected a line of column names")
+    first = re.sub(r'"[^"]*"', "", first)
+    separator = max(SEPARATORS, key=first.count)  # of two alike the comma
+    header, rows = None, []
+    try:
+        for fields in csv.reader(io.StringIO(text), delimiter=separator, strict=True):
+            if len(fields) < 2 and not "".join(fields).strip() and len(header or "ab") > 1:
+                continue  # a blank line, which pandas leaves out as well
+            if header is None:
+                header = fields
+            elif len(fields) != len(header):
+                raise TableError(
+                    f"{path}: row {len(rows)}: found {len(fields)} fields, {shown(fields)}, "
+                    f"expected as many fields as the first line has, {len(header)}, separated by "
+                    f"{SEPARATORS[separator]}; a field that holds one stands in double quotes"
+                )
+            else:
+                rows.append(fields)
+    except csv.Error as problem:
+        raise TableError(
+            f"{path}: row {len(rows)}: found a field that does not end, {_line(problem)}; "
+            f"expected as many fields as columns, separated by {SEPARATORS[separator]}"
+        ) from None
+    return header, rows, separator
+
+
+def _use_points(path, header, rows, numbers, known):
+    """Write decimal commas as points, in place.
+
+    Args:
+      numbers: columns that may hold numbers, by index; known: those that must.
+
+    Raises: TableError for cells that could be read in two ways: 1,500 where nothing in the column
+      says that its comma is a decimal one, and 1.500 in a file of decimal commas.
+    """
+    cells = {j: [fields[j].strip() for fields in rows] for j in numbers}
+    commas = {j: [cell for cell in cells[j] if COMMA.fullmatch(cell)] for j in numbers}
+    for j in filter(commas.get, known):
+        if all(map(COMMA_OR_THOUSANDS.fullmatch, commas[j])):
+            raise _two_ways(path, header[j], cells[j], COMMA, "no thousands separators")
+    if not any(commas[j] for j in known):
+        return
+    for j in known:
+        if any(map(POINT.fullmatch, cells[j])):
+            expected = "a decimal comma, as elsewhere in the file, and no thousands separators"
+            raise _two_ways(path, header[j], cells[j], POINT, expected)
+    for j in filter(commas.get, numbers):
+        for fields, cell in zip(rows, cells[j], strict=True):
+            if COMMA.fullmatch(cell):
+                fields[j] = cell.replace(",", ".")
+
+
+def _two_ways(path, column, cells, pattern, expected):
+    row = next(row for row, cell in enumerate(cells) if pattern.fullmatch(cell))
+    return TableError(
+        f"{path}: column {column!r}, row {row}: found {cells[row]!r}, which may mean two numbers; "
+        f"expected {expected}"
+    )
 
 
 def _read_parquet(path):
     try:
         table = pq.ParquetFile(path).read()
+        _check_names(path, table.column_names)
+        # Without pandas' notes: an index that it wrote is a column like the others.
+        frame = table.to_pandas(ignore_metadata=True)
     except (pyarrow.ArrowException, OSError) as problem:
         raise TableError(f"{path}: not readable as Parquet: {_line(problem)}") from None
-    _check_names(path, table.column_names)
-    # Without pandas' notes: an index that it wrote is a column like the others.
-    frame = table.to_pandas(ignore_metadata=True)
     return frame.drop(columns=[name for name in frame if name.startswith("__index_level_")])
 
 
@@ -339,5 +484,5 @@ def _check_names(path, names):
     if twice:
         raise TableError(
             f"{path}: two columns are called {twice[0]!r}; expected every name once; "
-            f"the file has {', '.join(names)}"
+            f"the file has {_listed(names)}"
         )

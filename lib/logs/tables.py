@@ -4,16 +4,19 @@ Every reader takes a CSV or a Parquet file and returns a DataFrame whose columns
 types; further columns of the file are kept as they are. What cannot be used raises TableError
 with the file, the column, the row (the first is 0), what it holds and what was expected.
 
-| table        | reader              | one row is                                         |
-| ------------ | ------------------- | -------------------------------------------------- |
-| measurements | `load_measurements` | a trained model, evaluated offline                 |
-| ab_tests     | `load_ab_tests`     | an online test of a model against the base         |
-| trainings    | `load_trainings`    | a training of a study of the simulated system      |
-| costs        | `load_costs`        | a size on a machine                                |
-| lifts        | `load_lifts`        | a size whose lift is known, or asked for           |
-| sizes        | `load_sizes`        | a size with what it earns and costs (Eq 8 and 9)   |
-| grid         | `load_grid`         | a size to choose from                              |
-| scenarios    | `load_scenarios`    | a size of one of many scenarios (Eq 9)             |
+| table          | reader                | one row is                                       |
+| -------------- | --------------------- | ------------------------------------------------ |
+| measurements   | `load_measurements`   | a trained model, evaluated offline               |
+| ab_tests       | `load_ab_tests`       | an online test of a model against the base       |
+| trainings      | `load_trainings`      | a training of a study of the simulated system    |
+| costs          | `load_costs`          | a size on a machine                              |
+| training_costs | `load_training_costs` | a size whose training was timed                  |
+| lifts          | `load_lifts`          | a size whose lift is known, or asked for         |
+| sizes          | `load_sizes`          | a size with what it earns and costs (Eq 8 and 9) |
+| grid           | `load_grid`           | a size to choose from                            |
+| scenarios      | `load_scenarios`      | a size of one of many scenarios (Eq 9)           |
+
+`lib.logs.suspicions` says what can be used and yet looks wrong, such as lifts that may be percents.
 """
 
 import difflib
@@ -29,6 +32,7 @@ from lib.logs.table_files import (
     check_once,
     number,
     path_of,
+    plain,
     read_table,
     shown,
     sizes,
@@ -104,7 +108,7 @@ COSTS = pa.DataFrameSchema(
         "engine": text(),
         "precision": text(),
         "machine": text(),
-        "candidates": number(ge=1, whole=True),
+        "candidates": number(ge=1, le=10**12, whole=True),
         "latency_limit_ms": number(gt=0),
         "qps": number(ge=0),  # of one machine at the limit; 0: cannot meet it
         "qps_low": number(ge=0),
@@ -114,6 +118,14 @@ COSTS = pa.DataFrameSchema(
         "form": text(required=False),
         "flops": number(gt=0, **OPTIONAL),
         "service_ms": number(gt=0, **OPTIONAL),
+        "failure": text(blank=True, required=False),
+    }
+)
+TRAINING_COSTS = pa.DataFrameSchema(
+    {
+        "size_parameters": sizes(),
+        "impressions_per_second": number(gt=0),
+        "form": text(required=False),
         "failure": text(blank=True, required=False),
     }
 )
@@ -150,6 +162,8 @@ SCENARIOS = pa.DataFrameSchema(
 
 
 GRID = pa.DataFrameSchema({"size_parameters": sizes()})
+MOST_UNMATCHED = 20  # rows without a partner that are told one by one
+LONGEST_NAME = 200  # that a name of nearly the same letters is looked for
 
 
 def load_measurements(path, *, need=()) -> pd.DataFrame:
@@ -196,7 +210,7 @@ def join_tests(measurements, ab_tests) -> tuple[pd.DataFrame, list[str]]:
       and lifts are those of the test, and a further column of both comes twice, the test's as
       NAME_test. It always has `set` ("primary" where the tables have none), `world`
       ("your system"), `dial` ("") and `value` (NaN). `dropped` is a list of sentences, one on
-      each row that has no partner.
+      each row that has no partner; where there are many, the last one counts the rest.
     Raises: TableError where no model is in both tables, or one is twice in a table.
 
     >>> measured = pd.DataFrame({"model": ["a", "b"], "r_over_r_star": [0.8, 0.9]})
@@ -231,8 +245,8 @@ def join_tests(measurements, ab_tests) -> tuple[pd.DataFrame, list[str]]:
         raise TableError(
             f"no row of {measured} and {tested} agrees in {', '.join(keys)}: {dropped[0]}"
         )
-    for name, plain in (("set", "primary"), ("world", "your system"), ("dial", "")):
-        table[name] = table[name].replace("", plain) if name in table else plain
+    for name, usual in (("set", "primary"), ("world", "your system"), ("dial", "")):
+        table[name] = table[name].replace("", usual) if name in table else usual
     if "value" not in table:
         table["value"] = math.nan
     table.attrs = {}  # it is of two files
@@ -283,7 +297,17 @@ def load_costs(path, *, need=()) -> pd.DataFrame:
             matrix_flops(size, family) if family != "dlrm" else math.nan
             for size, family in zip(table["size_parameters"], table["family"], strict=True)
         ]
+    table.attrs["rows"] = table.index.tolist()  # of the file: some may have been left out
     return table.reset_index(drop=True)
+
+
+def load_training_costs(path) -> pd.DataFrame:
+    """How fast sizes were trained: columns size_parameters and impressions_per_second.
+
+    Also `form` where the table has it. Rows whose column `failure` gives a reason are left out.
+    As notebook 03 writes them (`lib.cost.training_cost`). Raises: TableError.
+    """
+    return read_table(path, TRAINING_COSTS, name="training_costs", leave_out="failure")
 
 
 def load_lifts(path) -> pd.DataFrame:
@@ -346,11 +370,25 @@ def _keys(table, *further):
 def _unmatched(table, name, other, other_name, keys):
     """A sentence on each row of `table` that has none in `other` with the same keys."""
     rows = table[keys].merge(other[keys], on=keys, how="left", indicator=True)
-    for _, row in rows[rows["_merge"] == "left_only"].iterrows():
+    rows = rows[rows["_merge"] == "left_only"]
+    there = list(dict.fromkeys(model for model in other["model"] if len(model) <= LONGEST_NAME))
+    for _, row in rows.head(MOST_UNMATCHED).iterrows():
         found = ", ".join(f"{key} {shown(row[key])}" for key in keys if not _is_blank(row[key]))
-        close = difflib.get_close_matches(row["model"], set(other["model"]) - {row["model"]}, 1)
-        hint = f" (it has {close[0]!r})" if close else ""
-        yield f"{found} of {name} is not in {other_name}{hint}"
+        yield f"{found} of {name} is not in {other_name}{_nearly(row['model'], there)}"
+    if len(rows) > MOST_UNMATCHED:
+        yield (
+            f"{len(rows) - MOST_UNMATCHED} more of the {len(table)} rows of {name} are not in "
+            f"{other_name}"
+        )
+
+
+def _nearly(model, others):
+    """Which other name nearly is this one, if one is."""
+    others = [other for other in others if other != model]
+    close = [other for other in others if plain(other) == plain(model)]
+    if not close and len(model) <= LONGEST_NAME:
+        close = difflib.get_close_matches(model, others, 1)
+    return f" (it has {shown(close[0])})" if close else ""
 
 
 def _is_blank(value):
