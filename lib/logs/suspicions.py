@@ -33,9 +33,11 @@ SCHEMAS = {
 LARGE_LIFT = 0.2  # one model that earns a fifth more; those of the paper earn 3 % at most
 LARGE_LIFTS = 0.1  # half of all models move revenue by a tenth
 FEW_FLOPS = 100  # of a pair: a model of three inputs; more likely they are millions of them
+FORMS = ("naive", "first_layer_optimised", "twin_tower")  # that notebooks look for
 MANY_TIMES = 1000  # apart: money in two units
 FLOPS_APART = (0.75, 1.5)  # of the matrix products: biases and activations are within
 MOST_ROWS = 3  # that a sentence names
+OTHER_METRICS = ("auc", "gauc", "hit_rate", "map", "mrr", "precision")  # that are in 0 .. 1 too
 
 
 def suspicions(**tables: pd.DataFrame) -> list[str]:
@@ -55,10 +57,17 @@ def suspicions(**tables: pd.DataFrame) -> list[str]:
         sentence
         for name, table in tables.items()
         for rule in RULES
-        for sentence in rule(name, table)
+        for sentence in _first(path_of(table, name), list(rule(name, table)))
     ]
     found += [sentence for rule in RELATIONS for sentence in rule(tables)]
     return list(dict.fromkeys(found))
+
+
+def _first(path, sentences):
+    """The first sentences of a rule, and how many more there are: a table may have many columns."""
+    more = len(sentences) - MOST_ROWS
+    rest = [f"{path}: {more} more of this kind"] if more > 0 else []
+    return [*sentences[:MOST_ROWS], *rest]
 
 
 # ---- of one table ----------------------------------------------------------
@@ -93,7 +102,9 @@ def _lifts_in_percent(name, table):
 
 
 def _metrics_outside(name, table):
-    for column in _metrics(table):
+    for column in [*_metrics(table), *(name for name in OTHER_METRICS if name in table)]:
+        if not _is_number(table[column]):
+            continue
         outside = (table[column] < 0) | (table[column] > 1)
         if outside.any():
             yield _of_rows(name, table, column, outside, "lies outside 0 .. 1")
@@ -143,6 +154,23 @@ def _names(name, table):
             yield (
                 f"{path}: column {column!r}: {' and '.join(map(shown, alike[:MOST_ROWS]))} are "
                 "nearly one name: are they one?"
+            )
+
+
+def _no_known_words(name, table):
+    """Rows that notebooks pass over, as they look for another word."""
+    for column, words in (("form", FORMS), ("set", ("primary",))):
+        if column not in table or (column == "form" and name != "costs"):
+            continue
+        values = table[column]
+        if column == "set":  # others may be the reader's own: models that are to be left out
+            passed = (values != "primary") & (values.map(plain) == "primary")
+            passed |= ~(values == "primary").any()
+        else:
+            passed = ~values.isin(FORMS) & (table["family"] != "dlrm")
+        if passed.any():
+            yield _of_rows(
+                name, table, column, passed, f"is left out of fits, which take {' or '.join(words)}"
             )
 
 
@@ -221,11 +249,11 @@ def _mixed_rows(name, table):
     """Rows of several machines in what one model of a request's time is fitted to."""
     if name != "costs":
         return
-    for column in ("machine", "engine", "precision", "candidates", "latency_limit_ms", "workers"):
+    for column in ("machine", "engine", "precision"):
         for form, rows in table.groupby("form") if column in table else ():
             counts = rows[column].value_counts()
             if len(counts) > 1:
-                kinds = [f"{shown(kind)} ({count} rows)" for kind, count in counts.items()]
+                kinds = [f"{shown(kind)} (rows: {count})" for kind, count in counts.items()]
                 yield (
                     f"{path_of(table, name)}: column {column!r}: rows of the form {form!r} are of "
                     f"{len(kinds)} kinds, {', '.join(kinds[:MOST_ROWS])}: one model of a request's "
@@ -295,6 +323,7 @@ RULES = (
     _constant,
     _standard_errors,
     _names,
+    _no_known_words,
     _same_numbers,
     _repeated,
     _flops,
@@ -327,21 +356,24 @@ def _without_partner(tables):
     yield from dropped
 
 
-def _one_model_two_sizes(tables):
-    """FLOPs, or metrics, of one model that differ between two tables."""
+def _one_model_two_numbers(tables):
+    """FLOPs or lifts of one model that differ between two tables."""
     given = [name for name in ("measurements", "models", "ab_tests", "lifts") if name in tables]
-    for one, other in itertools.combinations(given, 2):
+    for (one, other), (column, tolerance) in itertools.product(
+        itertools.combinations(given, 2), (("flops", 0.01), ("revenue_lift", 9.0))
+    ):
         first, second = (tables[name].drop_duplicates("model") for name in (one, other))
-        if "flops" not in first or "flops" not in second:
+        if column not in first or column not in second:
             continue
-        both = first[["model", "flops"]].merge(second[["model", "flops"]], on="model")
-        apart = ~np.isclose(both["flops_x"], both["flops_y"], rtol=0.01, equal_nan=True)
-        apart &= both[["flops_x", "flops_y"]].notna().all(axis=1)
+        both = first[["model", column]].merge(second[["model", column]], on="model").dropna()
+        numbers = both.iloc[:, 1:].abs()
+        apart = numbers.max(axis=1) > (1 + tolerance) * numbers.min(axis=1)
+        apart &= numbers.min(axis=1) > 0
         if apart.any():
-            row = both[apart].iloc[0]
+            model, *values = both[apart].iloc[0]
             yield (
-                f"{path_of(tables[one], one)} and {path_of(tables[other], other)}: column 'flops': "
-                f"model {shown(row['model'])} has {row['flops_x']:g} and {row['flops_y']:g}"
+                f"{path_of(tables[one], one)} and {path_of(tables[other], other)}: column "
+                f"{column!r}: model {shown(model)} has {values[0]:g} and {values[1]:g}"
                 + (f"; {apart.sum() - 1} more differ" if apart.sum() > 1 else "")
             )
 
@@ -360,7 +392,7 @@ def _costs_in_two_units(tables):
             )
 
 
-RELATIONS = (_without_partner, _one_model_two_sizes, _costs_in_two_units)
+RELATIONS = (_without_partner, _one_model_two_numbers, _costs_in_two_units)
 
 # ---- words -----------------------------------------------------------------
 

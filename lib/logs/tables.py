@@ -118,6 +118,9 @@ COSTS = pa.DataFrameSchema(
         "form": text(required=False),
         "flops": number(gt=0, **OPTIONAL),
         "service_ms": number(gt=0, **OPTIONAL),
+        "workers": number(ge=1, whole=True, required=False),
+        "user_width": number(ge=0, whole=True, **OPTIONAL),
+        r"^p(50|95|99)_ms$": number(ge=0, regex=True, **OPTIONAL),
         "failure": text(blank=True, required=False),
     }
 )

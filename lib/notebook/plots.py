@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy.optimize import isotonic_regression
 
 # Okabe and Ito 2008.
@@ -49,6 +50,11 @@ NAMES = {
     "r_over_r_star_full": "R/R* of whole lists",
 }
 
+LONGEST_NAME = 40  # characters of a name of the reader's in a label
+LONGEST_LINE = 120  # of any other text
+MOST_INCHES = 60.0  # of a figure's side, whatever the number of rows
+MOST_ROWS = 150  # of an axis that are named
+
 
 def use_style() -> None:
     """Set the defaults of Matplotlib and of pandas' tables; called once a notebook."""
@@ -74,13 +80,59 @@ def use_style() -> None:
 def panels(
     count: int, width: float = 3.6, height: float = 3.2, columns: int | None = None
 ) -> tuple[Figure, np.ndarray]:
-    """A row (or rows) of axes, flat; `width` and `height` of one of them, in inches."""
+    """A row (or rows) of axes, flat; `width` and `height` of one of them, in inches.
+
+    A figure for thousands of rows ends at `MOST_INCHES`: beyond some 400 none can be drawn.
+    """
     columns = columns or count
     rows = -(-count // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width * columns, height * rows), squeeze=False
-    )
+    sides = (min(MOST_INCHES, side) for side in (width * columns, height * rows))
+    figure, axes = plt.subplots(rows, columns, figsize=tuple(sides), squeeze=False)
     return figure, axes.ravel()
+
+
+def short_name(name: Any, most: int = LONGEST_NAME) -> str:
+    """A name as a label: on one line, what cannot be printed as ?, a long one without its middle.
+
+    >>> short_name("m\\n1"), short_name("abcdefghij", 7)
+    ('m 1', 'abc…hij')
+    """
+    line = " ".join(str(name).split())
+    line = "".join(character if character.isprintable() else "?" for character in line)
+    if len(line) <= most:
+        return line
+    end = (most - 1) // 2
+    return f"{line[: most - 1 - end]}…{line[-end:]}"
+
+
+def name_ticks(ax: Axes, places: Any, names: Sequence[Any], axis: str = "y") -> None:
+    """Names of the reader's at places of an axis, as they are written; of many only every k-th."""
+    step = -(-len(names) // MOST_ROWS) if len(names) else 1
+    labels = [short_name(name) for name in names[::step]]
+    getattr(ax, f"set_{axis}ticks")(np.asarray(places)[::step], labels, parse_math=False)
+
+
+def as_written(figure: Figure) -> None:
+    """Keep Matplotlib from reading "$" in a text as TeX, its own exponents apart; cut long lines.
+
+    Names come from data, and none of our texts is TeX.
+    """
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_ticklabels(which="both")  # sets the texts of ticks, which findobj then finds
+    for text in figure.findobj(Text):
+        written = text.get_text()
+        if "$" in written and "\\mathdefault" not in written:
+            text.set_parse_math(False)
+        lines = written.split("\n")
+        if max(map(len, lines)) > LONGEST_LINE:
+            text.set_text("\n".join(short_name(line, LONGEST_LINE) for line in lines))
+
+
+def lay_out(figure: Figure) -> None:
+    """Set limits and layout to what they will be, without drawing."""
+    as_written(figure)
+    figure.draw_without_rendering()
 
 
 def band(
@@ -137,7 +189,7 @@ def at_ends(ax: Axes, x: float, labels: Sequence[tuple[float, str, str]], gap: f
       labels: (y, text, colour) of each.
       gap: least distance of two labels, in points of type.
     """
-    ax.figure.draw_without_rendering()  # limits and layout are only now what they will be
+    lay_out(ax.figure)  # limits are only now what they will be
     heights = ax.transData.transform([(x, y) for y, *_ in labels])[:, 1] * 72 / ax.figure.dpi
     order = np.argsort(heights)
     # The least moved places that are far enough apart: isotonic once the gaps are taken out.
@@ -173,7 +225,7 @@ def forest(
     ax.hlines(rows, lows, highs, color=colour, linewidth=1.2)
     ax.plot(values, rows, "o", ms=4, color=colour)
     ax.set(ylim=(len(labels) - 0.4, -0.6))
-    ax.set_yticks(rows, labels, parse_math=False)
+    name_ticks(ax, rows, labels)
 
 
 def percent(ax: Axes, axis: str = "y") -> None:

@@ -34,9 +34,9 @@ from IPython.display import Markdown, display
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
 
 from lib.infra.files import replacing, write_json
+from lib.notebook import plots
 
 VERDICTS = ("reproduces", "holds", "no difference", "does not hold", "cannot be tested")
 # What would have to be drawn again for an interval to say how far the number moves.
@@ -107,10 +107,9 @@ class Report:
     def figure(self, name: str, figure: Figure) -> None:
         """Write a figure as PNG and SVG, and as PDF if asked for; a notebook's cell shows it.
 
-        The same figure gives the same files. A "$" in a label is shown as it stands:
-        names come from data, and none of our labels is TeX.
+        The same figure gives the same files. A "$" in a label is shown as it stands.
         """
-        _show_dollars(figure)
+        plots.as_written(figure)
         _rasterise_many_points(figure)
         for kind in ("png", "svg", "pdf")[: 2 + self.pdf]:
             with (
@@ -312,16 +311,6 @@ def _is_plain(name):
     return name == Path(name).name and Path(name).suffix in (
         *(".csv", ".png", ".svg", ".pdf", ".npz"),
     )
-
-
-def _show_dollars(figure):
-    """Keep Matplotlib from reading "$" in a label as TeX, its own exponents apart."""
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.get_ticklabels(which="both")  # sets the texts of ticks, which findobj then finds
-    for text in figure.findobj(Text):
-        if "$" in text.get_text() and "\\mathdefault" not in text.get_text():
-            text.set_parse_math(False)
 
 
 def _rasterise_many_points(figure):

@@ -10,7 +10,18 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from lib.cost.roofline import TERMS
-from lib.notebook.plots import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, log_axis, short_size
+from lib.notebook.plots import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    log_axis,
+    short_name,
+    short_size,
+)
 
 FORM_COLOURS = {"first_layer_optimised": BLUE, "naive": RED, "twin_tower": GREEN}
 FORM_NAMES = {
@@ -165,7 +176,7 @@ def cost_steps(ax: Axes, steps: dict[str, pd.DataFrame]) -> None:
     for size, marker in zip(sizes, SIZE_MARKERS, strict=False):
         ax.plot([], [], marker, color=GREY, label=short_size(size))
     for machine, fill in zip(steps, fills, strict=False):
-        ax.plot([], [], "h", color="black", mfc=fill, ms=8, label=machine)
+        ax.plot([], [], "h", color="black", mfc=fill, ms=8, label=short_name(machine))
     for edge in np.arange(len(names) - 1) + 0.5:
         ax.axvline(edge, color=GREY, lw=0.4, alpha=0.5)
     ax.set_xticks(np.arange(len(names)), [_step_name(name) for name in names])

@@ -35,7 +35,7 @@ def place_labels(ax: Axes, labels: Sequence[Label], x, y) -> None:
     The axes' limits must be final. Of the places around a label's anchors the nearest that covers
     least is taken; where it is not close by, a thin line joins both.
     """
-    ax.figure.draw_without_rendering()
+    plots.lay_out(ax.figure)
     points = ax.transData.transform(np.column_stack([x, y]))
     taken = []
     for label in labels:

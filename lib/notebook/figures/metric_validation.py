@@ -75,7 +75,7 @@ def metric_and_lift(
     worst = np.argsort(-np.abs(y.to_numpy() - fit.predict(x)))[:2]
     named = models.iloc[worst].model.tolist() + again.model.tolist()
     labels = [
-        Label(row.model, plots.GREY, [(row[metric], row.revenue_lift)])
+        Label(plots.short_name(row.model), plots.GREY, [(row[metric], row.revenue_lift)])
         for _, row in models[models.model.isin(named)].iterrows()
     ]
     if not (again["revenue_lift"] == 0).any():  # else the base is one of the models
@@ -145,7 +145,6 @@ def r_squared_of_cuts(
         xticks=cuts,
         title="R² by the choice of m",
     )
-    ax.figure.draw_without_rendering()
     plots.at_ends(ax, cuts[-1], ends)
 
 
@@ -167,11 +166,12 @@ def residuals(
         ylim=(-0.7, len(order) - 0.3),
         xlabel=f"{lift} less the line's, in standard deviations of a world's lifts",
     )
-    ax.set_yticks(range(len(order)), order, parse_math=False)
+    plots.name_ticks(ax, range(len(order)), order)
     if models.world.nunique() > 1:
         farthest = models.assign(row=rows).sort_values("distance", key=np.abs).iloc[-labelled:]
         labels = [
-            Label(dot.world, plots.GREY, [(dot.distance, dot.row)]) for dot in farthest.itertuples()
+            Label(plots.short_name(dot.world), plots.GREY, [(dot.distance, dot.row)])
+            for dot in farthest.itertuples()
         ]
         place_labels(ax, labels, models.distance, rows)
 

@@ -21,6 +21,7 @@ MEASURED = plots.ORANGE  # of what a law had to predict; marked by diamonds
 BEYOND = 4.0  # curves end at so many times the largest size
 OUTLIER = 10.0  # times the median error: drawn at the panel's edge
 FIRST_POINTS = (plots.RED, plots.PINK)  # laws of a back-test, the longest first
+LONGEST_BELOW = 24  # characters of a name below an axis
 NEAREST, FARTHEST = 1e-3, 1e3  # an asymptote nearer or farther, in ranges of y: at the edge
 
 
@@ -367,7 +368,10 @@ def lifts_of_sizes(
             plots.at_end(ax, end + 0.12, published, "published prediction", plots.GREY, dx=7)
     ax.set_xticks(
         place,
-        [f"{row.model}\n{row.flops / 1e6:.1f} MFLOPs" for row in rows.itertuples()],
+        [
+            f"{plots.short_name(row.model, LONGEST_BELOW)}\n{row.flops / 1e6:.1f} MFLOPs"
+            for row in rows.itertuples()
+        ],
         parse_math=False,
     )
     ax.set(
@@ -402,9 +406,7 @@ def lifts_held_out(ax: Axes, worth: pd.DataFrame, colour: str, interval: float) 
         )
         plots.at_end(ax, high.iloc[0], shift, label, colour_of, dy=-22 * shift)
     ax.axvline(0, color=plots.GREY, lw=0.8)
-    ax.set_yticks(
-        row, [f"{line.world}: {line.model}" for line in worth.itertuples()], parse_math=False
-    )
+    plots.name_ticks(ax, row, [f"{line.world}: {line.model}" for line in worth.itertuples()])
     ax.set(
         ylim=(len(worth) - 0.5, -0.5),
         xlabel="revenue lift over the base",
