@@ -410,7 +410,7 @@ def _rows(path, text):
     header, rows = None, []
     try:
         for fields in csv.reader(io.StringIO(text), delimiter=separator, strict=True):
-            if len(fields) < 2 and not "".join(fields).strip() and len(header or "ab") > 1:
+            if not fields or (len(fields) == 1 != len(header or ()) and not fields[0].strip()):
                 continue  # a blank line, which pandas leaves out as well
             if header is None:
                 header = fields

@@ -11,147 +11,33 @@ import pyarrow.parquet as pq
 import pytest
 
 from lib.experiments.study.table import average
-from lib.logs.errors import InputError, TableError
+from lib.logs.errors import TableError
 from lib.logs.tables import (
     join_tests,
     load_ab_tests,
     load_costs,
     load_grid,
-    load_lifts,
     load_measurements,
     load_scenarios,
-    load_sizes,
+    load_training_costs,
     load_trainings,
 )
 from tests import ROOT
+from tests.logs.made_tables import (
+    MODELS,
+    READERS,
+    ab_tests,
+    costs,
+    fault,
+    measurements,
+    scenario_table,
+    study,
+    training_cost_table,
+    worlds,
+    written,
+)
 
-MODELS = [f"m{i}" for i in range(5)]
-
-
-def measurements():
-    return pd.DataFrame(
-        {
-            "model": MODELS,
-            "flops": [10, 20, 30, 40, 50],
-            "r_over_r_star": [0.80, 0.81, 0.82, 0.83, 0.84],
-            "ndcg": [0.7, 0.7, 0.71, 0.72, 0.73],
-            "r_over_r_star_se": 0.001,
-            "note": ["a", "", "c", "d", "e"],
-        }
-    )
-
-
-def ab_tests():
-    return pd.DataFrame(
-        {
-            "model": MODELS,
-            "revenue_lift": [0.0, 0.001, 0.002, 0.003, 0.004],
-            "revenue_lift_se": 0.0001,
-            "impressions": 10**6,
-        }
-    )
-
-
-def costs():
-    return pd.DataFrame(
-        {
-            "family": "mlp",
-            "size_parameters": [[4, 2, 1], [8, 2, 1]],
-            "engine": "tensorrt",
-            "precision": "fp16",
-            "machine": "T4",
-            "candidates": 1500,
-            "latency_limit_ms": 30.0,
-            "qps": [900.0, 700.0],
-            "qps_low": [900.0, 690.0],
-            "qps_high": [950.0, 740.0],
-            "machines": [20.0, 25.7],
-            "cost_per_hour": [10.0, 12.9],
-            "note": ["ours", "ours"],
-        }
-    )
-
-
-def lifts():
-    return pd.DataFrame(
-        {"model": ["base", "a"], "flops": [10, 20], "revenue_lift": [0.0, np.nan], "source": "us"}
-    )
-
-
-def size_table():
-    return pd.DataFrame(
-        {
-            "size_parameters": [[4, 2, 1], [8, 2, 1]],
-            "flops": [20, 36],
-            "lift": [0.0, 0.01],
-            "lift_low": [0.0, 0.005],
-            "lift_high": [0.0, 0.02],
-            "machine_cost_per_hour": [10.0, np.inf],
-        }
-    )
-
-
-def study():
-    return pd.DataFrame(
-        {
-            "world": "A",
-            "dial": "",
-            "value": np.nan,
-            "set": "primary",
-            "kind": "size",
-            "model": MODELS,
-            "seed": 0,
-            "r_over_r_star": [0.80, 0.81, 0.82, 0.83, 0.84],
-            "revenue_lift": [0.0, 0.001, 0.002, 0.003, 0.004],
-            "revenue_lift_se": 0.0001,
-        }
-    )
-
-
-def worlds():
-    return pd.DataFrame(
-        {"world": ["A"], "dial": [""], "value": [np.nan], "oracle_gap": [-0.1], "change": [0.01]}
-    )
-
-
-def scenario_table():
-    return pd.DataFrame(
-        {
-            "scenario": ["feed", "feed", "search"],
-            "revenue": [50.0, 54.0, 80.0],
-            "cost": [10.0, np.inf, 10.0],
-            "today": [True, False, True],
-        }
-    )
-
-
-READERS = {
-    "measurements": (load_measurements, measurements),
-    "ab_tests": (load_ab_tests, ab_tests),
-    "costs": (load_costs, costs),
-    "lifts": (load_lifts, lifts),
-    "sizes": (load_sizes, size_table),
-    "scenarios": (load_scenarios, scenario_table),
-}
 ALL = pytest.mark.parametrize("name", READERS)
-
-
-def written(path, table):
-    table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path)
-    return path
-
-
-def fault(load, path, *words, **options):
-    """The reader refuses the file in one line that holds all words."""
-    with pytest.raises(TableError) as error:
-        load(path, **options)
-    message = str(error.value)
-    assert isinstance(error.value, InputError)
-    assert error.value.__context__ is None or error.value.__suppress_context__
-    assert "\n" not in message
-    for word in (path.name, *words):
-        assert word in message
-    return message
 
 
 # ---- what is read ---------------------------------------------------------
@@ -297,11 +183,10 @@ def test_rows_of_too_many_fields(tmp_path, row, place):
     fault(load_measurements, path, "expected as many fields")
 
 
-def test_a_csv_of_semicolons(tmp_path):
-    measurements().to_csv(tmp_path / "m.csv", index=False, sep=";")
-    fault(
-        load_measurements, tmp_path / "m.csv", "column 'model' is missing", "model;flops", "commas"
-    )
+def test_rows_of_too_few_fields(tmp_path):
+    path = tmp_path / "ragged.csv"
+    path.write_text("model,flops,r_over_r_star\nm0,1,0.7\n\nm1,2\n")
+    fault(load_measurements, path, "row 1: found 2 fields, ['m1', '2']", "expected as many fields")
 
 
 def test_two_columns_of_one_name(tmp_path):
@@ -528,6 +413,33 @@ def test_the_lift_is_that_of_the_test(tmp_path):
     assert table.revenue_lift.tolist() == ab_tests().revenue_lift.tolist()
     assert set(table.impressions) == {10**6}
     assert (table.samples == 7).all() and (table.samples_test == 9).all()
+
+
+def test_many_models_without_a_partner_are_counted(tmp_path):
+    others = pd.DataFrame({"model": [f"x{i}" for i in range(1000)]})
+    measured = pd.concat([measurements(), others.assign(flops=1, r_over_r_star=0.5)])
+    _, dropped = joined(tmp_path, measured, ab_tests())
+    assert len(dropped) == 21 and "980 more of the 1005 rows of " in dropped[-1]
+
+
+def test_rows_of_costs_are_those_of_the_file(tmp_path):
+    table = pd.concat([costs()[:1].assign(qps=np.nan, failure="too slow"), costs()])
+    read = load_costs(written(tmp_path / "costs.csv", table))
+    assert read.attrs["rows"] == [1, 2]
+
+
+@pytest.mark.parametrize("workers", ["two", 0, 1.5])
+def test_workers_of_a_machine(tmp_path, workers):
+    path = written(tmp_path / "costs.csv", costs().assign(workers=[2, workers]))
+    fault(load_costs, path, "column 'workers', row 1", "a whole number >= 1")
+
+
+def test_trainings_that_were_timed(tmp_path):
+    committed = ROOT / "outputs" / "quick" / "03_cost_simulation" / "training_costs.csv"
+    assert load_training_costs(committed).impressions_per_second.gt(0).all()
+    table = training_cost_table().assign(impressions_per_second=[1.0, 0.0])
+    path = written(tmp_path / "t.csv", table)
+    fault(load_training_costs, path, "column 'impressions_per_second', row 1: found 0.0")
 
 
 def test_a_join_of_nothing(tmp_path):
