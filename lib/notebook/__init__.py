@@ -7,4 +7,5 @@ claims/   what each notebook claims and answers, in sentences
 choices   sizes chosen by the methods of notebooks 04 and 05
 tables    tables as a reader sees them
 plots     the figures' common look
+markdown  names of the reader's in Markdown
 """

@@ -51,6 +51,7 @@ NAMES = {
 }
 
 LONGEST_NAME = 40  # characters of a name of the reader's in a label
+LONGEST_ROW = 64  # of what names a row
 LONGEST_LINE = 120  # of any other text
 MOST_INCHES = 60.0  # of a figure's side, whatever the number of rows
 MOST_ROWS = 150  # of an axis that are named
@@ -108,7 +109,7 @@ def short_name(name: Any, most: int = LONGEST_NAME) -> str:
 def name_ticks(ax: Axes, places: Any, names: Sequence[Any], axis: str = "y") -> None:
     """Names of the reader's at places of an axis, as they are written; of many only every k-th."""
     step = -(-len(names) // MOST_ROWS) if len(names) else 1
-    labels = [short_name(name) for name in names[::step]]
+    labels = [short_name(name, LONGEST_ROW) for name in names[::step]]
     getattr(ax, f"set_{axis}ticks")(np.asarray(places)[::step], labels, parse_math=False)
 
 
@@ -125,7 +126,7 @@ def as_written(figure: Figure) -> None:
         if "$" in written and "\\mathdefault" not in written:
             text.set_parse_math(False)
         lines = written.split("\n")
-        if max(map(len, lines)) > LONGEST_LINE:
+        if any(len(line) > LONGEST_LINE or not line.isprintable() for line in lines):
             text.set_text("\n".join(short_name(line, LONGEST_LINE) for line in lines))
 
 

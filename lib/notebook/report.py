@@ -36,7 +36,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lib.infra.files import replacing, write_json
-from lib.notebook import plots
+from lib.notebook import markdown, plots
 
 VERDICTS = ("reproduces", "holds", "no difference", "does not hold", "cannot be tested")
 # What would have to be drawn again for an interval to say how far the number moves.
@@ -134,7 +134,7 @@ class Report:
         """Show the notebook's answer, a sentence made of this run's numbers."""
         self.answer = answer
         self.values |= {name: _plain(value) for name, value in values.items()}
-        display(Markdown(f"{ANSWER}{answer}"))
+        display(Markdown(f"{ANSWER}{markdown.as_text(answer)}"))
 
     def claim(
         self,

@@ -1,6 +1,7 @@
 """The scorecard: what the notebooks of a profile claim, in one table."""
 
 from lib.infra.files import replacing
+from lib.notebook import markdown
 from lib.notebook.report import read_summary
 from lib.run import places
 
@@ -54,4 +55,4 @@ def _cell(value):
             return f"{value:.4g}"
         case list():
             return " to ".join(map(_cell, value))
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return markdown.cell(str(value))

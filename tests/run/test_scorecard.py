@@ -31,6 +31,23 @@ def test_scorecard_gathers_the_claims(repository):
     assert (old, new) == (f"{beginning}  {end}", f"{beginning} another system like it {end}")
 
 
+@pytest.mark.parametrize(
+    "name", ["a|b", "a\nb", "$x^2$ | $y$", "<b>", "`|`", "\u202eabc|", "|" * 9]
+)
+def test_no_name_breaks_the_table(repository, name):
+    folder = repository / "outputs/quick/02_law"
+    folder.mkdir(parents=True)
+    claim = {"name": name, "value": None, "interval": None, "published": None}
+    claim |= {"source": name, "covers": name, "verdict": "holds"}
+    summary = {"notebook": "02_law", "answer": name, "values": {}, "claims": [claim]}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    write_scorecard("quick")
+    text = (repository / "outputs/quick/scorecard.md").read_text()
+    row = text.splitlines()[-1]
+    assert row.replace(r"\|", "").count("|") == 9  # around eight cells
+    assert "<" not in row and "$" not in row.replace(r"\$", "")
+
+
 @pytest.mark.slow
 def test_scorecard_leaves_out_a_reader_s_own_summary(repository, capsys):
     add_notebook(repository, "00_logs", "output = ''")

@@ -145,6 +145,7 @@ def r_squared_of_cuts(
         xticks=cuts,
         title="R² by the choice of m",
     )
+    plots.lay_out(ax.figure)
     plots.at_ends(ax, cuts[-1], ends)
 
 
@@ -166,7 +167,7 @@ def residuals(
         ylim=(-0.7, len(order) - 0.3),
         xlabel=f"{lift} less the line's, in standard deviations of a world's lifts",
     )
-    plots.name_ticks(ax, range(len(order)), order)
+    plots.name_ticks(ax, range(len(order)), [plots.short_name(name) for name in order])
     if models.world.nunique() > 1:
         farthest = models.assign(row=rows).sort_values("distance", key=np.abs).iloc[-labelled:]
         labels = [
