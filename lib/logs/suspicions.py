@@ -207,7 +207,10 @@ def _repeated(name, table):
     if name == "costs":
         keys += ["latency_limit_ms"]
     if keys:
-        rows = table[keys].map(str).duplicated(keep=False)
+        rows = table[keys].copy()
+        if "size_parameters" in rows:
+            rows["size_parameters"] = rows["size_parameters"].map(str)  # lists cannot be compared
+        rows = rows.duplicated(keep=False)
         if rows.any():
             yield (
                 f"{path_of(table, name)}: rows {_counted(table.index[rows], table)} agree in "
@@ -232,8 +235,10 @@ def _flops(name, table):
     known = flops.notna() & table["size_parameters"].map(lambda size: isinstance(size, list))
     known &= family.isin(["mlp", "twin_tower"])
     counted = pd.Series(np.nan, table.index)
-    for row in table.index[known]:
-        counted[row] = matrix_flops(table["size_parameters"][row], family[row])
+    layers = table["size_parameters"][known].map(len)
+    for (kind, _), rows in layers.groupby([family[known], layers]):
+        sizes = np.array(table["size_parameters"][rows.index].tolist())
+        counted[rows.index] = matrix_flops(sizes, kind)
     ratio = flops / counted
     wrong = (ratio < FLOPS_APART[0]) | (ratio > FLOPS_APART[1])
     if wrong.any():

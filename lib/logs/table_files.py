@@ -401,13 +401,16 @@ def _decoded(path):
 
 
 def _rows(path, text):
-    """(header, rows, separator) of the text of a CSV file; TableError for ragged rows."""
+    """(header, rows, separator) of the text of a CSV file; TableError for ragged rows.
+
+    Rows are only kept where they are not separated by commas.
+    """
     first = next((line for line in text.split("\n") if line.strip()), None)
     if first is None:
         raise TableError(f"{path}: the file is empty; expected a line of column names")
     first = re.sub(r'"[^"]*"', "", first)
     separator = max(SEPARATORS, key=first.count)  # of two alike the comma
-    header, rows = None, []
+    header, rows, row = None, [], 0
     try:
         for fields in csv.reader(io.StringIO(text), delimiter=separator, strict=True):
             if not fields or (len(fields) == 1 != len(header or ()) and not fields[0].strip()):
@@ -416,15 +419,17 @@ def _rows(path, text):
                 header = fields
             elif len(fields) != len(header):
                 raise TableError(
-                    f"{path}: row {len(rows)}: found {len(fields)} fields, {shown(fields)}, "
+                    f"{path}: row {row}: found {len(fields)} fields, {shown(fields)}, "
                     f"expected as many fields as the first line has, {len(header)}, separated by "
                     f"{SEPARATORS[separator]}; a field that holds one stands in double quotes"
                 )
             else:
-                rows.append(fields)
+                row += 1
+                if separator != ",":
+                    rows.append(fields)
     except csv.Error as problem:
         raise TableError(
-            f"{path}: row {len(rows)}: found a field that does not end, {_line(problem)}; "
+            f"{path}: row {row}: found a field that does not end, {_line(problem)}; "
             f"expected as many fields as columns, separated by {SEPARATORS[separator]}"
         ) from None
     return header, rows, separator

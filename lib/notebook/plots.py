@@ -52,7 +52,8 @@ NAMES = {
 
 LONGEST_NAME = 40  # characters of a name of the reader's in a label
 LONGEST_ROW = 64  # of what names a row
-LONGEST_LINE = 120  # of any other text
+LONGEST_LINE = 90  # of any other text
+LONGEST_UPRIGHT = 45  # of the label of a y axis: figures are wider than high
 MOST_INCHES = 60.0  # of a figure's side, whatever the number of rows
 MOST_ROWS = 150  # of an axis that are named
 
@@ -121,13 +122,15 @@ def as_written(figure: Figure) -> None:
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             axis.get_ticklabels(which="both")  # sets the texts of ticks, which findobj then finds
+    upright = {axes.yaxis.label for axes in figure.axes}
     for text in figure.findobj(Text):
         written = text.get_text()
         if "$" in written and "\\mathdefault" not in written:
             text.set_parse_math(False)
         lines = written.split("\n")
-        if any(len(line) > LONGEST_LINE or not line.isprintable() for line in lines):
-            text.set_text("\n".join(short_name(line, LONGEST_LINE) for line in lines))
+        most = LONGEST_UPRIGHT if text in upright else LONGEST_LINE
+        if any(len(line) > most or not line.isprintable() for line in lines):
+            text.set_text("\n".join(short_name(line, most) for line in lines))
 
 
 def lay_out(figure: Figure) -> None:

@@ -246,7 +246,9 @@ def _notebook(stem, folder, summary):
 
 def _chosen(path):
     """The sizes that notebook 05 chose, a row a scenario; what is not listed is counted."""
-    table = pd.read_csv(path).dropna(axis="columns", how="all")
+    # A scenario called NA keeps its name.
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    table = table.dropna(axis="columns", how="all")
     for name in table.select_dtypes("bool"):
         table[name] = table[name].map({True: "yes", False: "no"})
     rows = table.head(MOST_SCENARIOS)

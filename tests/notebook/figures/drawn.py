@@ -1,6 +1,25 @@
 """What is drawn on axes: texts, lines, and whether labels can be read."""
 
+import io
 import itertools
+import xml.etree.ElementTree
+
+from lib.notebook import plots
+
+ODD_NAMES = [
+    *("$x$ | $y$", r"$\frac{", "a|b*c_d^e", "two\nlines", "tab\there", "\x07bell", "\u202eabc"),
+    *("%s {} {0}", "\\", "<b>&amp;", "x" * 5000, "نموذج", "👍", "模型", "_hidden", " ", "1e6"),
+]
+
+
+def shown_size(figure):
+    """The figure as SVG that parses; its width and height as shown, in inches."""
+    plots.as_written(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="svg")
+    xml.etree.ElementTree.fromstring(file.getvalue())
+    figure.savefig(io.BytesIO(), format="png")
+    return figure.get_tightbbox().size
 
 
 def texts(ax):

@@ -11,7 +11,13 @@ from lib.validation.metric_comparison import compare_metrics, standardised_resid
 from lib.validation.population import Population
 from lib.validation.revenue_model import fit_to_models
 from lib.validation.subsets import compare_by_kind
-from tests.notebook.figures.drawn import assert_texts_can_be_read, points, texts
+from tests.notebook.figures.drawn import (
+    ODD_NAMES,
+    assert_texts_can_be_read,
+    points,
+    shown_size,
+    texts,
+)
 from tests.validation.models import METRICS, made_up_models
 
 
@@ -108,6 +114,18 @@ def test_names_with_dollars_are_shown_as_they_stand(ax, models):
     figures.residuals(ax, missed, labelled=1)
     (label,) = ax.get_yticklabels()
     assert label.get_text() == "50 $ of $bids" and not label.get_parse_math()
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font:UserWarning")
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_no_name_of_a_model_or_world_breaks_a_figure(first, name):
+    table = first.assign(model=[name, *first.model[1:]], world=name)
+    fit, comparison = fit_to_models(table, "ndcg", draws=20), compare_metrics(table, ["ndcg"])
+    figure, (left, right) = plots.panels(2, 5.0, 3.0)
+    figures.metric_and_lift(left, table, "ndcg", fit, comparison)
+    missed = table.assign(distance=np.arange(len(table)), world=[name, *first.world[1:]])
+    figures.residuals(right, missed)
+    assert (shown_size(figure) < [15, 6]).all()
 
 
 def test_differences_have_an_axes_a_metric(models):

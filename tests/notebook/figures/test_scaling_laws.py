@@ -11,6 +11,7 @@ from lib.laws import BNSL, distance_to_asymptote, fit_without_largest, predict_n
 from lib.notebook import plots
 from lib.notebook.figures import scaling_laws
 from tests.laws.points import FLOPS, R
+from tests.notebook.figures.drawn import ODD_NAMES, shown_size
 
 ROWS = pd.DataFrame({"flops": FLOPS, "r_over_r_star": R})
 SHAPE = {"direction": "rising", "bound": 1.0}
@@ -225,6 +226,18 @@ def test_lifts_of_sizes(ax, published):
     assert set(texts(ax)) == {"this law, 90%"} | ({"published prediction"} if published else set())
     assert [label.get_text().split("\n")[0] for label in ax.get_xticklabels()] == ["5128", "$10128"]
     check_texts_are_on_the_page(ax)
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font:UserWarning")
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_no_name_of_a_model_or_metric_breaks_a_figure(name):
+    numbers = {"flops": [7e6, 1e7], "revenue_lift": 0.0, "by_law": 0.0, "low": 0.0, "high": 0.01}
+    tests = pd.DataFrame({"model": [name, "b"], **numbers})
+    figure, (left, right) = plots.panels(2, 5.0, 4.0)
+    scaling_laws.lifts_of_sizes(left, tests, COLOUR, 0.9)
+    fit = fit_without_largest(FLOPS, R, 1, **SHAPE)
+    scaling_laws.fitted_and_held_out(right, fit, ROWS, "r_over_r_star", name, COLOUR, 0.9)
+    assert (shown_size(figure) < [20, 8]).all()
 
 
 @pytest.mark.parametrize("count", [1, 4])
