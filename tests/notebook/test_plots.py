@@ -80,7 +80,7 @@ def test_no_name_breaks_a_figure(name):
     with mpl.rc_context():
         plots.use_style()
         figure, (left, right) = plots.panels(2, 5.0, 4.0)
-        plots.forest(left, [1, 2], [0, 1], [2, 3], [name, "b"])
+        plots.forest(left, [1, 2], [0, 1], [2, 3], [plots.short_name(name), "b"])
         left.set(title=f"{name}: a title", xlabel=name, ylabel=name)
         plots.at_ends(right, 0, [(0.1, plots.short_name(name), "black"), (0.9, "b", "red")])
         assert (shown_size(figure) < [15, 8]).all()

@@ -191,7 +191,8 @@ def differences_by_kind(
             comparison.difference(reference, metric, interval=interval)
             for comparison in comparisons.values()
         ]
-        labels = list(comparisons) if place == 0 else [""] * len(comparisons)
+        names = [plots.short_name(name) for name in comparisons]
+        labels = names if place == 0 else [""] * len(names)
         plots.forest(ax, *np.transpose(differences), labels, plots.COLOURS[metric])
         ax.set(
             xlabel="difference of R²", title=f"{plots.NAMES[reference]} less {plots.NAMES[metric]}"

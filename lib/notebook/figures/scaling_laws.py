@@ -406,7 +406,8 @@ def lifts_held_out(ax: Axes, worth: pd.DataFrame, colour: str, interval: float) 
         )
         plots.at_end(ax, high.iloc[0], shift, label, colour_of, dy=-22 * shift)
     ax.axvline(0, color=plots.GREY, lw=0.8)
-    plots.name_ticks(ax, row, [f"{line.world}: {line.model}" for line in worth.itertuples()])
+    names = [f"{line.world}: {line.model}" for line in worth.itertuples()]
+    plots.name_ticks(ax, row, [plots.short_name(name) for name in names])
     ax.set(
         ylim=(len(worth) - 0.5, -0.5),
         xlabel="revenue lift over the base",
