@@ -110,6 +110,17 @@ def _metrics_outside(name, table):
             yield _of_rows(name, table, column, outside, "lies outside 0 .. 1")
 
 
+def _gaps(name, table):
+    """A metric that some models lack: notebook 01 compares metrics on the same models."""
+    if name not in ("measurements", "models"):
+        return
+    primary = table["set"] == "primary" if "set" in table else pd.Series(True, table.index)
+    for column in _metrics(table):
+        gaps = table[column].isna() & primary
+        if gaps.any() and not gaps[primary].all():
+            yield _of_rows(name, table, column, gaps, "stands where other models have one")
+
+
 def _constant(name, table):
     for column in [*_metrics(table), *_lifts(table)]:
         values = table[column].dropna()
@@ -325,6 +336,7 @@ RULES = (
     _columns_nearly_known,
     _lifts_in_percent,
     _metrics_outside,
+    _gaps,
     _constant,
     _standard_errors,
     _names,

@@ -34,3 +34,13 @@ def test_a_table_without_r_over_r_star_is_refused(tmp_path):
     table = MEASUREMENTS.rename(columns={"r_over_r_star": "ndcg"})
     with pytest.raises(TableError, match=r"measurements\.csv.*r_over_r_star"):
         load_population(*paths(tmp_path, table))
+
+
+def test_a_metric_that_one_model_lacks_is_named(tmp_path):
+    table = MEASUREMENTS.assign(ndcg=[0.7, None, 0.8, 0.9])
+    with pytest.raises(TableError, match=r"column 'ndcg', row 1 \(model 'b'\): found no value"):
+        load_population(*paths(tmp_path, table))
+    broken = table.assign(set=["primary", "broken", "primary", "primary"])
+    assert load_population(*paths(tmp_path, broken))[0].metrics == ("r_over_r_star", "ndcg")
+    of_tests = TESTS.assign(ndcg=[0.7, None, 0.8, 0.9])
+    load_population(*paths(tmp_path, tests=of_tests))

@@ -137,6 +137,10 @@ ODD = {
         ["'revenue_lift_se', row 3"],
     ),
     "errors in per cent": ({"ab_tests": tested(revenue_lift_se=0.1)}, ["half of the errors"]),
+    "a metric that one model lacks": (
+        {"measurements": with_cell(measured(), "ndcg", 3, np.nan)},
+        ["'ndcg', row 3 (model 'm3'): no value stands where other models have one"],
+    ),
     "one metric for all": (
         {"measurements": measured(r_over_r_star=0.8)},
         ["'r_over_r_star' holds 0.8 in all 8 rows"],
