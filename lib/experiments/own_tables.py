@@ -26,6 +26,7 @@ def load_population(measurements, ab_tests) -> tuple[Population, list[str]]:
             raise ValueError(f"{name}: '' is no table; give its path, needed with {partner}")
     measured = load_measurements(measurements, need=["r_over_r_star"])
     table, dropped = join_tests(measured, load_ab_tests(ab_tests))
+    table.attrs["dropped"] = dropped  # so that whoever compares the models can say it
     population = Population.of(table)
     _check_metrics(measured, population)
     return population, dropped

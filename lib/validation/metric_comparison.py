@@ -61,6 +61,7 @@ class MetricComparison:
         metric's R² can be expected beyond it. Noise that all models have in common, such as that
         of the base, moves all lifts alike and does not count. NaN where the tests' errors are not
         known.
+      dropped: a sentence on each model that was not compared, of the table's attrs["dropped"].
     """
 
     metrics: tuple[str, ...]
@@ -70,6 +71,7 @@ class MetricComparison:
     draws: dict[str, np.ndarray]
     left_out: dict[str, tuple[np.ndarray, np.ndarray]]
     ceiling: np.ndarray
+    dropped: tuple[str, ...] = ()
 
     def value(self, metric: str, statistic: str = "r_squared") -> float:
         """Mean over worlds.
@@ -210,6 +212,7 @@ def compare_metrics(
         draws={name: _mean_over_worlds(value, world_weights) for name, value in drawn.items()},
         left_out=_left_out(scores, lifts, values),
         ceiling=1 - np.clip(_noise(table, lift, by_world_and_model) / _variance(lifts), 0, 1),
+        dropped=tuple(table.attrs.get("dropped", ())),
     )
 
 

@@ -20,6 +20,7 @@ def test_models_are_joined_and_the_rest_is_said(tmp_path):
     population, dropped = load_population(*paths(tmp_path))
     assert population.models.model.tolist() == ["a", "b", "c"]
     assert population.metrics == ("r_over_r_star",)
+    assert population.primary.attrs["dropped"] == dropped
     assert len(dropped) == 2 and "'d'" in dropped[0] and "'e'" in dropped[1]
 
 

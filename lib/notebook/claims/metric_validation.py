@@ -29,6 +29,7 @@ RIVAL_CHOICES = {
     "revenue_weighted_r_over_r_star": "choosing by R/R* of summed money",
     SIZE: "always taking the largest model",
 }
+MOST_DROPPED = 4  # models without a partner that the answer names
 ASSUMPTIONS = "towards the assumptions"  # sensitivity parameter of the study
 # Models of the study in which ARF sorts v at a temperature of its own, trained as AGAIN was.
 AGAIN, OWN_TEMPERATURES = "base again", ("sharp labels", "public code's temperatures")
@@ -93,6 +94,7 @@ def answer(
         f"Over {int(comparison.models.max())} models in {place} the R² with {lift} is "
         f"{comparison.value(R):.2f} ({low:.2f} to {high:.2f}) for R/R*"
         + "".join(f", {comparison.value(name):.2f} for {NAMES[name]}" for name in others),
+        _left_out(comparison.dropped),
         _beside_the_paper(comparison, interval),
         _best_of_the_log(log_comparison),
         f"0.01 of R/R* is worth {0.01 * fit.slope_:+.2%} of {earned} "
@@ -105,6 +107,15 @@ def answer(
     if changes is not None and len(changes):
         sentences.append(_where_it_falls(changes, interval))
     return ". ".join(sentence for sentence in sentences if sentence) + "."
+
+
+def _left_out(dropped):
+    """Which models of the reader's tables are in one of them alone, the first of them by name."""
+    if not dropped:
+        return ""
+    more = len(dropped) - MOST_DROPPED
+    rest = f", and {more} more" if more > 0 else ""
+    return f"Left out: {'; '.join(dropped[:MOST_DROPPED])}{rest}"
 
 
 def _beside_the_paper(comparison, interval):

@@ -70,6 +70,15 @@ def test_r_over_r_star_alone_has_an_answer(models):
     assert "for R/R*." in text and "Highest" not in text and "sensitivity" not in text
 
 
+def test_models_that_were_left_out_are_named(models):
+    table = models.assign(world="A").drop_duplicates("model")
+    table.attrs["dropped"] = [f"model 'm{i}' of a.csv is not in b.csv" for i in range(6)]
+    found = compare_metrics(table, ["r_over_r_star"], draws=50)
+    text = sentences.answer(found, found, FIT, place="your system")
+    assert "Left out: model 'm0' of a.csv is not in b.csv; model 'm1' of" in text
+    assert "b.csv, and 2 more. " in text and "'m4'" not in text
+
+
 @pytest.mark.parametrize(
     ("worlds", "simulated", "place"),
     [
