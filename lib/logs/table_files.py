@@ -145,9 +145,17 @@ def _numbers(column):
     """The numbers of a column; NaN for texts of none, dates, truth values, lists."""
     if column.dtype.kind in "iuf":
         return column
-    values = [value if isinstance(value, NUMERIC) else None for value in column]
-    values = [None if isinstance(value, bool) else value for value in values]
+    values = [_plain_number(value) for value in column]
     return pd.to_numeric(pd.Series(values, column.index, dtype=object), errors="coerce")
+
+
+def _plain_number(value):
+    """What `pandas.to_numeric` can be given."""
+    if isinstance(value, bool) or not isinstance(value, NUMERIC):
+        return None
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return math.copysign(math.inf, value) if abs(value) > LARGEST else float(value)
+    return value
 
 
 def _as_texts(column):
