@@ -4,9 +4,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.logs.encoding import encode, fold, fold_listed, negative_ids
+from lib.logs.column_types import is_text
+from lib.logs.encoding import (
+    FLOAT32,
+    IDS,
+    beyond_float32,
+    encoded_numbers,
+    fold,
+    fold_listed,
+    negative_ids,
+    plain_ids,
+    rank_index,
+)
 from lib.logs.impressions import Impressions
-from lib.logs.log_files import FLOAT32, LogFiles, beyond_float32, numpy_values, timestamps
+from lib.logs.log_files import LogFiles, numpy_values, timestamps
 
 
 def block_arrays(log: LogFiles, row, table, starts, ads) -> Impressions:
@@ -60,11 +71,11 @@ def impression_arrays(log, user_row, users, row, table, starts, ads) -> Impressi
         for feature in log.features.side("ad")
     }
     return Impressions(
-        numpy_values(users.column("impression_id")),
+        numpy_values(users.column("impression_id")).astype(np.int64, copy=False),
         timestamps(users),
         user,
         ad,
-        padded(numpy_values(table.column("v")).astype(float)),
+        rank_index(padded(numpy_values(table.column("v")).astype(float)), mask),
         padded(numpy_values(table.column("ecpm")).astype(float)),
         mask,
         {name: padded(numpy_values(table.column(name))) for name in log.extra},
@@ -85,13 +96,9 @@ def encoded_column(log, row, table, feature):
     if feature.kind == "multi_valued":
         return _encoded_lists(log, row, table, feature, column)
     if feature.kind == "sparse":
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = column.dictionary_encode()  # hash each text once
-        if pa.types.is_dictionary(column.type):
-            return fold(numpy_values(column.dictionary), feature.buckets)[
-                numpy_values(column.indices)
-            ]
-        return fold(numpy_values(column), feature.buckets)
+        ids, places = _ids(log, row, table, feature, column)
+        folded = fold(ids, feature.buckets)
+        return folded if places is None else folded[places]
     if feature.width > 1:
         lengths = numpy_values(pc.list_value_length(column))
         expected = f"a list of {feature.width} numbers"
@@ -103,7 +110,7 @@ def encoded_column(log, row, table, feature):
     log.refuse(row, bad, feature.name, table, FLOAT32)
     if feature.kind == "statistical":
         log.refuse(row, values < 0, feature.name, table, "a number >= 0 (it gets log1p)")
-    return encode(feature, values)
+    return encoded_numbers(feature, values)
 
 
 def _encoded_lists(log, row, table, feature, column):
@@ -120,12 +127,53 @@ def _encoded_lists(log, row, table, feature, column):
     if values.null_count:
         nulls = pc.is_null(values).to_numpy(zero_copy_only=False)
         refuse_lists_of(nulls, "a list of ids without nulls")
-    ids = numpy_values(values)
-    refuse_lists_of(negative_ids(ids), "ids >= 0, or -1 for an empty place")
     place = np.arange(feature.length)
     real = place < lengths[:, None]
     encoded = np.zeros((len(column), feature.length), np.int32)
-    if len(ids):
+    if len(values):
+        ids, places = _ids(log, row, table, feature, values, owner)
+        negative, folded = negative_ids(ids), fold_listed(ids, feature.buckets)
+        if places is not None:
+            negative, folded = negative[places], folded[places]
+        refuse_lists_of(negative, IDS)
         first = np.cumsum(lengths) - lengths
-        encoded[real] = fold_listed(ids, feature.buckets)[(first[:, None] + place)[real]]
+        encoded[real] = folded[(first[:, None] + place)[real]]
     return encoded
+
+
+def _ids(log, row, table, feature, column, owner=None):
+    """Ids of an Arrow array as (NumPy's different ones, where each lies; or all of them, None).
+
+    Args:
+      owner: of each id, the row of `table` that it is of; None: ids are rows.
+    """
+    if is_text(column.type) or pa.types.is_decimal(column.type):
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()  # each is hashed once
+        try:
+            ids = numpy_values(column.dictionary)
+        except (UnicodeDecodeError, pa.ArrowException):
+            _refuse_bytes(log, row, table, feature, column, owner)
+            raise
+        if pa.types.is_decimal(column.type.value_type):
+            ids = plain_ids(np.array([int(x) for x in ids], object))
+        return ids, numpy_values(column.indices)
+    return numpy_values(column), None
+
+
+def _refuse_bytes(log, row, table, feature, column, owner):
+    """LogError for the first id that is no text in UTF-8."""
+    texts = column.dictionary.cast(pa.large_string())
+    whole = [_is_utf8(text.as_buffer().to_pybytes()) for text in texts]
+    bad = ~np.array(whole)[numpy_values(column.indices)]
+    rows = np.zeros(len(table), bool)
+    rows[bad if owner is None else owner[bad]] = True
+    log.refuse(row, rows, feature.name, table, "text in UTF-8")
+
+
+def _is_utf8(content):
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

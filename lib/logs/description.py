@@ -3,6 +3,10 @@
 import numpy as np
 import pandas as pd
 
+# Of `lib.logs.tables.METRICS`, by whether they read eCPM.
+WITHOUT_MONEY = ("ndcg", "recall", "opa")
+OF_MONEY = ("r_over_r_star", "revenue_ndcg", "joint_recall", "revenue_weighted_r_over_r_star")
+
 
 def ads_of_impression(impressions, index: int = 0) -> pd.DataFrame:
     """One impression as a table, a row an ad, highest rank index first; padding is left out.
@@ -24,8 +28,8 @@ def ecpm_concentration(ecpm) -> tuple[np.ndarray, np.ndarray]:
     Args:
       ecpm: any shape; only what is above 0 counts, since other ads never reached Ranking.
 
-    Returns: (share of ads, share of eCPM), each [ads + 1], from 0 to 1.
-    Raises: ValueError where no ad has an eCPM above 0.
+    Returns: (share of ads, share of eCPM), each [ads + 1], from 0 to 1; NaN where no ad has an
+      eCPM above 0: such a log holds no money.
 
     >>> ads, money = ecpm_concentration([0.0, 10.0, 30.0])
     >>> ads.tolist(), money.tolist()
@@ -34,7 +38,7 @@ def ecpm_concentration(ecpm) -> tuple[np.ndarray, np.ndarray]:
     ecpm = np.asarray(ecpm, float)
     ranked = np.sort(ecpm[ecpm > 0])[::-1]
     if not len(ranked):
-        raise ValueError("ecpm_concentration: needs an ad with ecpm > 0; found none")
+        return np.full(2, np.nan), np.full(2, np.nan)
     money = np.concatenate([[0.0], np.cumsum(ranked)])
     return np.arange(len(money)) / len(ranked), money / money[-1]
 
@@ -42,7 +46,18 @@ def ecpm_concentration(ecpm) -> tuple[np.ndarray, np.ndarray]:
 def top_share(ecpm, share: float = 0.1) -> float:
     """Share of all eCPM that the highest `share` of the ranked ads hold, interpolated.
 
+    NaN where no ad has an eCPM above 0.
+
     >>> top_share([0.0, 10.0, 30.0], 0.5)
     0.75
     """
     return float(np.interp(share, *ecpm_concentration(ecpm)))
+
+
+def defined_metrics(money: bool) -> list[str]:
+    """Names of the metrics of a log with money, ads with ecpm > 0, or without any.
+
+    >>> defined_metrics(False)
+    ['ndcg', 'recall', 'opa']
+    """
+    return [*WITHOUT_MONEY, *(OF_MONEY if money else ())]

@@ -1,21 +1,33 @@
-"""Raw values of a feature as what a model reads: ids folded, lists cut, counts in logarithms."""
+"""Raw values of a feature as what a model reads: ids folded, lists cut, counts in logarithms.
+
+A log's rows and the raw values of a request go through the same functions, so that a model meets
+in use what it was trained on: ids by their value whatever type holds them, the same mark of an
+empty place, numbers in float32 before anything is made of them.
+"""
 
 import numpy as np
 import pandas as pd
 
 from lib.infra.grid import on_grid
 
+FLOAT32 = "a finite number within ±3.4e38 (float32)"
+IDS = "ids >= 0, or -1 for an empty place (a signed hash: as uint64)"
+
 
 def fold(values, buckets):
     """Ids to buckets 0 .. buckets - 1: integers modulo, strings by a fixed hash.
 
-    >>> fold(np.array([3, 13]), 10).tolist()
-    [3, 3]
+    A negative integer is an id like any other; the modulo is Python's.
+
+    Raises: ValueError for what is neither, such as 5.0: as text or number it has another bucket.
+
+    >>> fold(np.array([3, 13, -7]), 10).tolist()
+    [3, 3, 3]
     """
-    values = np.asarray(values)
-    if not np.issubdtype(values.dtype, np.integer):
+    values = plain_ids(values)
+    if is_text(values):
         values = pd.util.hash_array(values.astype(object))
-    elif values.dtype.itemsize < 8:
+    elif values.dtype.kind in "iu" and values.dtype.itemsize < 8:
         values = values.astype(np.int64)  # a small type could not hold `buckets`
     return (values % buckets).astype(np.int32)
 
@@ -26,21 +38,66 @@ def fold_listed(ids, buckets):
     >>> fold_listed(np.array([13, 3, -1]), 10).tolist()
     [4, 4, 0]
     """
-    ids = np.asarray(ids)
+    ids = plain_ids(ids)
     folded = 1 + fold(ids.ravel(), buckets).reshape(ids.shape)
     return np.where(ids == empty_place(ids), 0, folded).astype(np.int32)
 
 
+def plain_ids(values):
+    """Ids as an array of integers or of strings, or of Python's integers where no type holds all.
+
+    Raises: ValueError naming the first value that is neither integer nor string.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind in "iuU":
+        return values
+    if values.dtype.kind != "O":
+        if not values.size:  # NumPy calls an empty list one of floats
+            return values.astype(np.int64)
+        raise ValueError(f"found the id {values.flat[0]!r}, expected integers or strings")
+    kinds = pd.api.types.infer_dtype(values.ravel(), skipna=False)
+    if kinds in ("string", "empty"):
+        return values
+    if kinds == "integer":
+        for kind in (np.int64, np.uint64):
+            try:
+                return values.astype(kind)
+            except OverflowError:
+                continue
+        return values
+    strange = next((x for x in values.flat if not _may_be_id(x)), None)
+    found = "integers among strings" if strange is None else repr(strange)
+    raise ValueError(f"found the id {found}, expected all integers or all strings")
+
+
+def is_text(ids) -> bool:
+    """Whether `plain_ids` are strings."""
+    return ids.dtype.kind == "U" or (ids.dtype.kind == "O" and isinstance(next(ids.flat, ""), str))
+
+
 def empty_place(ids):
     """What marks a place of a list that holds no id: -1 among integers, "" among strings."""
-    return -1 if np.issubdtype(ids.dtype, np.integer) else ""
+    return "" if is_text(ids) else -1
 
 
 def negative_ids(ids):
-    """Where `ids` of lists are neither ids nor the mark of an empty place; bool, same shape."""
-    if np.issubdtype(ids.dtype, np.signedinteger):
-        return ids < -1
-    return np.zeros(ids.shape, bool)
+    """Where `plain_ids` of lists are neither ids nor the mark of an empty place; bool, same shape.
+
+    A list whose ids are hashes may hold negative ones; -1 among them would be taken for a mark.
+    """
+    if ids.dtype.kind == "u" or is_text(ids):
+        return np.zeros(ids.shape, bool)
+    return np.asarray(ids < -1, bool)
+
+
+def beyond_float32(values):
+    """Where numbers are not finite as float32, in which models read them; bool, same shape.
+
+    >>> beyond_float32(np.array([1.0, 1e39, np.nan])).tolist()
+    [False, True, True]
+    """
+    with np.errstate(over="ignore"):
+        return ~np.isfinite(values.astype(np.float32))
 
 
 def encode(feature, values):
@@ -51,21 +108,90 @@ def encode(feature, values):
 
     Returns: int32 for ids, [rows] or [rows, length]; float32 for numbers, logarithms rounded to
       multiples of 2^-16.
-    Raises: ValueError for a negative id in a list other than -1.
+    Raises: ValueError for what a log would be refused for: an id that is no integer or string, a
+      negative id in a list other than -1, a number that float32 does not hold, a negative count.
+
+    >>> from lib.logs.features import Feature
+    >>> tags = Feature(name="tags", side="ad", kind="multi_valued", buckets=50, length=3)
+    >>> encode(tags, np.array([[5, -1]])).tolist()
+    [[6, 0, 0]]
     """
     values = np.asarray(values)
+    if feature.buckets:
+        try:
+            values = plain_ids(values)
+        except ValueError as error:
+            raise ValueError(f"encode: feature {feature.name!r}: {error}") from None
     if feature.kind == "sparse":
         return fold(values, feature.buckets)
     if feature.kind == "multi_valued":
-        if (bad := negative_ids(values)).any():
+        if values.ndim != 2:
             raise ValueError(
-                f"encode: feature {feature.name!r}: found the id {values[bad][0]}, "
-                "expected ids >= 0, or -1 for an empty place"
+                f"encode: feature {feature.name!r}: found ids of the shape {list(values.shape)}, "
+                "expected [rows, any], short lists padded with -1"
             )
+        _refuse(feature, negative_ids(values), values, IDS)
         folded = fold_listed(values[:, : feature.length], feature.buckets)
         return np.pad(folded, ((0, 0), (0, feature.length - folded.shape[1])))
+    if values.dtype.kind not in "iuf":
+        raise ValueError(
+            f"encode: feature {feature.name!r}: found {values.dtype}, expected numbers"
+        )
+    _refuse(feature, beyond_float32(values), values, FLOAT32)
+    if feature.kind == "statistical":
+        _refuse(feature, values < 0, values, "a number >= 0 (it gets log1p)")
+    return encoded_numbers(feature, values)
+
+
+def encoded_numbers(feature, values):
+    """Checked numbers as a model reads them, float32.
+
+    A count is rounded to float32 first: a request may bring no more digits than that.
+    """
     values = values.astype(np.float32)
     if feature.kind == "dense":
         return values
     # The same inputs, and so the same trained weights, on every processor.
     return on_grid(np.log1p(values.astype(np.float64)), 16).astype(np.float32)
+
+
+def rank_index(v, mask):
+    """Rank indices as the losses and metrics take them, >= 0; only their order counts.
+
+    A list that holds a negative `v`, such as -position or a logit, gets for each ad the number of
+    the list's ads with a lower one. The loss takes v < 0 for padding, and NDCG has no gain for it.
+
+    Args:
+      v: [impressions, ads]; mask: bool, likewise, True for a real ad.
+
+    Returns: float64, likewise; 0 where padded.
+
+    >>> rank_index(np.array([[-1.0, -3.0, -2.0, 0.0]]), np.array([[True, True, True, False]]))
+    array([[2., 0., 1., 0.]])
+    """
+    negative = ((v < 0) & mask).any(axis=1)
+    if not negative.any():
+        return v
+    lists = np.where(mask, v, np.inf)[negative]
+    order = np.argsort(lists, axis=1, kind="stable")
+    ordered = np.take_along_axis(lists, order, axis=1)
+    place = np.broadcast_to(np.arange(lists.shape[1]), lists.shape)
+    tied = np.zeros(lists.shape, bool)
+    tied[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    # Of equal ones the first says how many lie below.
+    lower = np.maximum.accumulate(np.where(tied, 0, place), axis=1)
+    ranks = np.empty(lists.shape)
+    np.put_along_axis(ranks, order, lower.astype(float), axis=1)
+    ranked = np.array(v, float)
+    ranked[negative] = np.where(mask[negative], ranks, 0)
+    return ranked
+
+
+def _may_be_id(value):
+    return isinstance(value, (str, int, np.integer)) and not isinstance(value, bool)
+
+
+def _refuse(feature, bad, values, expected):
+    if bad.any():
+        found = f"{'the id ' if feature.buckets else ''}{values[bad].flat[0]}"
+        raise ValueError(f"encode: feature {feature.name!r}: found {found}, expected {expected}")

@@ -1,5 +1,6 @@
 """What the features of a log are: a declaration in YAML, checked."""
 
+import reprlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +13,11 @@ from lib.logs.errors import LogError
 
 LOG_COLUMNS = ("impression_id", "timestamp", "v", "ecpm")
 # Ids are read as int32, and a list's begin at 1; what is larger here is a slip of the pen.
-Buckets = Annotated[int, pydantic.Field(gt=0, lt=2**31 - 1)]
-Width = Annotated[int, pydantic.Field(gt=0, le=1_000_000)]
+Buckets = Annotated[int, pydantic.Field(gt=0, lt=2**31 - 1, strict=True)]
+Width = Annotated[int, pydantic.Field(gt=0, le=1_000_000, strict=True)]
+Name = Annotated[str, pydantic.Field(min_length=1)]
+_SHORT = reprlib.Repr()  # of a value that may be a whole file
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
 
 
 class Feature(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -27,7 +31,7 @@ class Feature(pydantic.BaseModel, frozen=True, extra="forbid"):
       statistical   a number >= 0, as log(1 + x) (section 3.3)
     """
 
-    name: str
+    name: Name
     side: Literal["user", "ad"]
     kind: Literal["sparse", "multi_valued", "dense", "statistical"]
     buckets: Buckets | None = None
@@ -107,7 +111,6 @@ def load_features(path) -> Features:
         raise LogError("features: no file is named; expected the path of a YAML file")
     try:
         text = Path(path).read_text(encoding="utf-8")
-        return Features.model_validate(yaml.load(text, Loader=UniqueKeysLoader))
     except FileNotFoundError:
         raise LogError(f"{path}: no such features file") from None
     except OSError as error:
@@ -116,13 +119,20 @@ def load_features(path) -> Features:
         raise LogError(
             f"{path}: found the byte {error.object[error.start]:#04x}, expected text in UTF-8"
         ) from None
-    except yaml.YAMLError as error:
+    try:
+        declaration = yaml.load(text, Loader=UniqueKeysLoader)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-01
         raise LogError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise LogError(f"{path}: not readable as YAML: nested too deeply") from None
+    try:
+        return Features.model_validate(declaration)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "features"
         # Our own validators name what they found; their input is a whole declaration.
-        found = "" if first["type"] == "value_error" else f"; got {first['input']!r}"
+        own = first["type"] == "value_error"
+        found = "" if own else f"; got {_SHORT.repr(first['input'])}"
         raise LogError(f"{path}: {field}: {first['msg']}{found}") from None
 
 

@@ -4,68 +4,63 @@ Only a block is held at a time. What a block says of the features is checked whe
 arrays (`lib.logs.columns`).
 """
 
-from pathlib import Path
+import decimal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lib.logs.column_types import as_types, check_schema, column_names, common_types, is_list
+from lib.logs.encoding import FLOAT32, beyond_float32
 from lib.logs.errors import LogError
-from lib.logs.features import LOG_COLUMNS
+from lib.logs.log_folder import files_of, in_time_order, partition_columns, partition_of, span
 
 DAMAGED = (pa.ArrowException, OSError)  # what Arrow raises for a file that it cannot read
-FLOAT32 = "a finite number within ±3.4e38 (float32)"
 
 
 class LogFiles:
     """The files of a log, opened once: schema checked, rows counted.
 
     Args:
-      path: of a Parquet file, or of a folder of them, read in the order of their names.
+      path: of a Parquet file, or of a folder of them (`lib.logs.log_folder`): read in the order of
+        their first timestamps, as far as their footers tell, and then of their paths.
       features: a `Features` declaration.
       extra: further columns that are to be there.
+
+    Attributes:
+      files: with rows, in the order in which they are read; ends: rows up to the end of each.
+      schema: the columns that are read, with the types that they are read as.
+      partitions: column -> its value in each of the files, of what folders are named by.
+      unread: columns of the first file, and of folders' names, that nothing asks for.
 
     Raises: LogError for what is no log of these columns.
     """
 
     def __init__(self, path, features, extra=()):
-        if not str(path):
-            raise LogError("logs: no file is named; expected a Parquet file, or a folder of them")
-        path = Path(path)
-        # Hidden files are not part of a log: one may be a file being written.
-        self.files = sorted(path.glob("[!.]*.parquet")) if path.is_dir() else [path]
-        if not self.files or not self.files[0].exists():
-            raise LogError(f"{path}: no such log (a Parquet file, or a folder of them)")
         self.features, self.extra = features, tuple(extra)
-        self.columns = column_names(features, extra)
-        readers = [self._open(file) for file in self.files]
-        self._check_same_types([reader.schema_arrow for reader in readers])
-        self.ends = np.cumsum([reader.metadata.num_rows for reader in readers])
-        if self.ends[-1] == 0:
+        self.columns = list(dict.fromkeys(column_names(features, extra)))
+        opened = [(file, _open(file)) for file in files_of(path)]
+        # A file without rows may be without types, too.
+        held = [(file, reader) for file, reader in opened if reader.metadata.num_rows]
+        if not held:
             raise LogError(f"{path}: the log holds no rows")
-
-    def _open(self, file):
-        try:
-            reader = pq.ParquetFile(file)
-        except DAMAGED as error:
-            raise LogError(f"{file}: not a Parquet file: {_one_line(error)}") from None
-        check_schema(file, reader.schema_arrow, self.features, self.extra)
-        return reader
-
-    def _check_same_types(self, schemas):
-        """Refuse files whose columns cannot be joined, such as text and numbers."""
-        schemas = [
-            pa.schema([schema.field(name) for name in dict.fromkeys(self.columns)])
-            for schema in schemas
-        ]
-        for file, schema in zip(self.files, schemas, strict=True):
-            try:
-                pa.unify_schemas([schemas[0], schema], promote_options="permissive")
-            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-                raise LogError(
-                    f"{file}: a column has another type than in {self.files[0]}: {_one_line(error)}"
-                ) from None
+        spans = [span(reader) for _, reader in held]
+        # Names may lie about the order. Where files overlap in time, reading refuses the first row.
+        order = in_time_order(spans)
+        self.spans = [spans[i] for i in order]
+        self.files, readers = zip(*(held[i] for i in order), strict=True)
+        partitions = partition_columns([partition_of(file, path) for file in self.files])
+        self.partitions = {n: values for n, values in partitions.items() if n in self.columns}
+        schemas = [reader.schema_arrow for reader in readers]
+        self._in_file = [[n for n in self.columns if n in schema.names] for schema in schemas]
+        whole = [_with_partitions(schema, self.partitions) for schema in schemas]
+        for file, schema in zip(self.files, whole, strict=True):
+            check_schema(file, schema, features, extra)
+        self.schema = common_types(self.columns, whole, self.files, features)
+        names = [*schemas[0].names, *partitions]
+        self.unread = [n for n in dict.fromkeys(names) if n not in self.columns]
+        self.ends = np.cumsum([reader.metadata.num_rows for reader in readers])
 
     def error(self, row, column, found, expected) -> LogError:
         """A LogError naming file, column and row (counted from 0 in its file)."""
@@ -84,34 +79,29 @@ class LogFiles:
         if bad.any():
             place = int(np.argmax(bad))
             row = int(row + place if np.ndim(row) == 0 else row[place])
-            raise self.error(row, column, table.column(column)[place].as_py(), expected)
+            raise self.error(row, column, found_value(table.column(column)[place]), expected)
 
-    def longest_list(self) -> int:
-        """Ads in the longest list, from the ids alone."""
-        longest, run, last = 0, 0, None
+    def list_lengths(self) -> tuple[int, int, int]:
+        """(impressions, ads of the shortest list, of the longest), from the ids alone."""
+        count, shortest, longest, run, last = 0, None, 0, 0, None
         for ids in self._id_blocks():
-            starts = np.flatnonzero(np.diff(ids)) + 1
-            head = starts[0] if starts.size else len(ids)
-            run = head + (run if last == ids[0] else 0)
-            longest = max(longest, run)
+            starts = np.flatnonzero(np.diff(ids, prepend=ids[0] if last is None else last))
             if starts.size:
-                longest = max(longest, int(np.diff(starts, append=len(ids)).max()))
+                # Of the lists that end in this block; the first began before it.
+                lengths = np.diff(starts, prepend=-run)
+                count += len(lengths)
+                shortest = min(lengths.min(), shortest or lengths.min())
+                longest = max(lengths.max(), longest)
                 run = len(ids) - starts[-1]
+            else:
+                run += len(ids)
             last = ids[-1]
-        return int(longest)
-
-    def impressions(self) -> int:
-        """Impressions in the log, from the ids alone."""
-        count, last = 0, None
-        for ids in self._id_blocks():
-            count += int(np.count_nonzero(np.diff(ids))) + (last is None or last != ids[0])
-            last = ids[-1]
-        return count
+        return count + 1, int(min(run, shortest or run)), int(max(run, longest))
 
     def _id_blocks(self):
         for file in self.files:
             for batch in _record_batches(file, 1 << 20, ["impression_id"]):
-                yield numpy_values(batch.column(0))
+                yield numpy_values(batch.column(0)).astype(np.int64, copy=False)
 
     def blocks(self, count, stop=None):
         """Yield (row, table, starts): the next `count` impressions, checked.
@@ -142,7 +132,7 @@ class LogFiles:
             # Cheap lower bound before the ids are looked at: an impression has a row.
             if rows <= count:
                 continue
-            table = pa.concat_tables(pending, promote_options="permissive")
+            table = pa.concat_tables(pending)
             starts = impression_starts(table)
             first = 0
             # The last impression may go on in the next batch.
@@ -153,14 +143,19 @@ class LogFiles:
             table = table.slice(int(starts[first]))
             pending, rows = [table], len(table)
         if rows:
-            table = pa.concat_tables(pending, promote_options="permissive")
+            table = pa.concat_tables(pending)
             yield table, impression_starts(table)
 
     def _batches(self, count):
         rows = int(np.clip(count * 16, 1 << 10, 1 << 18))
-        for file in self.files:
-            for batch in _record_batches(file, rows, self.columns):
-                yield pa.Table.from_batches([batch])
+        for i, (file, names) in enumerate(zip(self.files, self._in_file, strict=True)):
+            for batch in _record_batches(file, rows, names):
+                table = pa.Table.from_batches([batch])
+                for name, values in self.partitions.items():
+                    if name not in names:
+                        value = pa.scalar(values[i], self.schema.field(name).type)
+                        table = table.append_column(name, pa.repeat(value, len(table)))
+                yield as_types(table, self.schema)
 
     def _check_block(self, row, table, starts, time):
         """Refuse a bad row; `time` is the row before the block's, returns the block's last."""
@@ -186,29 +181,6 @@ class LogFiles:
         return times[-1]
 
 
-def column_names(features, extra=()) -> list[str]:
-    """The columns of a log that are read: its own, the features, and what is asked for beside."""
-    return [*LOG_COLUMNS, *(feature.name for feature in features.features), *extra]
-
-
-def check_schema(where, schema, features, extra=()):
-    """LogError, naming `where`, unless a log of this Arrow schema can be read."""
-    for name in column_names(features, extra):
-        if name not in schema.names:
-            raise LogError(
-                f"{where}: column {name!r} is missing; the file has {', '.join(schema.names)}"
-            )
-        if schema.names.count(name) > 1:
-            raise LogError(
-                f"{where}: {schema.names.count(name)} columns are called {name!r}; expected one"
-            )
-    for name, (accepts, expected) in _column_types(features).items():
-        if not accepts(schema.field(name).type):
-            raise LogError(
-                f"{where}: column {name!r} must be {expected}; it is {schema.field(name).type}"
-            )
-
-
 def check_values(log, row, table, columns):
     """Refuse rows in which one of `columns` has no value, or v or ecpm cannot be one.
 
@@ -219,52 +191,36 @@ def check_values(log, row, table, columns):
         if table.column(name).null_count:
             bad = pc.is_null(table.column(name)).to_numpy(zero_copy_only=False)
             log.refuse(row, bad, name, table, "a value")
-        if name in ("v", "ecpm"):  # v < 0 is padding to the loss, and no gain of NDCG
+        if name == "v":
+            log.refuse(row, beyond_float32(numpy_values(table.column(name))), name, table, FLOAT32)
+        if name == "ecpm":
             values = numpy_values(table.column(name))
             bad = beyond_float32(values) | (values < 0)
             log.refuse(row, bad, name, table, "a finite number >= 0, <= 3.4e38 (float32)")
 
 
-def _column_types(features):
-    """Column -> (whether a type of Arrow will do, the expected type in words)."""
-    types = pa.types
+def _open(file):
+    try:
+        return pq.ParquetFile(file)
+    except DAMAGED as error:
+        raise LogError(f"{file}: not a Parquet file: {_one_line(error)}") from None
 
-    def number(kind):
-        return types.is_integer(kind) or types.is_floating(kind)
 
-    def identifier(kind):
-        kind = kind.value_type if types.is_dictionary(kind) else kind
-        return types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind)
-
-    def list_of(element):
-        return lambda kind: (
-            (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
-            and element(kind.value_type)
-        )
-
-    columns = {
-        "impression_id": (types.is_integer, "an integer"),
-        "timestamp": (types.is_timestamp, "a timestamp"),
-        "v": (number, "a number"),
-        "ecpm": (number, "a number"),
-    }
-    for feature in features.features:
-        columns[feature.name] = {
-            "sparse": (identifier, "an integer or a string"),
-            "multi_valued": (list_of(identifier), "a list of integers or strings"),
-            "statistical": (number, "a number"),
-            "dense": (number, "a number")
-            if feature.width == 1
-            else (list_of(number), f"a list of {feature.width} numbers"),
-        }[feature.kind]
-    return columns
+def _with_partitions(schema, partitions):
+    """A file's schema, and the columns of its folders' names that it does not hold itself."""
+    for name, values in partitions.items():
+        if name not in schema.names:
+            whole = any(isinstance(value, int) for value in values)
+            schema = schema.append(pa.field(name, pa.int64() if whole else pa.string()))
+    return schema
 
 
 def _record_batches(file, rows, columns):
     """Batches of a file that was checked when it was opened; LogError where it is damaged."""
     try:
         # Read ahead, PyArrow would hold the whole file until its end.
-        yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(rows, columns=columns)
+        reader = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+        yield from reader.iter_batches(rows, columns=columns)
     except DAMAGED as error:
         raise LogError(
             f"{file}: damaged; expected a Parquet file that can be read to its end: "
@@ -276,6 +232,23 @@ def _one_line(error):
     return " ".join(str(error).split())
 
 
+def found_value(cell):
+    """The value of an Arrow scalar as a message shows it, whatever its bytes are."""
+    if isinstance(cell, pa.DictionaryScalar):
+        cell = cell.value
+    try:
+        found = cell.as_py()
+    except UnicodeDecodeError:
+        if is_list(cell.type):
+            return [found_value(element) for element in cell.values]
+        return cell.as_buffer().to_pybytes()
+    except (ValueError, OverflowError):  # a moment that Python has no word for
+        return str(cell)
+    if isinstance(found, list):
+        return [int(x) if isinstance(x, decimal.Decimal) else x for x in found]
+    return int(found) if isinstance(found, decimal.Decimal) else found
+
+
 def numpy_values(column):
     """The values of an Arrow array, chunked or not."""
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -285,16 +258,6 @@ def numpy_values(column):
 def timestamps(table):
     """The timestamps of a table's rows, datetime64[us], UTC."""
     return numpy_values(table.column("timestamp")).astype("datetime64[us]")
-
-
-def beyond_float32(values):
-    """Where numbers are not finite as float32, in which models read them; bool, same shape.
-
-    >>> beyond_float32(np.array([1.0, 1e39, np.nan])).tolist()
-    [False, True, True]
-    """
-    with np.errstate(over="ignore"):
-        return ~np.isfinite(values.astype(np.float32))
 
 
 def impression_starts(table):

@@ -2,18 +2,23 @@
 
 A log is Parquet, one row an ad in an impression; the rows of an impression are
 adjacent and impressions are in time order. It may be one file or a folder of
-files, read in the order of their names.
+files that follow each other in time (`lib.logs.log_folder`).
 
-| column          | type      | meaning                                              |
-| --------------- | --------- | ---------------------------------------------------- |
-| `impression_id` | integer   | one request                                          |
-| `timestamp`     | timestamp | of the request, UTC                                  |
-| `v`             | number    | >= 0, rank index in the system's queue, higher is better |
-| `ecpm`          | number    | >= 0; 0 for an ad that never reached Ranking         |
+| column          | type      | meaning                                            |
+| --------------- | --------- | -------------------------------------------------- |
+| `impression_id` | integer   | one request                                        |
+| `timestamp`     | timestamp | of the request, UTC                                |
+| `v`             | number    | rank index in the system's queue, higher is better |
+| `ecpm`          | number    | >= 0; 0 for an ad that never reached Ranking       |
 
-and a column for each feature that the features file declares. Arrays made from
-a log have impressions first and ads last but for a feature's own width; lists
-shorter than the longest are padded and `mask` says which ads are real.
+and a column for each feature that the features file declares (`lib.logs.column_types`
+holds the types). Of `v` the order counts, and NDCG's gains are made of its values: in a
+list that holds a negative one, such as -position, `v` is read as the number of the list's
+ads that have a lower one (`lib.logs.encoding.rank_index`). Without money, ecpm 0 in
+every row, NDCG, recall and OPA remain.
+
+Arrays made from a log have impressions first and ads last but for a feature's own width;
+lists shorter than the longest are padded and `mask` says which ads are real.
 """
 
 import dataclasses
@@ -37,7 +42,8 @@ class LogSummary:
     impressions, ads  how many in all
     shortest, longest ads of a list
     first, last       timestamps, UTC
-    ranked_share      of the ads, those with ecpm > 0
+    ranked_share      of the ads, those with ecpm > 0; 0: the log holds no money
+    negative_v        impressions with v < 0, whose v is read as a rank from below
     """
 
     impressions: int
@@ -47,6 +53,7 @@ class LogSummary:
     first: np.datetime64
     last: np.datetime64
     ranked_share: float
+    negative_v: int = 0
 
 
 def stream(
@@ -90,7 +97,7 @@ def stream(
             f"window = {window}, start = {start}"
         )
     log = LogFiles(path, features, extra)
-    ads = ads or log.longest_list()
+    ads = ads or log.list_lengths()[2]
     for index, (row, table, starts) in enumerate(log.blocks(step, stop)):
         if index * step < start:
             continue
@@ -131,13 +138,15 @@ def check(path, features: Features, block: int = 20_000) -> LogSummary:
     whole log (keeps 8 bytes an impression) and its user features agree in all rows.
     """
     log = LogFiles(path, features)
-    ids, lengths, ranked, first, last = [], [], 0, None, None
+    ids, lengths, ranked, negative, first, last = [], [], 0, 0, None, None
     for row, table, starts in log.blocks(block):
         ids.append(numpy_values(table.column("impression_id"))[starts])
         lengths.append(np.diff(starts, append=len(table)))
         times = timestamps(table)[starts]
         first, last = times[0] if first is None else first, times[-1]
         ranked += np.count_nonzero(numpy_values(table.column("ecpm")))
+        lowest = np.minimum.reduceat(numpy_values(table.column("v")), starts)
+        negative += np.count_nonzero(lowest < 0)
         owner = np.repeat(starts, lengths[-1])
         for feature in features.features:
             values = encoded_column(log, row, table, feature)
@@ -165,17 +174,18 @@ def check(path, features: Features, block: int = 20_000) -> LogSummary:
         first,
         last,
         float(ranked / lengths.sum()),
+        int(negative),
     )
 
 
 def longest_list(path, features: Features) -> int:
     """Ads in the longest list of a log, from the ids alone."""
-    return LogFiles(path, features).longest_list()
+    return LogFiles(path, features).list_lengths()[2]
 
 
 def count(path, features: Features) -> int:
     """Impressions in a log, from the ids alone."""
-    return LogFiles(path, features).impressions()
+    return LogFiles(path, features).list_lengths()[0]
 
 
 def write_logs(path, tables) -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lib.logs.description import ads_of_impression, ecpm_concentration, top_share
+from lib.logs.description import ads_of_impression, defined_metrics, ecpm_concentration, top_share
+from lib.logs.tables import METRICS
 
 
 def test_padding_is_no_ad(batch):
@@ -39,6 +40,12 @@ def test_top_share_is_of_a_tenth_whatever_the_number_of_ads():
     assert top_share([9.0, 0.0] + [1.0] * 9, 0.1) == pytest.approx(0.5)  # 0: never ranked
 
 
-def test_a_log_without_money_is_refused():
-    with pytest.raises(ValueError, match="needs an ad with ecpm > 0"):
-        ecpm_concentration(np.zeros((2, 3)))
+def test_a_log_without_money_has_no_concentration():
+    for curve in ecpm_concentration(np.zeros((2, 3))):
+        assert np.isnan(curve).all()
+    assert np.isnan(top_share(np.zeros(4)))
+
+
+def test_every_metric_reads_money_or_does_not():
+    assert sorted(defined_metrics(True)) == sorted(METRICS)
+    assert defined_metrics(False) == ["ndcg", "recall", "opa"]

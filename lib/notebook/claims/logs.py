@@ -1,5 +1,6 @@
 """Answer and claims of notebook 00."""
 
+from lib.logs.description import WITHOUT_MONEY
 from lib.notebook.report import THIS_SYSTEM, Report
 
 SETTLED = 0.01  # a round that changes revenue by less leaves nothing to wait for
@@ -14,14 +15,30 @@ def answer(summary, tenth: float, last_round=None) -> str:
     """What the log holds and, of a simulated one, whether its base has converged.
 
     Args:
-      summary: `lib.logs.reader.LogSummary`; tenth: share of eCPM of the highest tenth of ads.
+      summary: `lib.logs.reader.LogSummary`; tenth: share of eCPM of the highest tenth of ads
+        (not read where the log holds no money).
       last_round: last row of the closed loop's table; None: a log of the reader's own.
     """
     text = (
         f"{summary.impressions:,} impressions of {summary.shortest} to {summary.longest} ads "
-        f"pass every check; {1 - summary.ranked_share:.0%} of the ads never reached Ranking, and "
-        f"a tenth of the others hold {tenth:.0%} of the expected revenue."
+        f"pass every check; "
     )
+    if summary.ranked_share > 0:
+        text += (
+            f"{1 - summary.ranked_share:.0%} of the ads never reached Ranking, and "
+            f"a tenth of the others hold {tenth:.0%} of the expected revenue."
+        )
+    else:
+        text += (
+            "no ad has an eCPM above 0. Without money R/R\\* does not exist: "
+            f"{', '.join(WITHOUT_MONEY[:-1])} and {WITHOUT_MONEY[-1]} remain as the metric "
+            "of notebook 02, and nothing can be said of revenue."
+        )
+    if summary.negative_v:
+        text += (
+            f" {summary.negative_v:,} impressions hold a `v` below 0; in them the order alone is "
+            "read, as ranks from below."
+        )
     if last_round is None:
         return text
     return (

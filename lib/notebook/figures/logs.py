@@ -23,6 +23,10 @@ def list_lengths(ax: Axes, mask) -> None:
 
 def concentration(ax: Axes, ecpm) -> None:
     """How few ads hold how much of the eCPM; ecpm: of ads, those of 0 are left out."""
+    if not (np.asarray(ecpm) > 0).any():
+        ax.text(0.5, 0.5, "no ad has an eCPM above 0", ha="center", transform=ax.transAxes)
+        ax.set(title="This log holds no money", xticks=[], yticks=[])
+        return
     ads, money = ecpm_concentration(ecpm)
     tenth = top_share(ecpm, 0.1)
     ax.plot(ads[1:], money[1:], color=plots.RED)

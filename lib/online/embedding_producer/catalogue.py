@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.infra.files import replacing
+from lib.logs.column_types import as_types, check_columns, common_types
 from lib.logs.columns import encoded_column
 from lib.logs.errors import LogError
 from lib.logs.features import Features
-from lib.logs.log_files import DAMAGED, numpy_values
+from lib.logs.log_files import DAMAGED, found_value, numpy_values
 
 AD_ID = "ad_id"
 
@@ -83,20 +84,16 @@ class Catalogue:
         try:
             reader = pq.ParquetFile(file)
             names = [AD_ID, *(f.name for f in self.features.side("ad") if f.name != AD_ID)]
-            for name in names:
-                if name not in reader.schema_arrow.names:
-                    raise LogError(
-                        f"{file}: column {name!r} is missing; the file has "
-                        f"{', '.join(reader.schema_arrow.names)}"
-                    )
+            schema = reader.schema_arrow
+            check_columns(file, schema, names, self.features)
+            if not pa.types.is_integer(schema.field(AD_ID).type):
+                raise LogError(
+                    f"{file}: column {AD_ID!r} must be an integer; it is {schema.field(AD_ID).type}"
+                )
             table = reader.read(columns=names)
+            table = as_types(table, common_types(names, [schema], [file], self.features))
         except DAMAGED as error:
             raise LogError(f"{file}: not a Parquet file: {' '.join(str(error).split())}") from None
-        if not pa.types.is_integer(table.schema.field(AD_ID).type):
-            raise LogError(
-                f"{file}: column {AD_ID!r} must be an integer; it is "
-                f"{table.schema.field(AD_ID).type}"
-            )
         at = _File(file)
         for name in names:
             if table.column(name).null_count:
@@ -118,7 +115,7 @@ class _File:
     def refuse(self, row, bad, column, table, expected):
         if bad.any():
             place = int(np.argmax(bad))
-            found = table.column(column)[place].as_py()
+            found = found_value(table.column(column)[place])
             raise LogError(
                 f"{self.file}: column {column!r}, row {row + place}: found {found!r}, "
                 f"expected {expected}"

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lib.infra.files import write_json
+from lib.logs.errors import LogError
 from lib.logs.features import Features, load_features
-from lib.logs.log_files import LogFiles
+from lib.logs.log_files import LogFiles, found_value, timestamps
 from lib.online.embedding_producer.catalogue import AD_ID, add_ads
 from lib.online.pipeline.client import NoAnswer, PredictionClient, addresses_in
 from lib.online.pipeline.parameters import PipelineParameters
@@ -170,7 +171,7 @@ def run_replay(parameters: PipelineParameters, stream, stop) -> None:
     ):
         if number < producer.next_record:
             continue
-        moment = pc.max(table["timestamp"].cast(pa.timestamp("us"))).value / 1e6
+        moment = timestamps(table)[-1].astype(np.int64) / 1e6
         if origin is None:
             origin, started = moment, time.monotonic()
         due = started + (moment - origin) / parameters.time_factor
@@ -204,6 +205,13 @@ def ads_of_log(path, features: Features) -> pa.Table:
     return pa.concat_tables(parts, promote_options="permissive")
 
 
+def check_ad_ids(log: LogFiles) -> None:
+    """LogError unless the ads of a log have integers as ids, which servers are asked by."""
+    kind = log.schema.field(AD_ID).type
+    if not pa.types.is_integer(kind):
+        raise LogError(f"{log.files[0]}: column {AD_ID!r} must be an integer; it is {kind}")
+
+
 def ad_id_column(features: Features) -> tuple[str, ...]:
     """The column to read of a log beside the features, so that its ads have ids."""
     return () if AD_ID in {f.name for f in features.features} else (AD_ID,)
@@ -213,7 +221,7 @@ def _user(rows, features):
     """Raw user features of an impression, [1, ...] each."""
     found = {}
     for feature in features.side("user"):
-        value = rows[feature.name][0].as_py()
+        value = found_value(rows[feature.name][0])
         if feature.kind == "multi_valued":
             value = (value or [-1])[: feature.length]
         found[feature.name] = np.array([value])

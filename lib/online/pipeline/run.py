@@ -12,7 +12,7 @@ from lib.logs.log_files import LogFiles
 from lib.logs.reader import longest_list
 from lib.online.embedding_producer.catalogue import add_ads
 from lib.online.pipeline.client import addresses_in
-from lib.online.pipeline.exposures import SimulatedExposures, ad_id_column, ads_of_log
+from lib.online.pipeline.exposures import SimulatedExposures, ad_id_column, ads_of_log, check_ad_ids
 from lib.online.pipeline.page import Collector, application
 from lib.online.pipeline.parameters import LOCAL_BROKER, PipelineParameters
 from lib.online.pipeline.status import read_all
@@ -49,6 +49,7 @@ def prepare(parameters: PipelineParameters) -> PipelineParameters:
     if parameters.logs:
         features = load_features(parameters.features)
         files = LogFiles(parameters.logs, features, ad_id_column(features))
+        check_ad_ids(files)
         schema = RecordSchema.of(files.schema, features)
         parameters = parameters.model_copy(
             update={"ads_a_list": longest_list(parameters.logs, features)}

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.logs.encoding import encode, negative_ids
+from lib.logs.encoding import beyond_float32, encode, negative_ids
 from lib.logs.features import Feature, Features
-from lib.logs.log_files import beyond_float32
 from lib.online.prediction_server.protocol import RequestError, datatype
 
 AD_ID = "ad_id"

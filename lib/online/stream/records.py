@@ -21,8 +21,9 @@ import zlib
 import numpy as np
 import pyarrow as pa
 
+from lib.logs.column_types import check_schema, column_names
 from lib.logs.features import Features
-from lib.logs.log_files import check_schema, column_names, impression_starts
+from lib.logs.log_files import impression_starts
 
 IMPRESSIONS, MARK = 1, 2
 END = np.iinfo(np.int64).max  # a mark of this time: nothing comes any more

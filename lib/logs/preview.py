@@ -1,0 +1,142 @@
+"""What a log is, in about a second and before anything is trained on it.
+
+Reads the footers of the files, the impressions' ids, and the first impressions whole;
+`lib.logs.reader.check` reads every row.
+"""
+
+import os
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from lib.logs.columns import block_arrays
+from lib.logs.description import defined_metrics
+from lib.logs.errors import LogError
+from lib.logs.features import Features, load_features
+from lib.logs.log_files import LogFiles
+
+FIRST_IMPRESSIONS = 4096  # that are read whole
+
+
+def preview(logs, features) -> dict:
+    """A log held against its features file.
+
+    Args:
+      logs: path of a Parquet file, or of a folder of them; features: path of the features file, or
+        a `Features` declaration.
+
+    Returns: name -> plain value:
+      files, rows, impressions: how many; shortest, longest: ads of a list.
+      first, last: timestamps, datetime64[us], UTC; NaT where the files' footers do not say.
+      columns: name -> Arrow type that each column to be read has.
+      unread: columns, and names of folders `name=value`, that the features file does not declare.
+      embedding_bytes: of the declared features' tables, float32.
+      money: whether an ad has ecpm > 0; None where the footers do not say.
+      negative_v: whether a list holds v < 0, which is then read as a rank; None likewise.
+      metrics: names of the metrics that such a log defines.
+      notes: sentences on what a reader may not expect.
+    Raises: LogError for what is no log of these features, as far as the first impressions tell.
+    """
+    declared = features if isinstance(features, Features) else load_features(features)
+    log = LogFiles(logs, declared)
+    _refuse_overlap(log)
+    impressions, shortest, longest = log.list_lengths()
+    for row, table, starts in log.blocks(FIRST_IMPRESSIONS, stop=FIRST_IMPRESSIONS):
+        block_arrays(log, row, table, starts, longest)
+    embedding_bytes = _embedding_bytes(declared, features)
+    known = all(span is not None for span in log.spans)
+    money, lowest = _largest(log, "ecpm"), _largest(log, "v", lowest=True)
+    about = {
+        "files": len(log.files),
+        "rows": int(log.ends[-1]),
+        "impressions": impressions,
+        "shortest": shortest,
+        "longest": longest,
+        "first": log.spans[0][0] if known else np.datetime64("NaT", "us"),
+        "last": log.spans[-1][1] if known else np.datetime64("NaT", "us"),
+        "columns": {field.name: str(field.type) for field in log.schema},
+        "unread": log.unread,
+        "embedding_bytes": embedding_bytes,
+        "money": None if money is None else bool(money > 0),
+        "negative_v": None if lowest is None else bool(lowest < 0),
+    }
+    return about | {"metrics": defined_metrics(about["money"] is not False), "notes": _notes(about)}
+
+
+def _notes(about):
+    notes = []
+    if about["money"] is False:
+        notes.append(
+            "no ad has ecpm > 0: metrics of money are undefined; "
+            f"{', '.join(defined_metrics(False))} remain"
+        )
+    if about["negative_v"]:
+        notes.append("v is negative: in such a list it is read as the rank from below")
+    if about["shortest"] == 1:
+        notes.append("some lists hold one ad: there is nothing to order in them")
+    if about["longest"] == 1:
+        notes[-1] = "every list holds one ad: there is nothing to learn an order from"
+    if about["unread"]:
+        notes.append(f"not declared as features, and not read: {', '.join(about['unread'])}")
+    return notes
+
+
+def _refuse_overlap(log):
+    """LogError for files that cannot be read one after the other in time order."""
+    if any(span is None for span in log.spans):
+        return
+    for i in range(1, len(log.files)):
+        (_, end), (begin, _) = log.spans[i - 1], log.spans[i]
+        if begin < end:
+            raise LogError(
+                f"{log.files[i]}: column 'timestamp': begins at {begin}, before "
+                f"{log.files[i - 1]} ends at {end}; expected files that follow each other in time"
+            )
+
+
+def _largest(log, column, *, lowest=False):
+    """The largest (or lowest) value of a column, from the footers; None where they do not say."""
+    found = []
+    for file in log.files:
+        metadata = pq.read_metadata(file)
+        names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        if column not in names:
+            return None
+        for group in range(metadata.num_row_groups):
+            statistics = metadata.row_group(group).column(names.index(column)).statistics
+            if metadata.row_group(group).num_rows == 0:
+                continue
+            if statistics is None or not statistics.has_min_max:
+                return None
+            found.append(statistics.min if lowest else statistics.max)
+    return min(found) if lowest else max(found)
+
+
+def _embedding_bytes(declared, source):
+    """Of the tables of all declared ids; LogError where this machine cannot hold them."""
+    sizes = {
+        feature.name: 4 * feature.width * (feature.buckets + 1)
+        for feature in declared.features
+        if feature.buckets
+    }
+    total, memory = sum(sizes.values()), _memory_bytes()
+    if memory and 2 * total > memory:  # Adagrad holds a number beside each
+        name = max(sizes, key=sizes.get)
+        where = "features" if isinstance(source, Features) else source
+        raise LogError(
+            f"{where}: feature {name!r}: its embeddings take {_gigabytes(sizes[name])} (buckets x "
+            f"width x 4 bytes), all of them {_gigabytes(total)} and a training twice as much; "
+            f"expected less than the {_gigabytes(memory)} of this machine's memory"
+        )
+    return total
+
+
+def _memory_bytes():
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # not on every system
+        return 0
+
+
+def _gigabytes(size):
+    return f"{size / 1e9:.3g} GB"
