@@ -17,6 +17,7 @@ from lib.infra.intervals import check_interval
 from lib.laws.basin_hopping import check_counts
 from lib.laws.held_out import LEAST_SIZES
 from lib.logs import public_datasets, reader
+from lib.logs.description import defined_metrics
 from lib.logs.features import load_features
 from lib.logs.tables import METRICS
 
@@ -96,6 +97,7 @@ class TrainingLog:
     without: tuple[str, ...]  # features that are left out
     impressions: int
     description: str  # Markdown, for readers
+    money: bool = True  # whether an ad has an eCPM above 0
 
 
 def open_log(
@@ -129,7 +131,12 @@ def open_log(
         f"{log.impressions:,} impressions, {log.ads:,} ads; {declared.width('user')} inputs of the "
         f"user and {declared.width('ad')} of the ad."
     )
-    return TrainingLog(str(logs), str(features), left_out, log.impressions, description)
+    money = log.ranked_share > 0
+    if not money and not dataset:  # a public one's explanation says it
+        description += (
+            f" No ad has an eCPM above 0: of the metrics {', '.join(defined_metrics(False))} exist."
+        )
+    return TrainingLog(str(logs), str(features), left_out, log.impressions, description, money)
 
 
 def train_sizes(
@@ -156,9 +163,14 @@ def train_sizes(
       training: further fields of `TrainingSpec` (family, m, k, tau, learning_rate, ...).
 
     Returns: DataFrame, a row a training, as `train_and_evaluate` describes it.
-    Raises: ValueError before any training where the log is too short, and afterwards for models
-      whose metric is undefined.
+    Raises: ValueError before any training where the log is too short or holds no money for the
+      metric, and afterwards for models whose metric is undefined.
     """
+    if metric not in defined_metrics(log.money):
+        raise ValueError(
+            f"metric must be one of {', '.join(defined_metrics(False))}, since no ad of {log.logs} "
+            f"has ecpm > 0; got {metric!r}"
+        )
     needed = train_impressions + test_impressions
     if needed > log.impressions:
         raise ValueError(

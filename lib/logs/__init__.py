@@ -5,7 +5,7 @@ encoding         raw values as what a model reads
 impressions      impressions as arrays
 reader           read, check, stream, write a log (over log_files, log_folder, columns and
                  column_types)
-preview          what a log is, in about a second
+log_preview      what a log is, in about a second
 tables           the other tables a reader may bring (over table_files)
 suspicions       what looks wrong in them and yet can be used
 description      what a log is, in sentences
@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "errors": ["InputError", "LogError", "TableError"],
         "features": ["Feature", "Features", "load_features", "save_features"],
         "impressions": ["Impressions", "concatenate"],
-        "preview": ["preview"],
+        "log_preview": ["preview"],
         "reader": ["LogSummary", "check", "count", "longest_list", "read", "stream", "write_logs"],
         "tables": [
             "join_tests",

@@ -65,8 +65,8 @@ def plain_ids(values):
             except OverflowError:
                 continue
         return values
-    strange = next((x for x in values.flat if not _may_be_id(x)), None)
-    found = "integers among strings" if strange is None else repr(strange)
+    strange = [repr(x) for x in values.flat if not _may_be_id(x)]
+    found = strange[0] if strange else "integers among strings"
     raise ValueError(f"found the id {found}, expected all integers or all strings")
 
 

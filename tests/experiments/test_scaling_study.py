@@ -1,6 +1,8 @@
 """Sizes trained for a scaling law: bad settings are refused first, tasks are as declared."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lib.experiments import scaling_study
@@ -109,6 +111,21 @@ def test_a_log_that_is_too_short_is_refused_before_training(opened, tmp_path):
     with pytest.raises(ValueError, match=r"train_impressions \+ test_impressions = 1,000,070"):
         train(opened, tmp_path, train_impressions=1_000_000)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_log_without_money_is_refused_before_training_on_money(log, tmp_path, monkeypatch):
+    table = pq.read_table(log)
+    place = table.schema.get_field_index("ecpm")
+    table = table.set_column(place, "ecpm", pa.array(np.zeros(len(table))))
+    pq.write_table(table, tmp_path / "log.parquet")
+    save_features(tmp_path / "features.yaml", FEATURES)
+    opened = open_log(tmp_path / "log.parquet", tmp_path / "features.yaml")
+    assert "of the metrics ndcg, recall, opa exist" in opened.description
+    tasks = record_tasks(monkeypatch, ndcg=0.5)
+    with pytest.raises(ValueError, match="metric must be one of ndcg, recall, opa, "):
+        train(opened, tmp_path, metric="r_over_r_star")
+    assert not tasks
+    assert len(train(opened, tmp_path)) == 4
 
 
 def record_tasks(monkeypatch, **values):

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from lib.logs.encoding import encode, fold
+from lib.logs.encoding import encode, fold, rank_index
 from lib.logs.features import Feature
 from tests.small_log import FEATURES
 
@@ -63,3 +63,84 @@ def test_negative_ids_of_a_list_are_refused(dtype):
         encode(TAGS, np.array([[1, 2, 3], [3, -1, -7]], dtype))
     unsigned = np.array([[1, 2, 255]], "uint8")
     assert encode(TAGS, unsigned)[0].tolist() == [2, 3, 1 + 255 % 50]
+
+
+def test_an_id_is_folded_by_its_value_whatever_array_holds_it():
+    ids = [0, 7, 123]
+    for array in (np.array(ids, object), np.array(ids, "uint64"), [*map(np.int8, ids)]):
+        assert fold(array, 50).tolist() == [0, 7, 23]
+    beyond = [2**64 - 7, -7, 2**63]  # no type of NumPy's holds all three
+    assert fold(np.array(beyond, object), 50).tolist() == [i % 50 for i in beyond]
+    assert fold(np.array([2**64 - 7], "uint64"), 50).tolist() == [(2**64 - 7) % 50]
+    assert fold(np.array([], float), 50).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "found"),
+    [
+        (np.array([5.0, 7.0]), "5.0"),
+        (np.array([True]), "True"),
+        (np.array([b"a"]), "b'a'"),
+        (np.array([5, None]), "None"),
+        (np.array(["a", np.nan], object), "nan"),
+        (np.array([5, "a"], object), "integers among strings"),
+        (np.array(["2026-11-01"], "datetime64[s]"), "2026-11-01"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_id_is_refused_instead_of_hashed(ids, found):
+    """A log refuses such a column: hashed, 5.0 would be another id than 5."""
+    brand = Feature(name="brand", side="ad", kind="sparse", buckets=9)
+    for feature, values in ((brand, ids), (TAGS, ids[:, None])):
+        with pytest.raises(ValueError, match=f"feature '{feature.name}': found the id .*{found}"):
+            encode(feature, values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "found"),
+    [
+        ("dense", 1e39, "1e+39"),
+        ("dense", np.nan, "nan"),
+        ("statistical", 1.7976931348623157e308, "1.79"),
+        ("statistical", -1.0, "-1.0"),
+        ("dense", "7", "expected numbers"),
+        ("dense", True, "expected numbers"),
+    ],
+)
+def test_numbers_that_a_log_is_refused_for_are_refused(kind, value, found):
+    feature = Feature(name="x", side="ad", kind=kind)
+    with pytest.raises(ValueError, match="feature 'x': ") as error:
+        encode(feature, np.array([value]))
+    assert found in str(error.value)
+
+
+def test_lists_are_rows():
+    with pytest.raises(ValueError, match=r"'tags': found ids of the shape \[3\]"):
+        encode(TAGS, np.array([1, 2, 3]))
+
+
+# ---- rank indices -----------------------------------------------------------
+
+
+def test_rank_indices_by_hand():
+    v = np.array([[-1.0, -2, -3], [3, 1, 2], [-0.5, 0.7, -0.5], [-4, 9, 9]])
+    mask = np.ones(v.shape, bool)
+    mask[3, 2] = False  # what stands in padding does not count
+    ranks = rank_index(v, mask)
+    assert ranks.tolist() == [[2, 1, 0], [3, 1, 2], [0, 2, 0], [0, 1, 0]]
+    untouched = np.array([[3.5, 0.0]])
+    assert rank_index(untouched, np.ones((1, 2), bool)) is untouched
+
+
+def test_rank_indices_keep_order_and_ties_however_large():
+    rng = np.random.default_rng(0)
+    v = rng.choice([-3e38, -1e17, -1e-3, -0.0, 1e-3, 2e-3, 3e38], (200, 9))
+    mask = rng.random(v.shape) < 0.8
+    mask[:, 0] = True
+    for raw, got, real in zip(v, rank_index(v, mask), mask, strict=True):
+        assert (got.min() >= 0 and not got[~real].any()) or (raw[real] >= 0).all()
+        order = np.sign(raw[real][:, None] - raw[real])
+        np.testing.assert_array_equal(np.sign(got[real][:, None] - got[real]), order)
+        if (raw[real] < 0).any():
+            loop = [sum(other < mine for other in raw[real]) for mine in raw[real]]
+            assert got[real].tolist() == loop

@@ -131,3 +131,64 @@ def test_names_of_any_alphabet(tmp_path):
     )
     save_features(tmp_path / "features.yaml", features)
     assert load_features(tmp_path / "features.yaml") == features
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("kind: sparse, buckets: true", "features.0.buckets: Input should be a valid integer"),
+        ("kind: sparse, buckets: 1e6", "buckets: Input should be a valid integer; got '1e6'"),
+        ("kind: sparse, buckets: '9'", "buckets: Input should be a valid integer; got '9'"),
+        ("kind: sparse, buckets: 2.5", "buckets: Input should be a valid integer; got 2.5"),
+        ("kind: sparse, buckets: 0", "buckets: Input should be greater than 0; got 0"),
+        ("kind: sparse, buckets: -1", "buckets: Input should be greater than 0; got -1"),
+        ("kind: dense, width: [2]", "width: Input should be a valid integer; got [2]"),
+        ("kind: multi_valued, buckets: 9, length: 0", "length: Input should be greater than 0"),
+        ("kind: dense, side: ad, side: user", "'side' is given twice"),
+        ("kind: dense, width: !!int abc", "not readable as YAML: invalid literal"),
+        ("kind: dense, width: 2026-13-01", "not readable as YAML: month must be in 1..12"),
+        ("kind: !!python/object:os.system x", "not readable as YAML: could not determine"),
+    ],
+)
+def test_a_field_that_is_none_is_refused(tmp_path, fields, message):
+    path = tmp_path / "features.yaml"
+    side = "" if "side" in fields else "side: user, "
+    path.write_text(f"features:\n- {{name: u, {side}{fields}}}")
+    with pytest.raises(LogError) as error:
+        load_features(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"a{i}: &a{i} [{', '.join(9 * [f'*a{i - 1}' if i else 'x'])}]\n" for i in range(9))
+        + "features: *a8",
+        "[" * 5000,
+        "features: " + "x" * 10_000,
+        "{name: u}\x00".encode("utf-16").decode("latin-1"),
+    ],
+    ids=["many laughs", "deep", "long", "zeros"],
+)
+def test_what_is_no_declaration_is_refused_in_a_short_line(tmp_path, text):
+    path = tmp_path / "features.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(LogError) as error:
+        load_features(path)
+    assert str(error.value).startswith(f"{path}: ") and len(str(error.value)) < 600
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_another_encoding_is_named(tmp_path, encoding):
+    path = tmp_path / "features.yaml"
+    path.write_bytes(f"features:\n{USER}\n# Größe".encode(encoding))
+    with pytest.raises(LogError, match=rf"{path}: found the byte 0x.., expected text in UTF-8"):
+        load_features(path)
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    save_features(tmp_path / "features.yaml", FEATURES)
+    marked = b"\xef\xbb\xbf" + (tmp_path / "features.yaml").read_bytes()
+    (tmp_path / "features.yaml").write_bytes(marked)
+    assert load_features(tmp_path / "features.yaml") == FEATURES

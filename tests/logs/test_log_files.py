@@ -51,7 +51,6 @@ SECOND = pd.Timedelta("1s")
         ],
         (with_cells("v", np.nan, 7, 9), "v", 7, "finite number"),
         (with_cells("v", -np.inf, 0), "v", 0, "finite number"),
-        (with_cells("v", -1.0, 5), "v", 5, "finite number >= 0"),
         (with_cells("ecpm", -0.1, 5), "ecpm", 5, "finite number >= 0"),
         (with_cells("ecpm", np.inf, 5), "ecpm", 5, "finite number >= 0"),
         (
@@ -75,7 +74,10 @@ SECOND = pd.Timedelta("1s")
         (of_type("v", pa.string()), "v", None, "must be a number; it is string"),
         (of_type("ecpm", pa.bool_()), "ecpm", None, "must be a number; it is bool"),
         (of_type("impression_id", pa.float64()), "impression_id", None, "must be an integer"),
-        (of_type("timestamp", pa.int64()), "timestamp", None, "must be a timestamp; it is int64"),
+        *(
+            (of_type("timestamp", kind), "timestamp", None, f'unit="s")); it is {kind}')
+            for kind in (pa.int64(), pa.string(), pa.float64())
+        ),
         (of_type("user_id", pa.float32()), "user_id", None, "must be an integer or a string"),
         (of_type("recent", pa.int32()), "recent", None, "must be a list of integers or strings"),
         (of_type("recent", pa.list_(pa.float32())), "recent", None, "must be a list of integers"),

@@ -28,6 +28,19 @@ def test_a_log_of_ones_own_has_no_loop(tmp_path):
     assert verdicts(tmp_path, SUMMARY) == {}
 
 
+def test_a_log_without_money_says_which_metrics_remain(tmp_path):
+    summary = LogSummary(1000, 10_100, 8, 12, TIME, TIME, ranked_share=0.0)
+    text = logs.answer(summary, np.nan)
+    assert "no ad has an eCPM above 0" in text and "nan" not in text
+    assert "ndcg, recall and opa remain" in text
+    assert verdicts(tmp_path, summary) == {}
+
+
+def test_ranks_in_the_place_of_v_are_said():
+    summary = LogSummary(1000, 10_100, 8, 12, TIME, TIME, ranked_share=0.6, negative_v=7)
+    assert logs.answer(summary, 0.5).endswith("read, as ranks from below.")
+
+
 @pytest.mark.parametrize(
     ("change", "ending", "verdict"),
     [

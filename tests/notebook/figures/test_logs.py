@@ -27,6 +27,12 @@ def test_the_top_tenth_is_named(ax):
     assert_texts_can_be_read(ax)
 
 
+def test_a_log_without_money_is_said_to_have_none(ax):
+    logs.concentration(ax, np.zeros(9))
+    assert texts(ax) == ["no ad has an eCPM above 0"]
+    assert_texts_can_be_read(ax)
+
+
 def test_rounds_are_labelled_with_their_gap(ax):
     rounds = pd.DataFrame(
         {"round": [1, 2, 3], "oracle_gap": [-0.2, -0.09, -0.08], "oracle_gap_se": 0.01}

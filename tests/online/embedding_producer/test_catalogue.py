@@ -49,6 +49,11 @@ def test_new_ads_come_in_new_files_and_repeated_ones_stay(tmp_path):
             make_ads([1]).set_column(0, "ad_id", pa.array(["x"])),
             "column 'ad_id' must be an integer; it is string",
         ),
+        (
+            make_ads([1, 2]).set_column(1, "brand", pa.array([5.0, 7.0])),
+            "column 'brand' must be an integer or a string; it is double",
+        ),
+        (make_ads([1, 2]).append_column("bid", pa.array([1.0, 1.0])), "2 columns are called 'bid'"),
     ],
 )
 def test_a_bad_file_is_left_out_and_named(tmp_path, table, message):

@@ -3,13 +3,17 @@ import json
 import time
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 import pytest
 
 from lib.logs.errors import LogError
+from lib.logs.features import save_features
+from lib.logs.reader import write_logs
 from lib.online.exports.store import ExportStore
 from lib.online.pipeline.parameters import PipelineParameters
 from lib.online.pipeline.run import Page, commands, prepare
 from lib.online.pipeline.supervisor import Supervisor
+from tests.small_log import FEATURES, make_log
 
 
 def make(folder, **changes):
@@ -43,6 +47,20 @@ def test_a_folder_goes_on_with_the_same_parameters_alone(tmp_path):
 def test_a_log_that_is_not_there(tmp_path):
     with pytest.raises(LogError, match="no such features file"):
         prepare(make(tmp_path, logs=tmp_path / "no.parquet", features=tmp_path / "no.yaml"))
+
+
+def test_a_log_is_made_ready_to_be_replayed(tmp_path):
+    log = make_log()
+    save_features(tmp_path / "features.yaml", FEATURES)
+    given = {"logs": tmp_path / "log.parquet", "features": tmp_path / "features.yaml"}
+    write_logs(given["logs"], [log])
+    parameters = prepare(make(tmp_path / "mine", **given))
+    assert parameters.ads_a_list == 7
+    assert [file.name for file in parameters.catalogue.iterdir()] == ["ads.parquet"]
+    texts = log.set_column(7, "ad_id", log["ad_id"].cast(pa.string()))
+    write_logs(given["logs"], [texts])
+    with pytest.raises(LogError, match="column 'ad_id' must be an integer; it is string"):
+        prepare(make(tmp_path / "other", **given))
 
 
 def ask(address, path):
