@@ -16,8 +16,8 @@ LOG_COLUMNS = ("impression_id", "timestamp", "v", "ecpm")
 Buckets = Annotated[int, pydantic.Field(gt=0, lt=2**31 - 1, strict=True)]
 Width = Annotated[int, pydantic.Field(gt=0, le=1_000_000, strict=True)]
 Name = Annotated[str, pydantic.Field(min_length=1)]
-_SHORT = reprlib.Repr()  # of a value that may be a whole file
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxstring, _SHORT.maxother = 2, 8, 80, 80
 
 
 class Feature(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -102,6 +102,15 @@ class Features(pydantic.BaseModel, frozen=True, extra="forbid"):
         )
 
 
+def short_repr(value) -> str:
+    """A value as a message shows it: the beginning of one that may be a whole file.
+
+    >>> short_repr(list(range(1000)))
+    '[0, 1, 2, 3, 4, 5, 6, 7, ...]'
+    """
+    return _SHORT.repr(value)
+
+
 def load_features(path) -> Features:
     """Features declared in the YAML file at `path`, in UTF-8.
 
@@ -132,7 +141,7 @@ def load_features(path) -> Features:
         field = ".".join(str(part) for part in first["loc"]) or "features"
         # Our own validators name what they found; their input is a whole declaration.
         own = first["type"] == "value_error"
-        found = "" if own else f"; got {_SHORT.repr(first['input'])}"
+        found = "" if own else f"; got {short_repr(first['input'])}"
         raise LogError(f"{path}: {field}: {first['msg']}{found}") from None
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from lib.logs.column_types import as_types, check_schema, column_names, common_types, is_list
 from lib.logs.encoding import FLOAT32, beyond_float32
 from lib.logs.errors import LogError
+from lib.logs.features import short_repr
 from lib.logs.log_folder import files_of, in_time_order, partition_columns, partition_of, span
 
 DAMAGED = (pa.ArrowException, OSError)  # what Arrow raises for a file that it cannot read
@@ -68,7 +69,7 @@ class LogFiles:
         row -= int(self.ends[file - 1]) if file else 0
         return LogError(
             f"{self.files[file]}: column {column!r}, row {row}: "
-            f"found {found!r}, expected {expected}"
+            f"found {short_repr(found)}, expected {expected}"
         )
 
     def refuse(self, row, bad, column, table, expected):

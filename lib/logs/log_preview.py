@@ -15,7 +15,9 @@ from lib.logs.errors import LogError
 from lib.logs.features import Features, load_features
 from lib.logs.log_files import LogFiles
 
-FIRST_IMPRESSIONS = 4096  # that are read whole
+FIRST_IMPRESSIONS = 4096  # that are read whole,
+MOST_ADS = 1 << 20  # padded, if that is not too many ads
+FAR_LONGER = 20  # times the mean: such a list may be many that share an id by mistake
 
 
 def preview(logs, features) -> dict:
@@ -41,7 +43,8 @@ def preview(logs, features) -> dict:
     log = LogFiles(logs, declared)
     _refuse_overlap(log)
     impressions, shortest, longest = log.list_lengths()
-    for row, table, starts in log.blocks(FIRST_IMPRESSIONS, stop=FIRST_IMPRESSIONS):
+    some = max(1, min(FIRST_IMPRESSIONS, MOST_ADS // longest))
+    for row, table, starts in log.blocks(some, stop=some):
         block_arrays(log, row, table, starts, longest)
     embedding_bytes = _embedding_bytes(declared, features)
     known = all(span is not None for span in log.spans)
@@ -76,6 +79,12 @@ def _notes(about):
         notes.append("some lists hold one ad: there is nothing to order in them")
     if about["longest"] == 1:
         notes[-1] = "every list holds one ad: there is nothing to learn an order from"
+    mean = about["rows"] / about["impressions"]
+    if about["longest"] > FAR_LONGER * mean:
+        notes.append(
+            f"the longest list holds {about['longest']:,} ads, the mean one {mean:.1f}: all lists "
+            "of a batch take its length; do its ads share an impression_id by mistake?"
+        )
     if about["unread"]:
         notes.append(f"not declared as features, and not read: {', '.join(about['unread'])}")
     return notes

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import functools
 import tempfile
 from pathlib import Path
 
@@ -44,9 +45,9 @@ def log_of(users, tags, first=0):
     )
 
 
-def padded(lists):
-    longest = max(1, *map(len, lists))
-    empty = "" if any(isinstance(x, str) for ids in lists for x in ids) else -1
+def padded(lists, empty=-1):
+    """Lists of one length, filled up with the mark of an empty place."""
+    longest = max(1, *map(len, lists), 0)
     return [[*ids, *[empty] * (longest - len(ids))] for ids in lists]
 
 
@@ -74,16 +75,14 @@ def id_lists(draw):
 @given(id_lists(), st.sampled_from([pa.list_, pa.large_list, "fixed"]))
 def test_lists_of_a_log_read_as_encode_reads_them(drawn, wrapped):
     kind, lists = drawn
-    if wrapped == "fixed":
-        lists = padded(lists)
-        wrapped = lambda element: pa.list_(element, len(lists[0]))  # noqa: E731
-    values = [x for ids in lists for x in ids]
-    wide = np.array(padded(lists), object if any(isinstance(x, str) for x in values) else None)
-    if wide.dtype.kind == "f":  # NumPy's own choice for -1 beside 2^63
-        wide = np.array(padded(lists), object)
+    empty = -1 if pa.types.is_integer(kind) else ""
+    if wrapped == "fixed":  # without a sign there is no mark of an empty place
+        lists = padded(lists, 0 if pa.types.is_unsigned_integer(kind) else empty)
+        wrapped = functools.partial(pa.list_, list_size=len(lists[0]))
     # pyarrow makes no list of a dictionary from Python, but casts to one.
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     tags = pa.array(lists, wrapped(plain)).cast(wrapped(kind))
+    wide = np.array(padded(lists, empty), object)
     users = pa.array(np.arange(len(lists)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "log.parquet")

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from lib.logs import reader
+from lib.logs import preview, reader
 from lib.logs.errors import LogError
 from lib.logs.reader import check
 from tests.small_log import FEATURES, make_log, write_parts
@@ -170,3 +171,148 @@ def test_a_column_that_nobody_reads_may_be_there_twice(tmp_path):
     path = tmp_path / "double.parquet"
     pq.write_table(table.append_column("note", note).append_column("note", note), path)
     assert check(path, FEATURES).impressions == 6
+
+
+# ---- a campaign: what people bring in the place of a log ----------------------
+# One line names the file and the column, what was found and what was expected, whichever function
+# reads the log first.
+
+TABLE = make_log(count=200)
+USES = {"check": check, "read": reader.read, "preview": preview}
+
+
+def column_of(name, value, kind=None):
+    """The log with one value in all rows of a column."""
+    rows = pa.array([value] * len(TABLE), kind)
+    return TABLE.set_column(TABLE.schema.get_field_index(name), name, rows)
+
+
+STRUCT = pa.struct([("id", pa.int64())])
+TYPES = {
+    "impression_id": [
+        (column_of("impression_id", 1.5), "an integer; it is double"),
+        (column_of("impression_id", "5f0e"), "an integer; it is string"),
+        (column_of("impression_id", None, pa.null()), "an integer; it is null"),
+    ],
+    "timestamp": [
+        (column_of("timestamp", 1_700_000_000), "it is int64"),
+        (column_of("timestamp", "2026-11-01T00:00:00Z"), "it is string"),
+        (column_of("timestamp", 5, pa.time32("s")), "it is time32[s]"),
+        (column_of("timestamp", 5, pa.duration("s")), "it is duration[s]"),
+    ],
+    "v": [
+        (column_of("v", "1"), "a number; it is string"),
+        (column_of("v", True), "a number; it is bool"),
+        (column_of("v", [1.0]), "a number; it is list<element: double>"),
+    ],
+    "user_id": [
+        (column_of("user_id", 5.0), "an integer or a string; it is double"),
+        (column_of("user_id", b"5"), "an integer or a string; it is binary"),
+        (column_of("user_id", {"id": 5}, STRUCT), "an integer or a string; it is struct"),
+        (column_of("user_id", [5]), "an integer or a string; it is list"),
+    ],
+    "recent": [
+        (column_of("recent", "1|2|3"), "a list of integers or strings; it is string"),
+        (column_of("recent", [1.0]), "a list of integers or strings; it is list<element: double>"),
+        (column_of("recent", [[1]]), "a list of integers or strings; it is list<element: list"),
+        (column_of("recent", [{"id": 5}], pa.list_(STRUCT)), "it is list<element: struct"),
+    ],
+    "user_vector": [
+        (column_of("user_vector", ["a"]), "a list of 3 numbers; it is list<element: string>"),
+        (column_of("user_vector", [1.0, 2.0]), "row 0: found [1.0, 2.0], expected a list of 3"),
+        (column_of("user_vector", [1.0] * 5000), "row 0: found [1.0, "),
+    ],
+    "bid": [
+        (column_of("bid", None, pa.float64()), "row 0: found None, expected a value"),
+        (column_of("bid", 1.7976931348623157e308), "found 1.797693"),
+        (column_of("bid", -999.0), "row 0: found -999.0, expected a number >= 0"),
+        (column_of("bid", 10**40, pa.decimal256(50, 2)), "found 1e+40, expected a finite"),
+    ],
+}
+CASES = [(name, table, words) for name, cases in TYPES.items() for table, words in cases]
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(("column", "table", "words"), CASES, ids=[f"{c[0]} {c[2]}" for c in CASES])
+def test_a_column_of_another_kind(tmp_path, use, column, table, words):
+    path = tmp_path / "log.parquet"
+    pq.write_table(table, path)
+    with pytest.raises(LogError) as error:
+        USES[use](path, FEATURES)
+    message = str(error.value)
+    assert message.startswith(f"{path}: column {column!r}") and words in message
+    assert "\n" not in message and len(message) < 400
+
+
+def wrong_files(folder):
+    frame = TABLE.select(["impression_id", "v", "ecpm"]).to_pandas()
+    frame.to_csv(folder / "csv.parquet")
+    frame.to_json(folder / "json.parquet", orient="records", lines=True)
+    frame.to_pickle(folder / "pickle.parquet")
+    pyarrow.feather.write_feather(frame, folder / "feather.parquet")
+    pd.DataFrame({"PAR1": ["PAR1"]}).to_csv(folder / "almost.parquet", index=False)
+    (folder / "zeros.parquet").write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    (folder / "long.parquet").write_bytes(b"PAR1" + b"\xff" * 100 + b"PAR1")
+    pq.write_table(TABLE, folder / "whole.parquet")
+    whole = (folder / "whole.parquet").read_bytes()
+    (folder / "half.parquet").write_bytes(whole[: len(whole) // 2])
+    (folder / "twice.parquet").write_bytes(whole[:-50] + whole[-40:])
+    (folder / "whole.parquet").unlink()
+    return sorted(folder.glob("*.parquet"))
+
+
+@pytest.mark.parametrize("use", USES)
+def test_another_file(tmp_path, use):
+    for path in wrong_files(tmp_path):
+        with pytest.raises(LogError) as error:
+            USES[use](path, FEATURES)
+        assert str(error.value).startswith(f"{path}: not a Parquet file: ")
+        assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "lz4", "brotli"])
+@pytest.mark.parametrize("column", ["impression_id", "v", "recent", "brand"])
+def test_a_damaged_page(tmp_path, column, compression):
+    path = tmp_path / "log.parquet"
+    pq.write_table(make_log(count=2000), path, compression=compression, write_page_checksum=True)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    chunk = next(
+        group.column(i)
+        for i in range(group.num_columns)
+        if group.column(i).path_in_schema.split(".")[0] == column
+    )
+    content, page = bytearray(path.read_bytes()), chunk.data_page_offset
+    middle = page + max(40, chunk.total_compressed_size // 2)
+    content[middle] ^= 0xFF
+    path.write_bytes(content)
+    for use in (check, reader.read):
+        with pytest.raises(LogError) as error:
+            use(path, FEATURES)
+        assert str(error.value).startswith(f"{path}: damaged; expected ")
+        assert "\n" not in str(error.value)
+
+
+def test_thousands_of_columns_are_not_all_named(tmp_path):
+    wide = pa.table({f"column_{i}": [i] for i in range(3000)})
+    pq.write_table(wide, tmp_path / "log.parquet")
+    with pytest.raises(LogError, match=r"column 'impression_id' is missing; .* and 2970 more"):
+        check(tmp_path / "log.parquet", FEATURES)
+
+
+def test_the_ecpm_of_a_log_without_money_is_asked_for(tmp_path):
+    pq.write_table(TABLE.drop_columns(["ecpm"]), tmp_path / "log.parquet")
+    with pytest.raises(LogError, match=r"'ecpm' is missing; .* money has ecpm 0 in every row"):
+        check(tmp_path / "log.parquet", FEATURES)
+
+
+def test_one_id_for_many_impressions(tmp_path):
+    """A list of 9,000 ads takes no more memory than it holds, and is said."""
+    table = make_log(count=2000)
+    times = pa.repeat(table["timestamp"][0], len(table))
+    ids = np.where(np.arange(len(table)) < 9000, 7, table["impression_id"].to_numpy())
+    table = table.set_column(2, "timestamp", times).set_column(0, "impression_id", pa.array(ids))
+    pq.write_table(table, tmp_path / "log.parquet")
+    notes = preview(tmp_path / "log.parquet", FEATURES)["notes"]
+    assert any(note.startswith("the longest list holds 9,000 ads") for note in notes)
+    with pytest.raises(LogError, match=r"column 'user_id', row .*: .*the same value in all rows"):
+        check(tmp_path / "log.parquet", FEATURES)

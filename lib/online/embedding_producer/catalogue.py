@@ -15,7 +15,7 @@ from lib.infra.files import replacing
 from lib.logs.column_types import as_types, check_columns, common_types
 from lib.logs.columns import encoded_column
 from lib.logs.errors import LogError
-from lib.logs.features import Features
+from lib.logs.features import Features, short_repr
 from lib.logs.log_files import DAMAGED, found_value, numpy_values
 
 AD_ID = "ad_id"
@@ -117,7 +117,7 @@ class _File:
             place = int(np.argmax(bad))
             found = found_value(table.column(column)[place])
             raise LogError(
-                f"{self.file}: column {column!r}, row {row + place}: found {found!r}, "
+                f"{self.file}: column {column!r}, row {row + place}: found {short_repr(found)}, "
                 f"expected {expected}"
             )
 
