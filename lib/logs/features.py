@@ -108,7 +108,8 @@ def short_repr(value) -> str:
     >>> short_repr(list(range(1000)))
     '[0, 1, 2, 3, 4, 5, 6, 7, ...]'
     """
-    return _SHORT.repr(value)
+    text = _SHORT.repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def load_features(path) -> Features:

@@ -100,7 +100,7 @@ def span(reader) -> tuple[np.datetime64, np.datetime64] | None:
             if statistics is None or not statistics.has_min_max:
                 return None
             ends += [_utc(statistics.min), _utc(statistics.max)]
-        except (ValueError, OverflowError):  # a moment that Python has no word for
+        except (ValueError, TypeError, OverflowError):  # no moment, or one beyond Python's
             return None
     return (min(ends), max(ends)) if ends else None
 

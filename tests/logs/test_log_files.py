@@ -197,7 +197,7 @@ TYPES = {
     "timestamp": [
         (column_of("timestamp", 1_700_000_000), "it is int64"),
         (column_of("timestamp", "2026-11-01T00:00:00Z"), "it is string"),
-        (column_of("timestamp", 5, pa.time32("s")), "it is time32[s]"),
+        (column_of("timestamp", 5, pa.time32("s")), "it is time32"),
         (column_of("timestamp", 5, pa.duration("s")), "it is duration[s]"),
     ],
     "v": [
