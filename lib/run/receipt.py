@@ -1,8 +1,8 @@
 """The receipt: whether a run's tables are the committed ones, to the last digit.
 
-outputs/PROFILE/receipt.json, under version control, holds a digest of every table of a profile,
-of each of its columns, and the first rows rounded, so that a fresh clone can say how far its own
-tables are from those even once it has replaced them.
+receipt.json among a profile's results, under version control, holds a digest of every table of
+the profile, of each of its columns, and the first rows rounded, so that a fresh clone can say how
+far its own tables are from those even once it has replaced them.
 """
 
 import ast
@@ -66,7 +66,7 @@ def write_receipt(jobs: list[Job]) -> Path:
     for job in jobs:
         if changed := _changed_parameters(job):
             raise ValueError(
-                f"{job.stem}: expected a run with the parameters of params/{job.profile}; "
+                f"{job.stem}: expected a run with the parameters of {_parameters(job.profile)}; "
                 f"the last one had another {', '.join(changed)}"
             )
     tables = {
@@ -75,7 +75,7 @@ def write_receipt(jobs: list[Job]) -> Path:
         for name, path in _tables(job).items()
         if not _is_clock(job.stem, name)
     }
-    path = _committed_path(jobs[0].profile)
+    path = places.receipt_of(jobs[0].profile)
     write_json(path, {"tables": tables})
     return path
 
@@ -88,7 +88,7 @@ def compare(jobs: list[Job]) -> tuple[bool, list[str]]:
 
     Returns: (whether all that could be compared is equal, sentences for the reader).
     """
-    path = _committed_path(jobs[0].profile)
+    path = places.receipt_of(jobs[0].profile)
     if not path.exists():
         return True, [f"{places.shown(path)} is not there: nothing to compare the tables with"]
     committed = json.loads(path.read_text())["tables"]
@@ -220,5 +220,6 @@ def _changed_parameters(job):
     ]
 
 
-def _committed_path(profile):
-    return places.REPOSITORY / "outputs" / profile / "receipt.json"
+def _parameters(profile):
+    """Where its parameters stand, as messages show it."""
+    return places.shown(places.parameters_of(profile))

@@ -1,5 +1,7 @@
 """The scorecard: what the notebooks of a profile claim, in one table."""
 
+from pathlib import Path
+
 from lib.infra.files import replacing
 from lib.notebook import markdown
 from lib.notebook.report import read_summary
@@ -7,12 +9,12 @@ from lib.run import places
 
 
 def write_scorecard(profile: str) -> None:
-    """Gather the claims of all notebooks of a profile in outputs/PROFILE/scorecard.md."""
-    folder = places.root() / "outputs" / profile
+    """Gather the claims of all notebooks of a profile in scorecard.md, among its results."""
+    folder = places.results_of(profile)
     lines = [
         "# Scorecard",
         "",
-        f"What the notebooks claim in the profile `{profile}`.",
+        f"What the notebooks claim in the profile `{Path(profile).name}`.",
         "",
         "| notebook | claim | value | interval | it covers | published | source | verdict |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

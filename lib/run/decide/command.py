@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.infra.files import replacing
+from lib.run import places
 from lib.run.decide import notebooks
 from lib.run.decide.page import write_page
 from lib.run.decide.question import ask
@@ -30,7 +31,7 @@ def decide(
       `lib.run.execute.NotebookError` for a notebook that fails.
     """
     question = ask(path, overrides)
-    with notebooks.rooted(folder) as place:
+    with places.rooted(folder) as place:
         jobs = notebooks.jobs(question)
         notebooks.run(jobs)
         html = write_page(question, jobs)

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from lib.infra.settings import configure
 from lib.run import places
@@ -64,19 +62,3 @@ def _execute(job):
     finally:
         with contextlib.suppress(RuntimeError):  # it has none
             asyncio.get_event_loop().close()
-
-
-@contextlib.contextmanager
-def rooted(folder: str | os.PathLike) -> Iterator[Path]:
-    """Let all relative paths of a run start in a folder of the reader's."""
-    folder = Path(folder).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    name, before = places.ROOT, os.environ.get(places.ROOT)
-    os.environ[name] = str(folder)
-    try:
-        yield folder
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

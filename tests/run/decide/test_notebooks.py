@@ -6,9 +6,10 @@ import nbformat
 import pytest
 
 from lib.run import places
-from lib.run.decide.notebooks import jobs, rooted, run
+from lib.run.decide.notebooks import jobs, run
 from lib.run.decide.question import ask
 from lib.run.execute import KERNELSPEC, NotebookError
+from lib.run.places import rooted
 from lib.run.plan import Job
 from tests.run.decide.tables import scenarios, written
 
