@@ -1,5 +1,6 @@
 """The project's command.
 
+python -m lib new FOLDER [--logs]
 python -m lib run [NOTEBOOK ...] --profile P [-p NAME VALUE]
 python -m lib receipt --profile P [--accept]
 python -m lib pipeline [--folder F] [--minutes M] [-p NAME VALUE]
@@ -16,13 +17,16 @@ from lib.run.parameters import read_overrides
 from lib.run.plan import plan
 from lib.run.receipt import compare, write_receipt
 
+PROFILE = "a folder of params/, or the path of one of your own (quick)"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 a notebook failed or a table is not the committed one, 2 a wrong
     argument, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(with_negative_values(arguments))
-    return options.carry_out(options)
+    with places.of_profile(getattr(options, "profile", None) or ""):
+        return options.carry_out(options)
 
 
 def _run(options):
@@ -38,6 +42,19 @@ def _run(options):
     except KeyboardInterrupt:
         return _fail("interrupted; the same command goes on with the notebook that ran", 130)
     _print_comparison(plan([job.stem for job in jobs], options.profile))
+    return 0
+
+
+def _new(options):
+    from lib.run.new.layout import lay_out, next_commands
+
+    try:
+        lay_out(options.folder, logs=options.logs)
+    except (ValueError, TypeError) as error:
+        return _fail(error, 2, "new")
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was written", 130, "new")
+    print(next_commands(options.folder))
     return 0
 
 
@@ -121,7 +138,7 @@ def parser():
     receipt = subcommands.add_parser(
         "receipt", help="say whether the last run's tables are the committed ones"
     )
-    receipt.add_argument("--profile", default="quick", help="a folder of params/ (quick)")
+    receipt.add_argument("--profile", default="quick", help=PROFILE)
     receipt.add_argument(
         "--accept", action="store_true", help="make them the committed ones (receipt.json)"
     )
@@ -144,6 +161,12 @@ def parser():
     )
     decide.add_argument("--folder", default="decision", help="of all that it writes (decision)")
     _add_parameters(decide, "set a parameter of the question")
+    new = subcommands.add_parser(
+        "new", help="make a profile of your own: parameter files and example tables"
+    )
+    new.set_defaults(carry_out=_new)
+    new.add_argument("folder", metavar="FOLDER", help="that is made")
+    new.add_argument("--logs", action="store_true", help="with notebook 00 and an example log")
     command = subcommands.add_parser("run", help="run notebooks")
     command.set_defaults(carry_out=_run)
     command.add_argument(
@@ -152,7 +175,7 @@ def parser():
         metavar="NOTEBOOK",
         help="as 02, 02_bnsl_fitting or a path; all of the profile if left out",
     )
-    command.add_argument("--profile", default="quick", help="a folder of params/ (quick)")
+    command.add_argument("--profile", default="quick", help=PROFILE)
     _add_parameters(command, "set a parameter wherever it is declared")
     command.add_argument("--force", action="store_true", help="run also what is up to date")
     return commands

@@ -6,7 +6,9 @@ papermill only warns of a name that a notebook does not declare, and YAML reads
 
 import ast
 import contextlib
+import io
 import os
+import tokenize
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -114,13 +116,7 @@ def declared(notebook: Mapping, *, source: str) -> dict[str, Any]:
     Raises ValueError unless there is exactly one such cell, holding nothing but
     `name = literal` lines.
     """
-    cells = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
-    if len(cells) != 1:
-        raise ValueError(f"{source}: expected one cell tagged 'parameters'; found {len(cells)}")
-    try:
-        lines = ast.parse("".join(cells[0]["source"])).body
-    except SyntaxError as error:
-        raise ValueError(f"{source}: the parameters cell is not Python: {error}") from None
+    lines = _lines(notebook, source)[0]
     defaults = {}
     for line in lines:
         name, default = _assignment(line, source)
@@ -128,6 +124,47 @@ def declared(notebook: Mapping, *, source: str) -> dict[str, Any]:
             raise ValueError(f"{source}: parameter {name!r} is declared twice")
         defaults[name] = default
     return defaults
+
+
+def explanations(notebook: Mapping, *, source: str) -> dict[str, tuple[str, str]]:
+    """What the cell tagged `parameters` says of each parameter: the one place where it is said.
+
+    Args: as `declared`.
+
+    Returns: {name: (heading, text)}, in the order of the cell. The text is the comment behind the
+      value, "" if there is none; the heading is the last comment on a line of its own above.
+
+    >>> cell = {"metadata": {"tags": ["parameters"]}, "source": "# How\\nseed = 0  # of draws"}
+    >>> explanations({"cells": [cell]}, source="a.ipynb")
+    {'seed': ('How', 'of draws')}
+    """
+    lines, text = _lines(notebook, source)
+    comments = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT
+    }
+    said, heading, last = {}, "", 0
+    for line in lines:
+        between = range(last + 1, line.lineno)
+        heading = [heading, *(comments[row] for row in between if row in comments)][-1]
+        # Of a value of several lines, what stands inside explains a part of it.
+        behind = [comments[row] for row in (line.lineno, line.end_lineno) if row in comments]
+        said[_assignment(line, source)[0]] = heading, behind[0] if behind else ""
+        last = line.end_lineno
+    return said
+
+
+def _lines(notebook, source):
+    """The statements of the one cell tagged `parameters`, and its text."""
+    cells = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    if len(cells) != 1:
+        raise ValueError(f"{source}: expected one cell tagged 'parameters'; found {len(cells)}")
+    text = "".join(cells[0]["source"])
+    try:
+        return ast.parse(text).body, text
+    except SyntaxError as error:
+        raise ValueError(f"{source}: the parameters cell is not Python: {error}") from None
 
 
 def _assignment(line, source):

@@ -12,13 +12,16 @@ from lib.notebook.report import SUMMARY, read_summary
 from lib.run import places
 from lib.run.parameters import check_parameters, declared, read_parameters
 
+# YAML files that a profile of one's own may hold beside those of notebooks.
+OTHER_FILES = ("question.yaml", "features.yaml")
+
 
 @dataclass(frozen=True)
 class Job:
     """One notebook with the parameters of one profile."""
 
     stem: str
-    profile: str
+    profile: str  # as `lib.run.places.profile` names it
     notebook: dict  # NotebookNode, as read
     given: dict  # the parameters that papermill sets
     values: dict  # these and the defaults of the others
@@ -26,7 +29,7 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        return places.root() / "outputs" / self.profile
+        return places.results_of(self.profile)
 
     @property
     def executed(self) -> Path:
@@ -45,7 +48,8 @@ def plan(
     Args:
       names: notebooks to run, as 02, 02_bnsl_fitting or a path; all of the
         profile if empty. A profile leaves out the notebooks it has no YAML file for.
-      profile: a folder below params/.
+      profile: a folder below params/, or the path of one's own, to be run inside
+        `lib.run.places.of_profile` so that relative paths start there.
       overrides: {name: value}, for every notebook of the run that declares the name.
 
     Returns: list of Job.
@@ -57,10 +61,19 @@ def plan(
     notebooks = {
         path.stem: path for path in sorted((places.REPOSITORY / "notebooks").glob("*.ipynb"))
     }
+    if not ((places.REPOSITORY / "params").is_dir() and notebooks):
+        raise ValueError(
+            f"no notebooks and parameters in {places.REPOSITORY}: the command runs from a checkout "
+            "of the repository (pip install --editable, as make run does), not from an installed "
+            "copy of lib, which holds neither notebooks/ nor params/"
+        )
+    profile = places.profile(profile)
+    if places.is_own(profile) and places.root() != Path(profile):
+        raise RuntimeError(f"plan: {profile} is planned inside lib.run.places.of_profile")
     files = _profile_files(profile, notebooks)
     chosen = [_chosen(name, notebooks, files, profile) for name in names] or list(files)
     jobs = [
-        _job(notebooks[stem], files[stem], overrides, tuple(files)[:place])
+        _job(notebooks[stem], files[stem], profile, overrides, tuple(files)[:place])
         for place, stem in enumerate(files)
         if stem in chosen
     ]
@@ -86,14 +99,17 @@ def _check_output(job, notebooks):
     """Refuse an output in which the run would replace what is not the notebook's own."""
     asked = f"{job.stem}: output {job.values['output']!r}"
     folder = job.output.resolve()
-    for path in sorted((places.REPOSITORY / "params").glob("*/*.yaml")):
-        profile, stem = path.parent.name, path.stem
-        results = places.root() / "outputs" / profile / stem
-        if (profile, stem) != (job.profile, job.stem) and folder.is_relative_to(results):
+    for owner, results in _results_of_others(job, notebooks):
+        if folder.is_relative_to(results):
             raise ValueError(
-                f"{asked} belongs to {stem} in the profile {profile}, whose results the run would "
+                f"{asked} belongs to {owner}, whose results the run would "
                 f"replace; expected a folder of its own, as outputs/mine/{job.stem}"
             )
+    if places.is_own(job.profile) and Path(job.profile).is_relative_to(folder):
+        raise ValueError(
+            f"{asked} holds the profile's own files; expected a folder of its own, as "
+            f"outputs/{job.stem}"
+        )
     if folder.is_file():
         raise ValueError(f"{asked} is a file; expected a folder")
     summary = read_summary(folder / SUMMARY)
@@ -113,6 +129,19 @@ def _check_output(job, notebooks):
             )
 
 
+def _results_of_others(job, notebooks):
+    """Yield (whose, folder) of all results that are not the job's, of every profile."""
+    for path in sorted((places.REPOSITORY / "params").glob("*/*.yaml")):
+        profile, stem = path.parent.name, path.stem
+        for home in {places.root(), places.REPOSITORY}:
+            if (profile, stem) != (job.profile, job.stem):
+                yield f"{stem} in the profile {profile}", home / "outputs" / profile / stem
+    if places.is_own(job.profile):
+        for stem in notebooks:
+            if stem != job.stem:
+                yield f"{stem} in the profile {job.profile}", job.folder / stem
+
+
 def _file_in(folder, value):
     """The name of the file in `folder` that a parameter's value stands for, None if of none."""
     if isinstance(value, str):
@@ -124,24 +153,21 @@ def _file_in(folder, value):
 
 def _profile_files(profile, notebooks):
     """{stem: YAML file} of a profile, in the order of the notebooks."""
-    folder = places.REPOSITORY / "params" / profile
-    if not (folder.parent.is_dir() and notebooks):
-        raise ValueError(
-            f"no notebooks and parameters in {places.REPOSITORY}: the command runs from a checkout "
-            "of the repository (pip install --editable, as make run does), not from an installed "
-            "copy of lib, which holds neither notebooks/ nor params/"
-        )
-    profiles = sorted(path.name for path in folder.parent.glob("*/"))
-    if profile not in profiles:
-        raise ValueError(f"--profile {profile}: not found; params/ has {', '.join(profiles)}")
-    files = sorted(file for file in folder.iterdir() if file.suffix in (".yaml", ".yml"))
+    folder = places.parameters_of(profile)
+    others = OTHER_FILES if places.is_own(profile) else ()
+    files = sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix in (".yaml", ".yml") and file.name not in others
+    )
     if not files:
-        raise ValueError(f"params/{profile}: expected NOTEBOOK.yaml files; found none")
+        raise ValueError(f"{places.shown(folder)}: expected NOTEBOOK.yaml files; found none")
     for file in files:
         if file.suffix == ".yml" or file.stem not in notebooks:
+            beside = f"; {' and '.join(others)} may lie beside them" if others else ""
             raise ValueError(
                 f"{places.shown(file)}: belongs to no notebook; expected one of "
-                f"{', '.join(f'{stem}.yaml' for stem in notebooks)}"
+                f"{', '.join(f'{stem}.yaml' for stem in notebooks)}{beside}"
             )
     return {file.stem: file for file in files}
 
@@ -156,19 +182,18 @@ def _chosen(name, notebooks, files, profile):
             f"found {', '.join(matches) or 'none'}"
         )
     if matches[0] not in files:
-        raise ValueError(
-            f"{matches[0]}: the profile {profile} has no params/{profile}/{matches[0]}.yaml"
-        )
+        file = places.parameters_of(profile) / f"{matches[0]}.yaml"
+        raise ValueError(f"{matches[0]}: the profile {profile} has no {places.shown(file)}")
     return matches[0]
 
 
-def _job(path, file, overrides, after):
+def _job(path, file, profile, overrides, after):
     notebook, source = read_notebook(path), places.shown(path)
     defaults = declared(notebook, source=source)
     if type(defaults.get("output")) is not str:
         raise ValueError(f"{source}: expected a parameter 'output', the folder of its results")
-    profile = file.parent.name
-    given = {"output": f"outputs/{profile}/{path.stem}", **read_parameters(file)}
+    home = "outputs" if places.is_own(profile) else f"outputs/{profile}"
+    given = {"output": f"{home}/{path.stem}", **read_parameters(file)}
     values = check_parameters(given, defaults, source=places.shown(file))
     own = {name: value for name, value in overrides.items() if name in defaults}
     values |= check_parameters(own, {name: defaults[name] for name in own}, source="-p")

@@ -146,3 +146,61 @@ def test_a_notebook_runs_in_a_profile(path):
     for file in files:
         [job] = plan([path.stem], profile=file.parent.name)
         assert job.values["output"] == f"outputs/{file.parent.name}/{path.stem}"
+
+
+# ---- profiles of one's own ------------------------------------------------
+
+
+@pytest.fixture
+def mine(repository, tmp_path):
+    for stem in ("00_logs", "02_law"):
+        add_notebook(repository, stem, "output = ''\nseed = 0")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for stem in ("00_logs", "02_law"):
+        (folder / f"{stem}.yaml").write_text("seed: 3")
+    with places.of_profile(folder):
+        yield folder
+
+
+def test_a_profile_of_one_s_own(mine):
+    for name in ("question.yaml", "features.yaml", "README.md"):
+        (mine / name).write_text("a: 1")
+    jobs = plan(profile=str(mine))
+    assert [job.values for job in jobs] == [
+        {"output": f"outputs/{stem}", "seed": 3} for stem in ("00_logs", "02_law")
+    ]
+    assert [job.output for job in jobs] == [
+        mine / "outputs" / stem for stem in ("00_logs", "02_law")
+    ]
+    assert jobs[0].executed == mine / "outputs/00_logs.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("outputs/02_law", "belongs to 02_law in the profile"),
+        (".", "holds the profile's own files; expected a folder of its own, as outputs/00_logs"),
+        ("..", "holds the profile's own files"),
+    ],
+)
+def test_one_s_own_files_are_not_replaced(mine, output, message):
+    with pytest.raises(ValueError, match=f"00_logs: output '{output}' {message}"):
+        plan(["00"], profile=str(mine), overrides={"output": output})
+
+
+def test_results_of_the_repository_are_not_replaced_by_another_profile(mine, repository):
+    output = str(repository / "outputs/quick/02_law")
+    with pytest.raises(ValueError, match="belongs to 02_law in the profile quick"):
+        plan(["02"], profile=str(mine), overrides={"output": output})
+
+
+def test_other_yaml_files_of_one_s_own_are_refused(mine):
+    (mine / "02_laws.yaml").write_text("")
+    with pytest.raises(ValueError, match=r"mine/02_laws.yaml: belongs to no notebook; .*may lie"):
+        plan(profile=str(mine))
+
+
+def test_a_profile_of_one_s_own_is_planned_where_it_lies(mine):
+    with places.rooted(mine.parent), pytest.raises(RuntimeError, match=r"inside lib\.run\.places"):
+        plan(profile=str(mine))
