@@ -12,6 +12,7 @@ json_logs      structured logs of a process
 settings       what is set in a process before TensorFlow starts there
 arithmetic     whether TensorFlow rounds here as where the outputs were made
 clusters       calls on Dask or Ray, and which of them lost their worker
+shared_folders folders of sweeps that several machines see
 sweep          many tasks: parallel, resumable
 timings        tasks that hang on a clock: measured, or taken from a record
 """

@@ -11,7 +11,9 @@ import functools
 import hashlib
 import importlib
 import json
+import os
 import pickle
+import platform
 import tempfile
 import threading
 import traceback
@@ -24,7 +26,8 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from lib.infra.clusters import CLUSTERS, answers
+from lib.infra import shared_folders
+from lib.infra.clusters import CLUSTERS, answers, asked_for
 from lib.infra.code_digest import code_digest
 from lib.infra.files import write_json
 from lib.infra.machine import cores
@@ -48,24 +51,29 @@ def run(
       function: `(task, path) -> dict` of plain values, importable by its name; it may
         leave files of its own that begin with `path`, see `result_path`.
       tasks: list of dicts of plain values (what JSON can hold).
-      folder: where results are kept, one JSON file each.
+      folder: where results are kept, one JSON file each (`lib.infra.shared_folders`).
       n_jobs: tasks at a time; default one a core, and of a cluster as many as it takes. More
         than 1: in workers of one thread each, so that the numbers do not depend on how many run
         side by side; a crash or the system's out-of-memory killer may end a worker. 1: in this
         process with its threads, and a task that crashes takes the process with it.
-      backend: "loky" (this machine), "sequential" (this process, for tests), or "dask" or "ray",
-        on the current client or cluster, see `lib.infra.clusters`: of many machines, which share
-        the folder and hold this code. A task runs in one thread, and a worker's process carries
-        out one at a time.
+      backend: "loky" (this machine, unless RETRIEVAL_SCALING_BACKEND in the environment names a
+        cluster and n_jobs is not 1), "sequential" (this process, for tests), or "dask" or "ray",
+        see `lib.infra.clusters`: many machines, which share the folder and the working directory
+        and hold this code. A task runs in one thread, and a worker's process carries out one at
+        a time.
 
     Returns: list of dict.
     Raises: the error of the first task that failed, noted with the task, after all
       others have been carried out and kept. RuntimeError where a task's worker died, though
       the task had been given a second time, with no other beside it.
     """
+    if getattr(_WITHIN, "task", False):  # of a cluster, which has its one thread
+        n_jobs = 1
+    elif n_jobs != 1:
+        backend = asked_for(backend)
     if backend not in (*HERE, *CLUSTERS):
         raise ValueError(f"backend must be loky, {' or '.join(CLUSTERS)}; got {backend!r}")
-    folder = Path(folder).absolute()  # other processes may stand elsewhere
+    folder = shared_folders.local(folder).absolute()  # other processes may stand elsewhere
     folder.mkdir(parents=True, exist_ok=True)
     names = [result_path(function, task, folder).name for task in tasks]
     waiting = {
@@ -83,12 +91,14 @@ def run(
         errors = _Sweep(function, folder, n_jobs, backend, bar).carry_out(waiting)
     if errors:
         raise errors[0]
+    if backend in CLUSTERS:
+        shared_folders.wait_for(_result_file(folder, name) for name in names)
     return [json.loads(_result_file(folder, name).read_text())["result"] for name in names]
 
 
 def result_path(function: Callable, task: dict, folder) -> Path:
     """Path, without suffix, of a task's files in the folder of its sweep."""
-    return Path(folder) / task_digest(function, task)
+    return shared_folders.local(folder) / task_digest(function, task)
 
 
 def task_digest(function: Callable, task: dict) -> str:
@@ -162,7 +172,8 @@ class _Sweep:
 
     def _in_cluster(self, waiting, errors, n_jobs):
         """As `_in_workers`; a death is of one task, and the others go on."""
-        calls = {name: self._call(name, task) for name, task in waiting.items()}
+        place = os.getcwd()  # where relative paths in tasks start
+        calls = {name: (*self._call(name, task), place) for name, task in waiting.items()}
         died, last = [], None
         with contextlib.closing(answers(self.backend, _alone_in_process, calls, n_jobs)) as arrived:
             for name, answer, death in arrived:
@@ -203,9 +214,10 @@ def _result_file(folder, name):
 
 
 _ONE_AT_A_TIME = threading.Lock()
+_WITHIN = threading.local()  # task: whether this thread carries one out for a cluster
 
 
-def _alone_in_process(module, function, task, folder, name):
+def _alone_in_process(module, function, task, folder, name, place):
     """Carry out one task in a cluster's worker, which may have several threads.
 
     Models and seeds are the process's, and sums depend on the number of threads. A cluster gives
@@ -214,10 +226,19 @@ def _alone_in_process(module, function, task, folder, name):
     with _ONE_AT_A_TIME, threadpool_limits(1):
         if _result_file(folder, name).exists():
             return name, None
-        return _carry_out(module, function, task, folder, name)
+        try:
+            shared_folders.check_seen(folder, place)
+        except RuntimeError as error:
+            return name, error
+        _WITHIN.task = True
+        try:
+            with contextlib.chdir(place):
+                return _carry_out(module, function, task, folder, name, elsewhere=True)
+        finally:
+            _WITHIN.task = False
 
 
-def _carry_out(module, function, task, folder, name, begun=None):
+def _carry_out(module, function, task, folder, name, begun=None, elsewhere=False):
     """Carry out one task in a worker; returns (name, error or None)."""
     # By name, so that a worker has its settings before the function's module starts TensorFlow.
     configure()
@@ -226,6 +247,12 @@ def _carry_out(module, function, task, folder, name, begun=None):
     # An error is handed back, not raised: joblib would end the tasks beside it.
     try:
         function = functools.reduce(getattr, function.split("."), importlib.import_module(module))
+        if elsewhere and task_digest(function, task) != name:
+            raise RuntimeError(
+                f"the worker on {platform.node()} has other code or libraries than this process; "
+                "expected one checkout and environment on all machines, and workers started since "
+                "it last changed"
+            )
         result = function(task, folder / name)
         write_json(_result_file(folder, name), {"task": task, "result": result}, allow_nan=True)
     except (Exception, SystemExit) as error:

@@ -98,6 +98,8 @@ def plan(
 def _check_output(job, notebooks):
     """Refuse an output in which the run would replace what is not the notebook's own."""
     asked = f"{job.stem}: output {job.values['output']!r}"
+    if "://" in job.values["output"]:
+        raise ValueError(f"{asked} is a URL; expected the path of a folder, as one that is mounted")
     folder = job.output.resolve()
     for owner, results in _results_of_others(job, notebooks):
         if folder.is_relative_to(results):

@@ -4,13 +4,18 @@ import contextlib
 import json
 import logging
 import os
+import subprocess
+import sys
+import threading
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 
-from lib.infra import sweep
-from lib.infra.clusters import answers
+from lib.infra import code_digest, sweep
+from lib.infra.clusters import BACKEND, answers, asked_for
+from tests import ROOT
 from tests.infra.test_sweep import draw, end, endings, numbers, tasks
 
 pytestmark = pytest.mark.slow
@@ -38,8 +43,9 @@ def test_workers_of_several_threads_carry_out_one_task_at_a_time(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "package"), [("dask", "distributed"), ("ray", "ray")])
-def test_without_a_cluster(name, package, tmp_path):
+def test_without_a_cluster(name, package, tmp_path, monkeypatch):
     pytest.importorskip(package, reason=f"needs {package}")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(RuntimeError, match=f"backend='{name}' needs a cluster: "):
         sweep.run(draw, tasks(1), tmp_path, backend=name, progress=False)
 
@@ -49,6 +55,237 @@ def test_other_backends_are_refused(tmp_path):
         sweep.run(draw, tasks(1), tmp_path, backend="threading", progress=False)
     with pytest.raises(ValueError, match="backend must be one of dask, ray; got 'loky'"):
         answers("loky", draw, {})
+
+
+def test_the_environment_names_a_cluster(monkeypatch, tmp_path):
+    assert asked_for("loky") == "loky"
+    monkeypatch.setenv(BACKEND, "dask")
+    assert [asked_for(name) for name in ("loky", "ray", "sequential")] == [
+        *("dask", "ray", "sequential")
+    ]
+    # One at a time is in this process, as of measurements that hang on a clock.
+    rows = sweep.run(draw, tasks(1, 2), tmp_path, n_jobs=1, progress=False)
+    assert [row["seed"] for row in rows] == [1, 2]
+    monkeypatch.setenv(BACKEND, "slurm")
+    with pytest.raises(ValueError, match=f"{BACKEND} must be loky, dask or ray; got 'slurm'"):
+        sweep.run(draw, tasks(3), tmp_path, progress=False)
+
+
+# ---- a cluster of processes of their own, as on many machines -------------
+
+SOURCE = """
+import os
+from lib.infra import sweep
+
+def inner(task, path):
+    return {"process": os.getpid()}
+
+def outer(task, path):
+    path.with_suffix(".txt").write_text(os.getcwd())
+    rows = sweep.run(inner, [{"i": i} for i in range(2)], f"{path}.inner", progress=False)
+    return {"process": os.getpid(), "place": os.getcwd(), "inner": [r["process"] for r in rows]}
+"""
+
+
+@contextlib.contextmanager
+def dask_processes(folder, *, workers=1, path=""):
+    """A scheduler and workers started by Dask's own commands; yields the scheduler's process."""
+    pytest.importorskip("distributed", reason="needs dask[distributed]")
+    file = folder / "scheduler.json"
+    paths = os.pathsep.join(filter(None, [str(ROOT), path]))
+    environment = {**os.environ, "PYTHONPATH": paths, BACKEND: "dask"}
+    common = {"env": environment, "cwd": folder, "stderr": subprocess.DEVNULL}
+    command = [sys.executable, "-m", "dask"]
+    options = ["--scheduler-file", str(file), "--no-dashboard"]
+    at = ["--host", "127.0.0.1", "--port", "0"]
+    processes = [subprocess.Popen([*command, "scheduler", *options, *at], **common)]
+    try:
+        for _ in range(workers):
+            more = ["--nthreads", "1", "--local-directory", str(folder)]
+            processes.append(subprocess.Popen([*command, "worker", *options, *more], **common))
+        yield file, processes
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(30)
+
+
+@pytest.fixture
+def reachable(monkeypatch):
+    """Name a scheduler as the environment does before dask is imported."""
+    dask = pytest.importorskip("dask", reason="needs dask[distributed]")
+
+    def name(**values):
+        monkeypatch.setenv(BACKEND, "dask")
+        return dask.config.set({f"scheduler-{key}": value for key, value in values.items()})
+
+    return name
+
+
+def test_the_environment_s_scheduler_carries_out_a_sweep(tmp_path, monkeypatch, reachable):
+    """Tasks run where the caller stands, whatever folder workers were started in; a sweep inside
+    a task stays in the task's process."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/outer_and_inner.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    import outer_and_inner
+
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with (
+        dask_processes(tmp_path, path=str(tmp_path / "code")) as (file, _),
+        _waited_for(file),
+        reachable(file=str(file)),
+    ):
+        given = [{"i": i} for i in range(3)]
+        rows = sweep.run(outer_and_inner.outer, given, "cache", progress=False)
+        assert {row["place"] for row in rows} == {str(tmp_path / "here")}
+        assert os.getpid() not in {row["process"] for row in rows}
+        assert all(set(row["inner"]) == {row["process"]} for row in rows)
+        # Other code than the worker's, which has imported it, is not carried out in its name.
+        (tmp_path / "code/outer_and_inner.py").write_text(SOURCE.replace("range(2)", "range(3)"))
+        code_digest_forgets()
+        with pytest.raises(RuntimeError, match="has other code or libraries than this process"):
+            sweep.run(outer_and_inner.outer, given, "cache", progress=False)
+
+
+def test_a_scheduler_that_ends_is_said_and_what_was_finished_is_kept(tmp_path, reachable):
+    with (
+        dask_processes(tmp_path) as (file, (scheduler, _)),
+        _waited_for(file),
+        reachable(file=str(file)),
+    ):
+        given = [{"number": i, "file": str(tmp_path / "begun")} for i in range(4)]
+        killer = threading.Thread(target=_kill_when, args=(tmp_path / "begun", scheduler))
+        killer.start()
+        with pytest.raises(RuntimeError, match="connection to Dask's scheduler was lost; what was"):
+            sweep.run(slow_second, given, tmp_path / "cache", progress=False)
+        killer.join()
+    assert numbers(tmp_path / "cache") == [0]
+    rows = sweep.run(slow_second, given, tmp_path / "cache", n_jobs=1, progress=False)
+    assert [row["number"] for row in rows] == [0, 1, 2, 3]
+
+
+def slow_second(task, path):
+    """All but the first wait on a cluster until its scheduler is gone."""
+    if task["number"] == 1 and not os.path.exists(task["file"]):
+        Path(task["file"]).touch()
+        time.sleep(60)
+    return {"number": task["number"]}
+
+
+def _kill_when(file, process):
+    while not file.exists():
+        time.sleep(0.1)
+    process.kill()
+
+
+@contextlib.contextmanager
+def _waited_for(file):
+    for _ in range(600):
+        if file.exists():
+            break
+        time.sleep(0.1)
+    yield
+
+
+def code_digest_forgets():
+    for name in ("_closure", "_source", "_tree", "_imports"):
+        getattr(code_digest, name).cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"file": "no.json"}, "DASK_SCHEDULER_FILE: no.json is not there; is the scheduler"),
+        ({"address": "tcp://127.0.0.1:9"}, "no scheduler of Dask at tcp://127.0.0.1:9: "),
+        ({"address": "nonsense://a"}, "no scheduler of Dask at nonsense://a: "),
+    ],
+)
+def test_a_scheduler_that_is_not_there_is_named(tmp_path, monkeypatch, reachable, named, message):
+    dask = pytest.importorskip("dask", reason="needs dask[distributed]")
+    monkeypatch.chdir(tmp_path)
+    with (
+        reachable(**named),
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(RuntimeError, match=message),
+    ):
+        sweep.run(draw, tasks(1), tmp_path, progress=False)
+
+
+class FakeRay:
+    """As much of ray as a sweep takes, in this process: what we call, and how it answers."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+        class RayTaskError(RayError):
+            pass
+
+    def __init__(self, dies=()):
+        self.began, self.ended, self.dies, self.last = [], 0, list(dies), 0
+
+    def is_initialized(self):
+        return False
+
+    def init(self, address, **_):
+        if address == "nowhere":
+            raise ConnectionError("could not be reached")
+        self.began.append(address)
+
+    def shutdown(self):
+        self.ended += 1
+
+    def remote(self, function):
+        ray = self
+
+        class Remote:
+            def options(self, **options):
+                assert options == {"num_cpus": 1, "max_retries": 0}
+                return self
+
+            def remote(self, *arguments):
+                ray.last += 1
+                return ray.last, function, arguments
+
+        return Remote()
+
+    def wait(self, references):
+        return references[:1], references[1:]
+
+    def get(self, reference):
+        _, function, arguments = reference
+        if arguments[4] in self.dies:
+            self.dies.remove(arguments[4])
+            raise self.exceptions.RayError("worker died")
+        return function(*arguments)
+
+    def cancel(self, reference, force):
+        pass
+
+
+def test_ray_of_the_environment(tmp_path, monkeypatch):
+    """A stand-in for Ray: where this environment has none, what is asked of it is tested."""
+    given = [{"number": i} for i in range(4)]
+    names = [sweep.task_digest(number, task) for task in given]
+    ray = FakeRay(dies=[names[1], names[1], names[2]])
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    monkeypatch.setenv(BACKEND, "ray")
+    with pytest.raises(RuntimeError, match="a worker process ended twice in the task") as raised:
+        sweep.run(number, given, tmp_path, progress=False)
+    assert "{'number': 1}" in str(raised.value)
+    assert numbers(tmp_path) == [0, 2, 3]
+    assert set(ray.began) == {"head:6379"} and len(ray.began) == ray.ended
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere")
+    with pytest.raises(RuntimeError, match="no cluster of Ray at RAY_ADDRESS = nowhere: could not"):
+        sweep.run(number, given, tmp_path, progress=False)
+
+
+def number(task, path):
+    return {"number": task["number"]}
 
 
 # ---- with a cluster for all tests that follow -----------------------------
