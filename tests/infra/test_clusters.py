@@ -4,6 +4,8 @@ import contextlib
 import json
 import logging
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lib.infra import code_digest, sweep
 from lib.infra.clusters import BACKEND, answers, asked_for
@@ -212,6 +215,117 @@ def test_a_scheduler_that_is_not_there_is_named(tmp_path, monkeypatch, reachable
         pytest.raises(RuntimeError, match=message),
     ):
         sweep.run(draw, tasks(1), tmp_path, progress=False)
+
+
+# ---- the commands of docs/many_machines.md --------------------------------
+
+PAGE = (ROOT / "docs/many_machines.md").read_text()
+STUDY = """
+import os
+from lib.infra import sweep
+from study_task import work
+
+rows = sweep.run(work, [{"i": i} for i in range(4)], "cache", progress=False)
+print(os.getpid(), *sorted({row["process"] for row in rows}))
+"""
+
+
+def block(heading, kind="bash"):
+    """The first block of code below a heading of the page."""
+    return re.search(rf"^## {heading}.*?^```{kind}\n(.*?)^```", PAGE, flags=re.M | re.S)[1]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder in which the page's commands run: its `lib run` carries out a small sweep."""
+    pytest.importorskip("distributed", reason="needs dask[distributed]")
+    work = "import os\n\ndef work(task, path):\n    return {'process': os.getpid()}\n"
+    (tmp_path / "study_task.py").write_text(work)
+    (tmp_path / "study.py").write_text(STUDY)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    commands = {"dask": '-m dask "$@"', "python": "study.py"}
+    for name, arguments in commands.items():
+        written(tmp_path / ".venv/bin" / name, f"exec {sys.executable} {arguments}")
+    written(tmp_path / "bin/srun", 'exec "$@"')
+    return tmp_path
+
+
+def written(file, text):
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+
+
+def environment(checkout, **values):
+    paths = {
+        "PATH": f"{checkout / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{checkout}",
+    }
+    return {**os.environ, **paths, **values}
+
+
+def assert_spread(printed):
+    own, *processes = printed.split()
+    assert processes and own not in processes
+
+
+@pytest.mark.parametrize("heading", ["On one machine", "SLURM"])
+def test_the_scripts_of_the_page(checkout, heading):
+    (checkout / "script.sh").write_text(block(heading))
+    done = subprocess.run(
+        ["bash", "script.sh"],
+        cwd=checkout,
+        env=environment(checkout, SLURM_SUBMIT_DIR=str(checkout), SLURM_JOB_ID="1"),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.stdout, done.stderr
+    assert_spread(done.stdout)
+
+
+def test_the_pods_of_the_page(checkout):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    documents = list(yaml.safe_load_all(block("Kubernetes", "yaml")))
+    pods = [one["spec"].get("template", one)["spec"] for one in documents[1:]]
+    containers = [pod["containers"][0] for pod in pods]
+    for pod, container in zip(pods, containers, strict=True):
+        assert {one["name"] for one in pod["volumes"]} == {
+            one["name"] for one in container["volumeMounts"]
+        }
+    given = {one["name"]: here(one["value"], port) for one in containers[-1]["env"]}
+    running = []
+    try:
+        for container in containers[:-1]:
+            command = [here(text, port) for text in container["command"]]
+            running.append(
+                subprocess.Popen(
+                    command, cwd=checkout, env=environment(checkout), stderr=subprocess.DEVNULL
+                )
+            )
+        done = subprocess.run(
+            containers[-1]["command"],
+            cwd=checkout,
+            env=environment(checkout, **given),
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait(30)
+    assert done.stdout, done.stderr
+    assert_spread(done.stdout)
+
+
+def here(text, port):
+    return text.replace("//scheduler:", "//127.0.0.1:").replace("8786", port)
+
+
+# ---- Ray -----------------------------------------------------------------
 
 
 class FakeRay:

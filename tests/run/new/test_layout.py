@@ -1,11 +1,17 @@
 """A new profile: whole or absent, and what it holds is accepted by all that read it."""
 
+import json
 import os
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
+import yaml
 
 from lib.__main__ import main
 from lib.logs import reader, tables
@@ -15,7 +21,9 @@ from lib.run.decide.question import ask
 from lib.run.new import layout
 from lib.run.new.layout import lay_out
 from lib.run.new.parameter_files import GIVEN
+from lib.run.parameters import read_parameters
 from lib.run.plan import plan
+from tests import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +142,56 @@ def test_what_comes_next_is_said(tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "python -m lib decide ./quick/question.yaml --folder ./quick/decision" in said
     assert places.profile("./quick") == str(tmp_path / "quick")
+
+
+# ---- docs/worked_example.md -----------------------------------------------
+
+PAGE = (ROOT / "docs/worked_example.md").read_text()
+FILES = dict(re.findall(r"^`mine/(\S+)`\n```\w+\n(.*?)^```", PAGE, flags=re.M | re.S))
+COMMANDS = re.search(r"^```console\n(.*?)^```", PAGE, flags=re.M | re.S)[1].splitlines()
+
+
+def test_the_page_shows_what_is_laid_out(laid_out):
+    assert len(FILES) == 4 and len(COMMANDS) == 3
+    for name, text in FILES.items():
+        if name == "question.yaml":  # whose explanations the page leaves out
+            assert yaml.safe_load(text) == read_parameters(laid_out / name)
+            assert len(text.splitlines()) == 10
+        else:
+            assert (laid_out / name).read_text() == text
+
+
+def test_the_page_shows_what_is_said_of_a_mistake(laid_out, tmp_path, capsys, monkeypatch):
+    shutil.copytree(laid_out, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "mine/tables")
+    tests = Path("ab_tests.csv")
+    tests.write_text(tests.read_text().replace("-0.0231,0.0008", "0.85%,0.0008"))
+    assert main(["decide", "../question.yaml", "-p", "ab_tests", "ab_tests.csv"]) == 2
+    (shown,) = re.findall(r"^decide: (.*)$", PAGE, flags=re.M)
+    assert shown in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_page_s_commands_lead_to_its_answer(tmp_path):
+    """Each in a process of its own, as a reader types them."""
+    for command in COMMANDS:
+        program, *arguments = command.split()
+        assert program == ".venv/bin/python"
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+    report = tmp_path / "mine/decision/report.html"
+    assert report.is_file()
+    results = tmp_path / "mine/decision/outputs/decision/04_roi_design/summary.json"
+    answer = json.loads(results.read_text())["answer"]
+    quoted = re.search(r"^> (.*(?:\n> .*)*)", PAGE, flags=re.M)[1].replace("\n> ", " ")
+    assert quoted in answer
 
 
 @pytest.mark.slow
