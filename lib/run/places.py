@@ -80,13 +80,17 @@ def profile(text: str | os.PathLike) -> str:
     return folder.name if folder.parent == known else str(folder)
 
 
+def is_profile(text: str | os.PathLike) -> bool:
+    """Whether a text names a profile, as `profile` takes it."""
+    with contextlib.suppress(ValueError):
+        return bool(profile(text))
+    return False
+
+
 def of_profile(text: str | os.PathLike) -> contextlib.AbstractContextManager:
     """As `rooted` in the folder of a profile of one's own; for another nothing changes."""
-    try:
-        found = Path(profile(text))
-    except ValueError:  # which `lib.run.plan.plan` says
-        return contextlib.nullcontext()
-    return rooted(found) if found.is_absolute() else contextlib.nullcontext()
+    own = is_profile(text) and is_own(profile(text))  # what is none, `lib.run.plan.plan` says
+    return rooted(profile(text)) if own else contextlib.nullcontext()
 
 
 def is_own(profile: str) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -83,9 +84,10 @@ def next_commands(folder: str | os.PathLike) -> str:
     with contextlib.suppress(ValueError):
         if not places.is_own(places.profile(text)):
             text = f"./{text}"  # a name of params/ as well
+    text = shlex.quote(text)
     return "\n".join(
         [
-            f"new: wrote {text}/, an invented example that runs; put your tables in its place",
+            f"new: wrote {text}, an invented example that runs; put your tables in its place",
             f"  python -m lib check --profile {text}",
             f"  python -m lib decide {text}/question.yaml --folder {text}/decision",
             f"  python -m lib run 04 --profile {text}",

@@ -142,6 +142,8 @@ def test_what_comes_next_is_said(tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "python -m lib decide ./quick/question.yaml --folder ./quick/decision" in said
     assert places.profile("./quick") == str(tmp_path / "quick")
+    assert main(["new", "our sizes"]) == 0
+    assert "python -m lib check --profile 'our sizes'\n" in capsys.readouterr().out
 
 
 # ---- docs/worked_example.md -----------------------------------------------
