@@ -7,6 +7,7 @@ intervals      the interval of a quantity from draws of it
 grid           numbers that are the same on every processor
 machine        what this machine is, and how fast
 child_process  a measurement in a process of its own
+confined       a function in a child process without rights
 code_digest    which code a result depends on
 json_logs      structured logs of a process
 settings       what is set in a process before TensorFlow starts there

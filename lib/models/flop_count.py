@@ -7,6 +7,7 @@ does for one run, whatever form the graph has; `training_flops` what a step of t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,8 +98,9 @@ def graph_flops(model: onnx.ModelProto, candidates: int, requests: int = 1) -> i
       model: onnx.ModelProto.
       candidates: places on axes with a name; requests: on the axis "requests".
 
-    Returns: int; NaN where the shape of a product does not follow from the inputs, or a
-      convolution, recurrent layer or Einsum would have to be counted as well.
+    Returns: int; NaN where that would not be the whole count: the graph has operators that
+      `counted_operators` does not know, or no matrix product, or one whose shape does not follow
+      from the inputs.
 
     >>> from lib.serving.graphs.export import random_graph
     >>> graph_flops(random_graph("naive", [6, 4, 2, 1], seed=0), candidates=10)
@@ -106,12 +108,13 @@ def graph_flops(model: onnx.ModelProto, candidates: int, requests: int = 1) -> i
     >>> graph_flops(random_graph("first_layer_optimised", [6, 4, 2, 1], 0), candidates=10)
     224
     """
+    counted, not_counted = counted_operators(model)
+    if not_counted or not counted:
+        return math.nan
     model = _with_counts(model, candidates, requests)
     shapes, count = _shapes(model), 0
     for node in model.graph.node:
-        if node.op_type in _NOT_COUNTED:
-            return math.nan
-        if node.op_type not in ("Gemm", "MatMul"):
+        if node.op_type not in _PRODUCTS:
             continue
         inner = _inner(node, shapes)
         places = shapes.get(node.output[0])
@@ -121,27 +124,98 @@ def graph_flops(model: onnx.ModelProto, candidates: int, requests: int = 1) -> i
     return count
 
 
-_NOT_COUNTED = {
-    "Conv",
-    "ConvTranspose",
-    "Einsum",
-    "GRU",
-    "LSTM",
-    "RNN",
-    "MatMulInteger",
-    "QLinearMatMul",
-    "If",
-    "Loop",
-    "Scan",
-}
+def counted_operators(model: onnx.ModelProto) -> tuple[dict[str, int], dict[str, int]]:
+    """What `graph_flops` counts of a graph, and what it cannot: operator -> number of nodes, twice.
+
+    In neither are operators without products (element by element, sums, looking up, shapes): by
+    the convention of matrix products alone they count as nothing.
+
+    >>> from lib.serving.graphs.export import random_graph
+    >>> counted_operators(random_graph("naive", [6, 4, 1], seed=0))
+    ({'Gemm': 2}, {})
+    """
+    counted, not_counted = Counter(), Counter()
+    for node in model.graph.node:
+        standard = node.domain in ("", "ai.onnx")
+        if standard and node.op_type in _PRODUCTS:
+            counted[node.op_type] += 1
+        elif not (standard and node.op_type in _WITHOUT_PRODUCTS) and not (
+            node.domain == "ai.onnx.ml" and node.op_type in _ML_WITHOUT_PRODUCTS
+        ):
+            not_counted[node.op_type] += 1
+    return dict(counted), dict(not_counted)
+
+
+_PRODUCTS = {"Gemm", "MatMul"}
+# A list of what counts as nothing and not of what does not: an operator that is on neither, such
+# as a convolution, a loop, a forest or one that a later version of ONNX brings, makes NaN.
+_WITHOUT_PRODUCTS = set(
+    """
+    Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh BatchNormalization Bernoulli BitShift
+    BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Compress Concat Constant
+    ConstantOfShape Cos Cosh CumSum DequantizeLinear Div Dropout DynamicQuantizeLinear Elu Equal Erf
+    Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Gelu Greater GreaterOrEqual
+    GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN
+    LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization Max Mean
+    MeanVarianceNormalization Min Mish Mod Mul Neg NonZero Not OneHot Or PRelu Pad Pow
+    QuantizeLinear RMSNormalization RandomNormal RandomNormalLike RandomUniform RandomUniformLike
+    Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+    ReduceProd ReduceSum ReduceSumSquare Relu Reshape ReverseSequence Round Scatter ScatterElements
+    ScatterND Selu Shape Shrink Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign Split
+    Sqrt Squeeze Sub Sum Swish Tan Tanh TensorScatter ThresholdedRelu Tile TopK Transpose Trilu
+    Unique Unsqueeze Where Xor
+    """.split()
+)
+_ML_WITHOUT_PRODUCTS = set(
+    """
+    ArrayFeatureExtractor Binarizer CastMap CategoryMapper DictVectorizer FeatureVectorizer Imputer
+    LabelEncoder Normalizer OneHotEncoder Scaler ZipMap
+    """.split()
+)
+
+
+def without_weights(model: onnx.ModelProto, most: int = 64) -> onnx.ModelProto:
+    """A copy in which weights of more than `most` numbers are inputs of their shape and type.
+
+    All that checks of types and shapes need, and small where the model is large: numbers that
+    shapes follow from are few.
+    """
+    import onnx
+    from onnx import helper
+
+    light = onnx.ModelProto()
+    _merge_others(light, model, "graph")
+    _merge_others(light.graph, model.graph, "initializer")
+    inputs = {value.name for value in light.graph.input}
+    for weight in model.graph.initializer:
+        if math.prod(weight.dims) <= most and not weight.external_data:
+            light.graph.initializer.append(weight)
+        elif weight.name not in inputs:
+            light.graph.input.append(
+                helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims)
+            )
+    return light
+
+
+def _merge_others(target, source, left_out):
+    """Copies all fields of a message but one."""
+    for field, value in source.ListFields():
+        if field.name == left_out:
+            continue
+        place = getattr(target, field.name)
+        if hasattr(place, "extend"):
+            place.extend(value)
+        elif hasattr(place, "CopyFrom"):
+            place.CopyFrom(value)
+        else:
+            setattr(target, field.name, value)
 
 
 def _with_counts(model, candidates, requests):
-    """A copy without names on its inputs' axes, and without the claimed output shapes."""
+    """A copy without large weights, names on its inputs' axes, and the claimed output shapes."""
     import onnx
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = without_weights(model)
     for x in copy.graph.input:
         for axis in x.type.tensor_type.shape.dim:
             if not axis.HasField("dim_value"):

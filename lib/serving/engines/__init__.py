@@ -8,7 +8,7 @@ jax_xla         GPU, where JAX is installed       fp32, fp16
 tensorrt        NVIDIA GPU, extra `tensorrt`      fp16, fp32
 """
 
-from lib.serving.engines.engine import Engine, EngineUnavailable, GraphEngine
+from lib.serving.engines.engine import Engine, EngineUnavailable, GraphEngine, input_types
 from lib.serving.engines.onnx_runtime import OnnxRuntime
 from lib.serving.engines.openvino import OpenVino
 from lib.serving.engines.tensorrt import TensorRt
@@ -25,6 +25,7 @@ __all__ = [
     "TensorFlowXla",
     "TensorRt",
     "build",
+    "input_types",
 ]
 
 ENGINES = {

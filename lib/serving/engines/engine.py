@@ -61,13 +61,16 @@ class GraphEngine:
         weights = {weight.name for weight in graph.initializer}
         fed = [value for value in graph.input if value.name not in weights]
         self.input_shapes = {value.name: _shape(value) for value in fed}
-        self.input_types = {
-            value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-            for value in fed
-        }
+        self.input_types = {value.name: _type(value) for value in fed}
 
     def __reduce__(self):
         return type(self), (self.model, self.threads, self.precision)
+
+
+def input_types(model: onnx.ModelProto) -> dict[str, np.dtype]:
+    """Input of a graph -> type of its array, without an engine."""
+    weights = {weight.name for weight in model.graph.initializer}
+    return {value.name: _type(value) for value in model.graph.input if value.name not in weights}
 
 
 def request_shapes(inputs):
@@ -77,6 +80,10 @@ def request_shapes(inputs):
     (('user', (1, 3)), ('ads', (5, 3)))
     """
     return tuple((name, tuple(array.shape)) for name, array in inputs.items())
+
+
+def _type(value):
+    return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
 
 
 def _shape(value):

@@ -26,12 +26,7 @@ class Program:
 
     def __init__(self, model):
         graph = model.graph
-        unknown = sorted({node.op_type for node in graph.node} - set(OPERATORS))
-        if unknown:
-            raise ValueError(
-                f"the XLA engines do not have the operators {', '.join(unknown)}; "
-                f"they have {', '.join(sorted(OPERATORS))}"
-            )
+        check_operators(model)
         arrays = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
         self.weights = {name: x for name, x in arrays.items() if x.dtype.kind == "f"}
         self._constants = {name: x for name, x in arrays.items() if name not in self.weights}
@@ -58,6 +53,16 @@ class Program:
         for operator, names, result, attributes in self._nodes:
             values[result] = operator(xp, *(values[name] for name in names), **attributes)
         return values[self._output]
+
+
+def check_operators(model):
+    """ValueError where the graph has an operator that is not here."""
+    unknown = sorted({node.op_type for node in model.graph.node} - set(OPERATORS))
+    if unknown:
+        raise ValueError(
+            f"the XLA engines do not have the operators {', '.join(unknown)}; "
+            f"they have {', '.join(sorted(OPERATORS))}"
+        )
 
 
 def _gemm(xp, a, b, c=None, alpha=1.0, beta=1.0, transA=0, transB=0):

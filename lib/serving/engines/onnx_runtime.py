@@ -35,3 +35,8 @@ class OnnxRuntime(GraphEngine):
 
     def run(self, inputs):
         return self._session.run(None, inputs)[0]
+
+    def run_all(self, inputs):
+        """One request: name of an output -> its value, of every output."""
+        values = self._session.run(None, inputs)
+        return dict(zip((x.name for x in self._session.get_outputs()), values, strict=True))

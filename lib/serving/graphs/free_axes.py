@@ -3,7 +3,8 @@
 A load test gives the candidates' axis its length and must know which one it is. A graph of ours has
 one, named "candidates" (and "requests" where it takes several). A model of another project may
 be exported for one batch size, and then scores that many ads whatever a request holds; or have
-further free axes, such as the length of a history, which only its owner knows.
+further free axes, such as the length of a history, which only its owner knows. An axis goes by its
+name, or by "INPUT:AXIS" (such as "history:1"), since converters often leave axes without names.
 """
 
 import numbers
@@ -18,7 +19,8 @@ def fix_axes(model: onnx.ModelProto, lengths: dict[str, int] | None) -> onnx.Mod
     """A copy of the model whose inputs' axes of these names have these lengths.
 
     Args:
-      lengths: name of an axis -> length, >= 1; the model itself comes back where there is none.
+      lengths: name of an axis, or "INPUT:AXIS", -> length, >= 1; the model itself comes back where
+        there is none.
 
     Raises: ValueError for a name that no input has, or a length that is not a whole number >= 1.
 
@@ -31,25 +33,30 @@ def fix_axes(model: onnx.ModelProto, lengths: dict[str, int] | None) -> onnx.Mod
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    names = {axis.dim_param for _, axis in _free_axes(copy) if axis.dim_param}
+    names = {}
+    for value, place, axis in _free_axes(copy):
+        for name in {axis.dim_param, f"{value.name}:{place}"} - {""}:
+            names.setdefault(name, []).append(axis)
     for name, length in lengths.items():
         if name not in names:
             raise ValueError(
                 f"axis_lengths: no input has a free axis named {name!r}; the model has "
-                f"{', '.join(map(repr, sorted(names))) or 'none with a name'}"
+                f"{', '.join(map(repr, sorted(names))) or 'none'}"
             )
-        if not isinstance(length, numbers.Integral) or length < 1:
+        whole = isinstance(length, numbers.Integral) and not isinstance(length, bool)
+        if not whole or length < 1:
             raise ValueError(
                 f"axis_lengths: the length of {name!r} must be a whole number >= 1; got {length!r}"
             )
-    for _, axis in list(_free_axes(copy)):
-        if axis.dim_param in lengths:
-            axis.dim_value = lengths[axis.dim_param]
+        for axis in names[name]:
+            axis.dim_value = length
     return copy
 
 
 def check_candidates_axis(model: onnx.ModelProto) -> None:
     """ValueError unless exactly one axis, of one input or of several, can hold the candidates.
+
+    Every input must be a tensor whose number of axes is known.
 
     Axes of several inputs are one where they have the same name, or none (converters from
     TensorFlow name each axis apart, "unk__7").
@@ -60,29 +67,61 @@ def check_candidates_axis(model: onnx.ModelProto) -> None:
     inputs = _inputs(model)
     if not inputs:
         raise ValueError("the model has no input: there is nothing to send with a request")
-    free = [(value, _axis_name(axis)) for value, axis in _free_axes(model)]
+    if not model.graph.output:
+        raise ValueError("the model has no output: there are no scores")
+    for value in inputs:
+        _check_shape(value)
+    free = [(value, place, _axis_name(axis)) for value, place, axis in _free_axes(model)]
     if not free:
         shape = tuple(axis.dim_value for axis in inputs[0].type.tensor_type.shape.dim)
+        fixed = f"axis 0 is fixed at {shape[0]}" if shape else "it is one number"
         raise ValueError(
             f"the model is exported for a fixed batch: input {inputs[0].name!r} has the shape "
-            f"{shape}, and no input has a free axis for a request's candidates; export it with "
-            f"its first axis free (dynamic)"
+            f"{shape} ({fixed}), and no input has a free axis for a request's candidates; export "
+            f"it with its first axis free (dynamic)"
         )
-    names = dict.fromkeys(name for _, name in free if name != _REQUESTS)
-    unnamed = [value.name for value, name in free if name == _UNNAMED]
-    twice = [value for value in unnamed if unnamed.count(value) > 1]
+    places = "; ".join(
+        f"{value.name}:{place}" if name == _UNNAMED else f"{name!r} of input {value.name!r}"
+        for value, place, name in free
+    )
+    unnamed = [value.name for value, _, name in free if name == _UNNAMED]
+    twice = [name for name in unnamed if unnamed.count(name) > 1]
     if twice:
+        place = max(place for value, place, _ in free if value.name == twice[0])
         raise ValueError(
-            f"input {twice[0]!r} has several free axes without names; export it with a name for "
-            f"each, and give the lengths of all but the candidates' as axis_lengths"
+            f"input {twice[0]!r} has several free axes without names ({places}), and a request has "
+            f"only its candidates: give the lengths of all but the candidates' axis, such as "
+            f"axis_lengths = {{{f'{twice[0]}:{place}'!r}: 20}}"
         )
+    names = dict.fromkeys(name for _, _, name in free if name != _REQUESTS)
     if len(names) > 1:
-        places = "; ".join(f"{name!r} of input {value.name!r}" for value, name in free)
+        last = list(names)[-1]
+        if last == _UNNAMED:
+            last = next(f"{value.name}:{place}" for value, place, name in free if name == last)
         raise ValueError(
             f"the model has several free axes ({places}), and a request has only its candidates: "
             f"give the lengths of all but the candidates' axis, such as "
-            f"axis_lengths = {{{list(names)[-1]!r}: 20}}"
+            f"axis_lengths = {{{last!r}: 20}}"
         )
+
+
+def _check_shape(value):
+    if value.type.WhichOneof("value") != "tensor_type":
+        kind = (value.type.WhichOneof("value") or "no type").removesuffix("_type")
+        raise ValueError(
+            f"input {value.name!r} must be a tensor, which is what a request sends; it is of the "
+            f"type {kind.replace('_', ' ')}"
+        )
+    if not value.type.tensor_type.HasField("shape"):
+        raise ValueError(
+            f"input {value.name!r} has no shape: export the model with the number of its axes known"
+        )
+    for place, axis in enumerate(value.type.tensor_type.shape.dim):
+        if axis.HasField("dim_value") and axis.dim_value < 1:
+            raise ValueError(
+                f"input {value.name!r}: axis {place} must have 1 place or more, or be free; it has "
+                f"{axis.dim_value}"
+            )
 
 
 def _inputs(model):
@@ -92,11 +131,11 @@ def _inputs(model):
 
 
 def _free_axes(model):
-    """(input, axis) of each axis without a length."""
+    """(input, place, axis) of each axis without a length."""
     for value in _inputs(model):
-        for axis in value.type.tensor_type.shape.dim:
+        for place, axis in enumerate(value.type.tensor_type.shape.dim):
             if not axis.HasField("dim_value"):
-                yield value, axis
+                yield value, place, axis
 
 
 def _axis_name(axis):

@@ -14,15 +14,16 @@ import onnx
 
 from lib.infra.child_process import reason
 from lib.infra.machine import facts
-from lib.models.flop_count import graph_flops, matrix_flops
+from lib.models.flop_count import counted_operators, graph_flops, matrix_flops
 from lib.models.size_parameters import check_size_parameters
 from lib.serving import engines
+from lib.serving.engines.interpreter import OPERATORS
 from lib.serving.graphs.batching import CORPUS, random_batched_graph
 from lib.serving.graphs.export import FORMS, random_graph
 from lib.serving.graphs.free_axes import check_candidates_axis, fix_axes
 from lib.serving.load.loadgen import mlperf_loadgen
 from lib.serving.load.peak import PeakQps, check_search, peak_qps
-from lib.serving.load.random_inputs import check_candidates, random_inputs
+from lib.serving.load.random_inputs import check_candidates, check_types, random_inputs
 
 __all__ = [
     "PeakQps",
@@ -79,7 +80,10 @@ def measure_model(
         single_stream_ms, single_stream_p90_ms, single_stream_p99_ms of an idle machine;
         offline_qps of a machine that always has requests waiting;
         repeats, brackets of the search; memory_mb, the most that the load test's process held;
-        flops of a user-ad pair, as the graph computes it for one candidate;
+        flops of a user-ad pair, as the graph computes it for one candidate (NaN where operators
+          of it are not counted); flops_counted, flops_not_counted name these and their numbers;
+        inputs: what a request held, name, type and shape of each, and how ids were drawn;
+        target_qps, which LoadGen was asked for: qps is the load that it then offered;
         flops_per_second at the peak, of matrix products really done; share_of_peak and
         offline_share_of_peak, of a large float32 matrix product on as many cores (NaN where
         the engine does not run on the CPU);
@@ -123,6 +127,8 @@ def measure_model(
         "flops": graph_flops(model, 1),
         **(columns or {}),
         **empty_row(settings, running.device),
+        **_counted(model),
+        "inputs": _fed(inputs[0], ids),
         "library": running.library,
         **_results(peak, graph_flops(model, candidates), running.device),
     }
@@ -147,27 +153,46 @@ def prepare_model(
     Args: as of `measure_model`.
     Returns: (onnx.ModelProto, engine, list of requests).
     Raises: FileNotFoundError, or ValueError naming the file: a format that is not read, a model
-      exported for a fixed batch or with several free axes, inputs that cannot be drawn;
-      `EngineUnavailable`; TypeError for what is no model.
+      exported for a fixed batch or with several free axes, inputs that cannot be drawn, requests
+      that fail or meet a limit (`lib.serving.model_files.trial`); `EngineUnavailable`; TypeError
+      for what is no model.
     """
     check_candidates(candidates)
     if not isinstance(model, str | Path):
         return _prepared(
             model, candidates, seed, engine, precision, threads, batch_requests, ids, axis_lengths
         )
-    from lib.serving import model_files  # brings TensorFlow for some kinds of file
+    from lib.serving.model_files.reading import load
 
-    graph = model_files.load(model)
+    graph = load(model)
     try:
         return _prepared(
-            graph, candidates, seed, engine, precision, threads, batch_requests, ids, axis_lengths
+            graph,
+            candidates,
+            seed,
+            engine,
+            precision,
+            threads,
+            batch_requests,
+            ids,
+            axis_lengths,
+            trial=True,
         )
     except ValueError as error:
         raise ValueError(f"{model}: {error}") from error
 
 
 def _prepared(
-    model, candidates, seed, engine, precision, threads, batch_requests, ids, axis_lengths
+    model,
+    candidates,
+    seed,
+    engine,
+    precision,
+    threads,
+    batch_requests,
+    ids,
+    axis_lengths,
+    trial=False,
 ):
     if not isinstance(model, onnx.ModelProto):
         raise TypeError(
@@ -176,6 +201,11 @@ def _prepared(
         )
     model = fix_axes(model, axis_lengths)
     check_candidates_axis(model)
+    check_types(engines.input_types(model), ids)
+    if trial or {node.op_type for node in model.graph.node} - set(OPERATORS):
+        from lib.serving.model_files.trial import try_requests
+
+        try_requests(model, candidates=candidates, seed=seed, ids=ids)
     running = engines.build(engine, model, threads=threads, precision=precision)
     _check_batches(running.input_shapes, batch_requests)
     inputs = random_inputs(
@@ -279,6 +309,7 @@ _RESULTS = (
     "p50_ms",
     "p95_ms",
     "p99_ms",
+    "target_qps",
     "service_ms",
     "single_stream_ms",
     "single_stream_p90_ms",
@@ -302,7 +333,7 @@ def empty_row(settings, device):
         "cpu": machine["cpu"],
         "cores": machine["cores"],
         **dict.fromkeys(_RESULTS, math.nan),
-        "failure": "",
+        **dict.fromkeys(("inputs", "flops_counted", "flops_not_counted", "failure"), ""),
     }
 
 
@@ -327,6 +358,24 @@ def size_columns(size_parameters, form, user_width=None):
     }
 
 
+def _counted(model):
+    """Which operators the row's FLOPs count, and which they could not."""
+    counted, not_counted = (
+        ", ".join(f"{name} {number}" for name, number in sorted(operators.items()))
+        for operators in counted_operators(model)
+    )
+    return {"flops_counted": counted, "flops_not_counted": not_counted}
+
+
+def _fed(request, ids):
+    """What a request held, for people: name, type and shape of each input."""
+    return "; ".join(
+        f"{name} {array.dtype} {list(array.shape)}"
+        + (f" of 0..{ids - 1}" if array.dtype.kind in "iu" else "")
+        for name, array in request.items()
+    )
+
+
 def _results(peak, flops_per_request, device):
     at_peak, offline = (flops_per_request * qps for qps in (peak.qps, peak.offline.qps))
     machine_peak = peak.peak_flops if device == "CPU" else math.nan
@@ -337,6 +386,7 @@ def _results(peak, flops_per_request, device):
         "p50_ms": peak.p50_ms,
         "p95_ms": peak.p95_ms,
         "p99_ms": peak.p99_ms,
+        "target_qps": peak.target_qps,
         "service_ms": peak.offline.service_ms,
         "single_stream_ms": peak.single_stream.p50_ms,
         "single_stream_p90_ms": peak.single_stream.p90_ms,

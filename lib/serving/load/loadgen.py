@@ -46,7 +46,8 @@ def mlperf_loadgen():
 class ServerRun(NamedTuple):
     """One run of the server scenario."""
 
-    qps: float  # offered
+    qps: float  # asked for
+    scheduled_qps: float  # offered: LoadGen draws the arrivals, of a short run up to 13 % apart
     completed_qps: float
     passed: bool
     queries: int
@@ -120,6 +121,7 @@ class RequestServer:
         results, _ = self._run(settings)
         return ServerRun(
             qps=float(qps),
+            scheduled_qps=results["result_scheduled_samples_per_sec"],
             completed_qps=results["result_completed_samples_per_sec"],
             passed=results["result_validity"] == "VALID",
             queries=results["result_query_count"],

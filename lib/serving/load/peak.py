@@ -22,12 +22,13 @@ from lib.serving.queueing import load_at_limit
 class PeakQps(NamedTuple):
     """The highest load that passed, its interval, and what else was measured."""
 
-    qps: float  # a load that passed, median of the search's brackets; 0: none can
+    qps: float  # a load that was offered and passed, median of the search's brackets; 0: none can
     qps_low: float  # the interval, see `lib.serving.load.bracketing`
     qps_high: float
     p50_ms: float  # latencies of the run at `qps`
     p95_ms: float
     p99_ms: float
+    target_qps: float  # what LoadGen was asked for at the peak; the search steps in these
     single_stream: SingleStream
     offline: Offline
     memory_mb: float  # peak resident memory of the load test's process
@@ -132,18 +133,21 @@ def _load_test(server, latency_limit_ms, arrivals, search):
     offline = server.offline(server.workers * min(300, max(3, in_a_second)), arrivals)
     known = single, offline, machine.peak_memory_mb(), peak_flops
     if min(single.p50_ms, offline.service_ms) > latency_limit_ms:
-        return PeakQps(0.0, 0.0, offline.qps, *3 * [math.nan], *known, [], [])
+        return PeakQps(0.0, 0.0, offline.qps, *4 * [math.nan], *known, [], [])
     loads = _Loads(server, latency_limit_ms, arrivals, search)
     brackets, runs = staircase(loads, offline.qps, search, end)
     peak = best(brackets, search)
-    low, high = qps_interval([(run.qps, run.passed) for run in runs], search.resolution)
+    # The search steps in what LoadGen is asked for; a result is what it then offered.
+    points = [(run.scheduled_qps, run.passed) for run in runs]
+    low, high = qps_interval(points, search.resolution)
     return PeakQps(
-        peak.qps,
-        min(low, peak.qps),
-        max(high, peak.qps),
+        peak.scheduled_qps,
+        min(low, peak.scheduled_qps),
+        max(high, peak.scheduled_qps),
         peak.p50_ms,
         peak.p95_ms,
         peak.p99_ms,
+        peak.qps,
         *known,
         brackets,
         runs,

@@ -33,7 +33,7 @@ def random_inputs(input_shapes, candidates, seed, requests=8, *, input_types=Non
     check_candidates(candidates)
     rng, axes = np.random.default_rng(seed), {_REQUESTS: 1}
     types = {name: np.dtype((input_types or {}).get(name, np.float32)) for name in input_shapes}
-    _check(types, ids)
+    check_types(types, ids)
 
     def draw(name):
         shape = [
@@ -55,20 +55,32 @@ def random_inputs(input_shapes, candidates, seed, requests=8, *, input_types=Non
 
 def check_candidates(candidates: int) -> int:
     """The ads in a request; ValueError unless a whole number >= 1."""
-    if not isinstance(candidates, numbers.Integral) or candidates < 1:
+    if not _whole(candidates) or candidates < 1:
         raise ValueError(f"candidates must be a whole number >= 1; got {candidates!r}")
     return candidates
 
 
-def _check(types, ids):
+def check_types(types: dict[str, np.dtype], ids: int | None) -> None:
+    """ValueError for an input that cannot be drawn, or whole ones without fitting `ids`."""
     for name, dtype in types.items():
         if dtype.kind not in "biuf":
             raise ValueError(
                 f"random_inputs: input {name!r} must hold floats, whole numbers or "
-                f"truth values; it holds {dtype}"
+                f"truth values; it holds {'strings' if dtype.kind in 'OSU' else dtype}"
             )
-        if dtype.kind in "iu" and not (ids and ids >= 1):
+        if dtype.kind not in "iu":
+            continue
+        if not (_whole(ids) and ids >= 1):
             raise ValueError(
                 f"random_inputs: input {name!r} holds {dtype}: give ids >= 1, how "
                 f"many different ones the model knows; got {ids}"
             )
+        if ids - 1 > np.iinfo(dtype).max:
+            raise ValueError(
+                f"random_inputs: input {name!r} holds {dtype}, up to {np.iinfo(dtype).max}; "
+                f"got ids = {ids}"
+            )
+
+
+def _whole(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

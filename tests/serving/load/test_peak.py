@@ -19,7 +19,12 @@ def test_peak_of_a_known_engine():
     assert found.p50_ms <= found.p95_ms <= found.p99_ms <= 100
     assert found.memory_mb > 0
     assert found.peak_flops > 0
-    assert found.qps in [run.qps for run in found.runs if run.passed]
+    passed = {run.scheduled_qps: run for run in found.runs if run.passed}
+    peak = passed[found.qps]  # what was offered, and not what LoadGen was asked for
+    assert peak.qps == found.target_qps
+    assert found.qps == pytest.approx(found.target_qps, rel=0.2) and found.qps != found.target_qps
+    # Of 459 queries or more the last to be sent tells how long the schedule was.
+    assert all(run.scheduled_qps >= run.completed_qps for run in found.runs)
     assert all(run.queries >= 459 for run in found.runs)
 
 
