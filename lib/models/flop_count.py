@@ -172,6 +172,7 @@ _ML_WITHOUT_PRODUCTS = set(
     LabelEncoder Normalizer OneHotEncoder Scaler ZipMap
     """.split()
 )
+_ML_OF_ITS_INPUTS_SHAPE = ("Binarizer", "Imputer", "Normalizer", "Scaler")
 
 
 def without_weights(model: onnx.ModelProto, most: int = 64) -> onnx.ModelProto:
@@ -223,6 +224,10 @@ def _with_counts(model, candidates, requests):
     for x in copy.graph.output:
         x.type.tensor_type.ClearField("shape")
     del copy.graph.value_info[:]
+    for node in copy.graph.node:
+        if node.domain == "ai.onnx.ml" and node.op_type in _ML_OF_ITS_INPUTS_SHAPE:
+            # ONNX infers no shape beyond those of this domain.
+            node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output))
     return onnx.shape_inference.infer_shapes(copy, data_prop=True)
 
 

@@ -64,13 +64,12 @@ def check_candidates_axis(model: onnx.ModelProto) -> None:
     >>> from lib.serving.graphs.export import random_graph
     >>> check_candidates_axis(random_graph("naive", [6, 4, 1], seed=0))
     """
-    inputs = _inputs(model)
+    inputs = request_inputs(model)
     if not inputs:
         raise ValueError("the model has no input: there is nothing to send with a request")
     if not model.graph.output:
         raise ValueError("the model has no output: there are no scores")
-    for value in inputs:
-        _check_shape(value)
+    check_input_shapes(model)
     free = [(value, place, _axis_name(axis)) for value, place, axis in _free_axes(model)]
     if not free:
         shape = tuple(axis.dim_value for axis in inputs[0].type.tensor_type.shape.dim)
@@ -105,6 +104,16 @@ def check_candidates_axis(model: onnx.ModelProto) -> None:
         )
 
 
+def check_input_shapes(model: onnx.ModelProto) -> None:
+    """ValueError, naming the input, unless all are tensors whose number of axes is known.
+
+    >>> from lib.serving.graphs.export import random_graph
+    >>> check_input_shapes(random_graph("naive", [6, 4, 1], seed=0))
+    """
+    for value in request_inputs(model):
+        _check_shape(value)
+
+
 def _check_shape(value):
     if value.type.WhichOneof("value") != "tensor_type":
         kind = (value.type.WhichOneof("value") or "no type").removesuffix("_type")
@@ -124,7 +133,7 @@ def _check_shape(value):
             )
 
 
-def _inputs(model):
+def request_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """What a request sends: the graph's inputs that are not weights."""
     weights = {weight.name for weight in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in weights]
@@ -132,7 +141,7 @@ def _inputs(model):
 
 def _free_axes(model):
     """(input, place, axis) of each axis without a length."""
-    for value in _inputs(model):
+    for value in request_inputs(model):
         for place, axis in enumerate(value.type.tensor_type.shape.dim):
             if not axis.HasField("dim_value"):
                 yield value, place, axis

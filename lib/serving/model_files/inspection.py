@@ -1,27 +1,19 @@
 """What a model file is, without running anything of it: for a check before long work."""
 
 import math
-import tempfile
 from pathlib import Path
 
 from onnx import TensorProto, helper
 
-from lib.infra.confined import run_confined
 from lib.models.flop_count import counted_operators, graph_flops
-from lib.serving.engines import ENGINES, build
+from lib.serving.engines import build, input_types
 from lib.serving.engines.interpreter import check_operators
 from lib.serving.graphs.export import random_graph
-from lib.serving.graphs.free_axes import check_candidates_axis, fix_axes
+from lib.serving.graphs.free_axes import check_candidates_axis, fix_axes, request_inputs
 from lib.serving.load.random_inputs import check_candidates, check_types
 from lib.serving.model_files.onnx_files import look_at_onnx, stored_bytes
-from lib.serving.model_files.reading import check_stored, file_format
+from lib.serving.model_files.reading import check_stored, file_format, look_at
 
-# Kind of file -> what looks at it, in a child process without rights.
-_LOOKS = {
-    "Keras": "lib.serving.model_files.keras_files:look_at_keras",
-    "SavedModel": "lib.serving.model_files.saved_models:look_at_saved_model",
-}
-_SECONDS, _GIGABYTES = 60.0, 4.0  # beside four times the file's bytes
 _CONTROL_FLOW = ("If", "Loop", "Scan")
 
 
@@ -63,62 +55,61 @@ def inspect_file(
         size = stored_bytes(model, path)
     else:
         size = check_stored(path)
-        model = _looked_at(path, kind, size)
+        model = _sides(path)
     _check_engine(engine, precision)
     found = {"format": kind, "inputs": None, "outputs": None, "free_axes": [], "bytes": size}
     notes = []
-    if model is not None:
+    if model is None:
+        notes.append("the shapes of its inputs show once the model is loaded")
+    else:
         try:
             model = fix_axes(model, axis_lengths)
             check_candidates_axis(model)
-            types = {value.name: _dtype(value) for value in _fed(model)}
+            types = input_types(model)
             check_types(types, ids)
             if kind == "ONNX" and engine.endswith("_xla"):
                 check_operators(model)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        found["inputs"] = _values(_fed(model))
-        found["outputs"] = None if kind == "Keras" else _values(model.graph.output)
-        found["free_axes"] = [
-            f"{value['name']}:{place}"
-            for value in found["inputs"]
-            for place, length in enumerate(value["shape"])
-            if not isinstance(length, int)
-        ]
+        found |= _described(model, kind)
         if ids and not any(dtype.kind in "iu" for dtype in types.values()):
             notes.append(f"ids = {ids} is not used: no input holds whole numbers")
-    else:
-        notes.append("the shapes of its inputs show once the model is loaded")
-    counted, not_counted, flops = {}, {}, math.nan
-    if kind == "ONNX":
-        counted, not_counted = counted_operators(model)
-        flops = graph_flops(model, 1)
-        notes += _flop_notes(flops, not_counted)
-    else:
+    if kind != "ONNX":
         notes.append("FLOPs are counted once the model is expressed in ONNX")
-    return {**found, "flops": flops, "counted": counted, "not_counted": not_counted, "notes": notes}
+        return found | {"flops": math.nan, "counted": {}, "not_counted": {}, "notes": notes}
+    counted, not_counted = counted_operators(model)
+    flops = graph_flops(model, 1)
+    notes += _flop_notes(flops, not_counted)
+    return found | {"flops": flops, "counted": counted, "not_counted": not_counted, "notes": notes}
 
 
-def _looked_at(path, kind, size):
+def _described(model, kind):
+    inputs = _values(request_inputs(model))
+    return {
+        "inputs": inputs,
+        "outputs": None if kind == "Keras" else _values(model.graph.output),
+        "free_axes": [
+            f"{value['name']}:{place}"
+            for value in inputs
+            for place, length in enumerate(value["shape"])
+            if not isinstance(length, int)
+        ],
+    }
+
+
+def _sides(path):
     """The model's inputs and outputs as a graph without nodes; None where they do not show."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            sides = run_confined(
-                _LOOKS[kind],
-                str(path.resolve()),
-                folder=folder,
-                seconds=_SECONDS,
-                gigabytes=_GIGABYTES + 4 * size / 1e9,
-            )
-            if sides["inputs"] is None:
-                return None
-            inputs = [_value_info(**value) for value in sides["inputs"]]
-            outputs = [_value_info(**value) for value in sides["outputs"] or ()]
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+    sides = look_at(path)
+    if sides["inputs"] is None:
+        return None
+    try:
+        inputs = [_value_info(**value) for value in sides["inputs"]]
+        outputs = [_value_info(**value) for value in sides["outputs"] or ()]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     # Without a list of outputs there is one still: a Keras model has what its layers give.
     outputs = outputs or [helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)]
-    return helper.make_model(helper.make_graph([], kind, inputs, outputs))
+    return helper.make_model(helper.make_graph([], "sides", inputs, outputs))
 
 
 def _value_info(name, shape, type):
@@ -132,17 +123,8 @@ _ONNX_NAMES = {"float32": "FLOAT", "float64": "DOUBLE"}
 
 
 def _check_engine(engine, precision):
-    if engine not in ENGINES or engine != "onnxruntime" or precision != "fp32":
+    if (engine, precision) != ("onnxruntime", "fp32"):
         build(engine, random_graph("naive", [4, 2, 1], seed=0), precision=precision)
-
-
-def _fed(model):
-    weights = {weight.name for weight in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in weights]
-
-
-def _dtype(value):
-    return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
 
 
 def _values(values):
@@ -162,7 +144,7 @@ def _axes(value):
 def _type(value):
     if value.type.WhichOneof("value") != "tensor_type":
         return (value.type.WhichOneof("value") or "none").removesuffix("_type")
-    dtype = _dtype(value)
+    dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
     return "string" if dtype.kind == "O" else str(dtype)
 
 

@@ -157,10 +157,12 @@ def check_keras(path):
             names = archive.namelist()
             if "model.weights.h5" in names:
                 _check_weights(archive.read("model.weights.h5"))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"not a Keras file (.keras): {error}") from None
+            if "model.weights.npz" in names:
+                _check_arrays(archive.read("model.weights.npz"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"config.json is damaged: {error}") from None
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"not a Keras file (.keras): {error}") from None
     if not isinstance(config, dict) or "class_name" not in config:
         raise ValueError("not a Keras file (.keras): config.json describes no model")
     config.pop("compile_config", None)  # of training: nothing of it is loaded
@@ -230,6 +232,18 @@ def _check_weights(content):
                     f"{where}: the arrays claim {claimed:,} bytes, and the file has "
                     f"{len(content):,}"
                 )
+
+
+def _check_arrays(content):
+    """Refuses an archive of arrays that holds other objects, which would be unpickled."""
+    import numpy as np
+
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            for name in arrays.files:
+                arrays[name]
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"model.weights.npz must hold arrays of numbers: {error}") from None
 
 
 def _check_objects(config):

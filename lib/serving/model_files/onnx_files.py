@@ -14,9 +14,11 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import onnx
+import onnx.inliner
 from onnx import TensorProto, external_data_helper, helper
 
 from lib.models.flop_count import without_weights
+from lib.serving.graphs.free_axes import check_input_shapes
 
 MOST_BYTES = 2**31 - 1  # of one message; engines are given a model as one
 _MOST_NODES = 1_000_000  # once all functions stand where they are called
@@ -69,6 +71,7 @@ def check_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Raises: ValueError, in one line.
     """
+    check_input_shapes(model)
     _check_operators(model)
     if model.functions:
         _check_functions(model)

@@ -21,8 +21,14 @@ import onnx
 from lib.infra.confined import run_confined
 from lib.serving.model_files.onnx_files import MOST_BYTES, check_onnx, read_onnx
 
-_EXPORT_SECONDS, _EXPORT_GIGABYTES = 180.0, 8.0  # beside eight times the file's bytes
-# Kind of file -> what exports it, in the child: function(path, path of the ONNX file).
+_LOOK_SECONDS, _EXPORT_SECONDS = 60.0, 180.0
+_GIGABYTES = 8.0  # beside eight times the file's bytes
+# Kind of file -> what looks at it, function(path), and what exports it, function(path, path of
+# the ONNX file), both in a child process.
+_LOOKS = {
+    "Keras": "lib.serving.model_files.keras_files:look_at_keras",
+    "SavedModel": "lib.serving.model_files.saved_models:look_at_saved_model",
+}
 _EXPORTS = {
     "Keras": "lib.serving.model_files.keras_files:export_keras",
     "SavedModel": "lib.serving.model_files.saved_models:export_saved_model",
@@ -50,20 +56,41 @@ def load(path) -> onnx.ModelProto:
     kind = file_format(path)
     if kind == "ONNX":
         return read_onnx(path)
-    size = check_stored(path)
+    look_at(path)  # without TensorFlow, which takes seconds to import
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "model.onnx"
         try:
-            run_confined(
-                _EXPORTS[kind],
-                *(str(path.resolve()), str(exported.resolve())),
-                folder=folder,
-                seconds=_EXPORT_SECONDS,
-                gigabytes=_EXPORT_GIGABYTES + 8 * size / 1e9,
-            )
+            _confined(_EXPORTS[kind], path, str(exported.resolve()), folder=folder)
             return check_onnx(onnx.load(exported, load_external_data=False))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+
+
+def look_at(path: Path) -> dict:
+    """What a Keras file or SavedModel says of itself, or why it is refused.
+
+    Returns: dict of inputs and outputs, each a list of dict of name, shape (None an axis that may
+      vary) and type, or None where they show only once the model is built.
+    Raises: ValueError naming the file.
+    """
+    kind = file_format(path)
+    check_stored(path)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return _confined(_LOOKS[kind], path, folder=folder)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+
+def _confined(function, path, *arguments, folder):
+    return run_confined(
+        function,
+        str(path.resolve()),
+        *arguments,
+        folder=folder,
+        seconds=_EXPORT_SECONDS if arguments else _LOOK_SECONDS,
+        gigabytes=_GIGABYTES + 8 * check_stored(path) / 1e9,
+    )
 
 
 def file_format(path: Path) -> str:

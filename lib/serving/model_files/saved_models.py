@@ -119,6 +119,7 @@ def check_saved(saved):
     for meta in saved.meta_graphs:
         _check_objects(meta)
         _check_graphs(meta)
+        _check_restoring(meta)
 
 
 def _check_objects(meta):
@@ -136,7 +137,10 @@ def _check_objects(meta):
             f"the SavedModel has tables or files ({', '.join(sorted(at_load))}) that run code when "
             f"it is loaded; export the scoring part alone, with rows of its tables as ids"
         )
-    for number, node in enumerate(nodes):
+
+
+def _check_restoring(meta):
+    for number, node in enumerate(meta.object_graph_def.nodes):
         if node.saveable_objects or node.registered_saver:
             names = [*node.saveable_objects, node.registered_saver]
             raise ValueError(

@@ -77,7 +77,9 @@ class FakeLoads(_Loads):
         self.loads.append(qps)
         slips = len(self.loads) % self.hiccup == 0
         passed = qps <= self.peak and not slips
-        return ServerRun(qps, qps, min(qps, self.peak), passed, 662, 0 if passed else 9, 1.0, 2.0, 3.0)
+        return ServerRun(
+            qps, qps, min(qps, self.peak), passed, 662, 0 if passed else 9, 1.0, 2.0, 3.0
+        )
 
 
 def search(loads, *, offline_qps=100.0, max_seconds=1000, **settings):
