@@ -1,6 +1,7 @@
 """The project's command.
 
 python -m lib new FOLDER [--logs]
+python -m lib check [PROFILE] [NOTEBOOK ...] --profile P [-p NAME VALUE]
 python -m lib run [NOTEBOOK ...] --profile P [-p NAME VALUE]
 python -m lib receipt --profile P [--accept]
 python -m lib pipeline [--folder F] [--minutes M] [-p NAME VALUE]
@@ -12,10 +13,10 @@ import sys
 
 from lib import run
 from lib.run import places
-from lib.run.execute import NotebookError, run_all
+from lib.run.check.command import described
+from lib.run.check.findings import examine_run
 from lib.run.parameters import read_overrides
 from lib.run.plan import plan
-from lib.run.receipt import compare, write_receipt
 
 PROFILE = "a folder of params/, or the path of one of your own (quick)"
 
@@ -33,8 +34,14 @@ def _run(options):
     try:
         overrides = read_overrides(options.parameters)
         jobs = plan(options.notebooks, options.profile, overrides)
+        checked = examine_run(jobs, force=options.force)
     except (ValueError, TypeError) as error:
         return _fail(error, 2)
+    for job, inputs in checked:
+        for sentence in inputs.suspicions():
+            print(f"run: {job.stem}: suspicious: {sentence}", file=sys.stderr)
+    from lib.run.execute import NotebookError, run_all
+
     try:
         run_all(jobs, force=options.force)
     except NotebookError as error:
@@ -42,6 +49,20 @@ def _run(options):
     except KeyboardInterrupt:
         return _fail("interrupted; the same command goes on with the notebook that ran", 130)
     _print_comparison(plan([job.stem for job in jobs], options.profile))
+    return 0
+
+
+def _check(options):
+    """What a run would use; the first of the names may be a profile."""
+    names, profile = options.notebooks, options.profile
+    if names and places.is_profile(names[0]):
+        names, profile = names[1:], names[0]
+    try:
+        with places.of_profile(profile):
+            lines = described(names, profile, read_overrides(options.parameters))
+    except (ValueError, TypeError) as error:
+        return _fail(error, 2, "check")
+    print(*lines, sep="\n")
     return 0
 
 
@@ -81,6 +102,7 @@ def _pipeline(options):
 
 def _decide(options):
     from lib.run.decide.command import decide
+    from lib.run.execute import NotebookError
 
     try:
         page = decide(options.question, read_overrides(options.parameters), options.folder)
@@ -95,6 +117,8 @@ def _decide(options):
 
 
 def _receipt(options):
+    from lib.run.receipt import write_receipt
+
     try:
         jobs = plan(profile=options.profile)
         if options.accept:
@@ -106,6 +130,8 @@ def _receipt(options):
 
 
 def _print_comparison(jobs):
+    from lib.run.receipt import compare
+
     equal, lines = compare(jobs)
     for line in lines:
         print(f"receipt: {line}")
@@ -161,6 +187,11 @@ def parser():
     )
     decide.add_argument("--folder", default="decision", help="of all that it writes (decision)")
     _add_parameters(decide, "set a parameter of the question")
+    check = subcommands.add_parser(
+        "check", help="say what a run would use and what is wrong with it, and run nothing"
+    )
+    check.set_defaults(carry_out=_check)
+    _add_notebooks(check)
     new = subcommands.add_parser(
         "new", help="make a profile of your own: parameter files and example tables"
     )
@@ -169,6 +200,12 @@ def parser():
     new.add_argument("--logs", action="store_true", help="with notebook 00 and an example log")
     command = subcommands.add_parser("run", help="run notebooks")
     command.set_defaults(carry_out=_run)
+    _add_notebooks(command)
+    command.add_argument("--force", action="store_true", help="run also what is up to date")
+    return commands
+
+
+def _add_notebooks(command):
     command.add_argument(
         "notebooks",
         nargs="*",
@@ -177,8 +214,6 @@ def parser():
     )
     command.add_argument("--profile", default="quick", help=PROFILE)
     _add_parameters(command, "set a parameter wherever it is declared")
-    command.add_argument("--force", action="store_true", help="run also what is up to date")
-    return commands
 
 
 def _add_parameters(command, text):

@@ -39,7 +39,10 @@ ROOMS = {
         *("infra", "models", "laws", "validation", "simulation", "logs"),
         *("cost", "experiments", "online", "design", "allocation"),
     },
-    "run": {"infra", "laws", "validation", "logs", "design", "notebook"},
+    "run": {
+        *("infra", "models", "laws", "validation", "simulation", "logs"),
+        *("serving", "experiments", "online", "design", "notebook"),
+    },
 }
 MOST_ROOMS = 17
 

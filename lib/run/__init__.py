@@ -11,6 +11,7 @@ notebook that finished is run again only if something it depends on changed.
     parameters   what a notebook declares, what a run gives
     plan         which notebooks run, with which parameters
     resume       what a finished notebook depended on
+    check/       values, relations and files, checked before long work starts
     execute      run notebooks, keep what is reproducible of them
     places       where relative paths start
     scorecard    the claims of all notebooks in one table

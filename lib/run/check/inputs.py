@@ -1,0 +1,507 @@
+"""The files that a notebook's parameters name: they are there, they can be read, they fit.
+
+Tables go through their readers in `lib.logs.tables`, a log through `lib.logs.preview`, a model
+file through `lib.serving.model_files.inspect_file`; none of them brings TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+
+from lib import design
+from lib.logs import tables
+from lib.logs.errors import InputError, TableError
+from lib.logs.features import load_features
+from lib.logs.table_files import cell_error, number, path_of, read_table, text
+from lib.notebook import checks
+from lib.run import places
+from lib.run.check.kinds import shown
+from lib.run.check.parameters import kinds_of
+from lib.run.check.relations import LEAST_SIZES
+
+LEAST_MODELS = 3  # that G is fitted to
+LEAST_COSTS = 3  # sizes that the model of a request's time is fitted to
+LEAST_SYSTEMS = 3  # whose scatter says what another one would have given
+CACHED = "first_layer_optimised"  # the form that sizes are served in
+# Parameter -> what `lib.logs.suspicions` calls its table.
+AS_TABLE = {
+    **{name: name for name in ("measurements", "models", "ab_tests", "trainings", "costs")},
+    **{"lifts": "lifts", "pre_ranking_sizes": "sizes", "scenarios": "scenarios"},
+}
+# Tables that only one notebook reads.
+AGES = pa.DataFrameSchema({"age_minutes": number(ge=0), "metric": number()})
+FURTHER = pa.DataFrameSchema(
+    {
+        "samples": number(ge=1),
+        "seed": number(),
+        "way": text(),
+        "expected_normalised_entropy": number(nullable=True),
+    }
+)
+
+
+@dataclasses.dataclass
+class Inputs:
+    """What a notebook reads, each file opened once.
+
+    Attributes:
+      values: the notebook's parameters.
+      pending: folders whose files an earlier notebook of the same run will have written.
+      opened: what was read, by path and how; shared by the notebooks of a run.
+      tables: parameter -> DataFrame; logs, models: parameter -> facts by name.
+      awaited: parameter -> path of what is not there yet.
+    """
+
+    values: Mapping[str, Any]
+    pending: Collection[Path] = ()
+    opened: dict = dataclasses.field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = dataclasses.field(default_factory=dict)
+    logs: dict[str, dict] = dataclasses.field(default_factory=dict)
+    models: dict[str, dict] = dataclasses.field(default_factory=dict)
+    awaited: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def path(self, name: str, expected: str, *, shipped: bool = False) -> str | None:
+        """The path that a parameter gives, which is there; None for one that is awaited.
+
+        Args:
+          expected: what should lie there, for the error.
+          shipped: whether the notebook also looks for it in the repository.
+
+        Raises: InputError naming parameter and path where nothing lies there.
+        """
+        given = self.values[name]
+        absolute = places.root() / given
+        if any(absolute.resolve().is_relative_to(folder) for folder in self.pending):
+            self.awaited[name] = given
+            return None
+        if shipped:
+            absolute = places.shipped(given)
+        try:
+            there = absolute.exists()
+        except OSError:  # too long for a name
+            there = False
+        if not there:
+            raise InputError(f"{name}: {given}: no such file; expected {expected}{_maker(given)}")
+        return str(absolute) if shipped and absolute != places.root() / given else given
+
+    def table(self, name: str, load: Callable, *, shipped: bool = False, **options):
+        """A table, checked; None where no path is given, or it is awaited."""
+        if not self.values.get(name):
+            return None
+        path = self.path(name, f"a table of {name}", shipped=shipped)
+        if path is None:
+            return None
+        table = self.once(functools.partial(load, path, **options), (load, path, str(options)))
+        self.tables[name] = table
+        return table
+
+    def once(self, read, key):
+        """What `read` gives, read once."""
+        if key not in self.opened:
+            self.opened[key] = read()
+        return self.opened[key]
+
+    def folder(self, name: str, expected: str) -> Path | None:
+        """A folder that a parameter gives; None for one that is awaited."""
+        path = self.path(name, expected)
+        if path is not None and not (places.root() / path).is_dir():
+            raise InputError(f"{name}: {path}: is a file; expected {expected}")
+        return None if path is None else places.root() / path
+
+    def log(self, name="logs", *, features="features", without=(), impressions=0, cuts=None):
+        """A log, held against its features file and against what is asked of it.
+
+        Args:
+          without: features that are left out.
+          impressions: that are trained and tested on together.
+          cuts: parameter -> number of ads (m, k) that metrics keep of a list.
+        """
+        paths = [
+            self.path(name, "a Parquet file or a folder of them"),
+            self.path(features, "a features file (YAML)"),
+        ]
+        if None in paths:
+            return
+        if not (places.root() / paths[1]).is_file():
+            raise InputError(
+                f"{features}: {paths[1]}: is a folder; expected a features file (YAML)"
+            )
+        self._log(name, *paths, without, impressions, cuts or {})
+
+    def system(self, cuts=None):
+        """The folder of a simulated system, as notebook 00 builds it."""
+        folder = self.folder("system", "the folder of a system that notebook 00 built")
+        if folder is None:
+            return
+        for file in ("parameters.json", "logs.parquet", "features.yaml"):
+            if not (folder / file).is_file():
+                raise InputError(
+                    f"system: {self.values['system']}: {file} is missing; expected the folder of a "
+                    f"system that notebook 00 built{_maker(self.values['system'])}"
+                )
+        paths = (str(folder / "logs.parquet"), str(folder / "features.yaml"))
+        self._log("system", *paths, (), 0, cuts or {})
+
+    def _log(self, name, logs, features, without, impressions, cuts):
+        from lib.logs import preview
+
+        load_features(features).without([feature for feature in without if feature])
+        facts = self.once(lambda: preview(logs, features), (preview, logs, features))
+        self.logs[name] = facts
+        if facts["impressions"] < impressions:
+            raise InputError(
+                f"{logs}: holds {facts['impressions']:,} impressions; expected {impressions:,} or "
+                "more, for training and test together"
+            )
+        for cut, ads in cuts.items():
+            if ads > facts["longest"]:
+                raise InputError(
+                    f"{cut} must be at most {facts['longest']}, the ads of the longest list in "
+                    f"{logs}; got {ads}"
+                )
+
+    def model(self, name, **options):
+        """A model file, looked at without running anything that is in it."""
+        from lib.serving.model_files import inspect_file
+
+        path = self.path(name, "a model file (ONNX, Keras) or the folder of a SavedModel")
+        if path is not None:
+            self.models[name] = inspect_file(path, **options)
+
+    def suspicions(self) -> list[str]:
+        """What looks wrong in what could be read, a sentence each."""
+        from lib.logs.suspicions import suspicions
+
+        sentences = suspicions(
+            **{AS_TABLE[name]: table for name, table in self.tables.items() if name in AS_TABLE}
+        )
+        for facts in self.logs.values():
+            short = [
+                f"{name} = {self.values[name]}"
+                for name in ("m", "k")
+                if self.values.get(name, 0) > facts["shortest"]
+            ]
+            if short:
+                sentences.append(
+                    f"{self.values.get('logs') or self.values.get('system')}: the shortest list "
+                    f"has {facts['shortest']} ads, fewer than {' and '.join(short)}: whoever ranks "
+                    "it, all of it is kept"
+                )
+        return sentences
+
+
+def _maker(path):
+    """Which notebook of this repository writes a path, to be run first."""
+    parts = Path(path).parts
+    for place, part in enumerate(parts[:-1]):
+        stem = parts[place + 2] if part == "outputs" and len(parts) > place + 2 else ""
+        if (places.REPOSITORY / "notebooks" / f"{stem}.ipynb").is_file():
+            return f" (notebook {stem} writes it; run that first)"
+    return ""
+
+
+# ---- what each notebook reads ---------------------------------------------
+
+
+def _logs(inputs, given):
+    if given.logs:
+        inputs.log()
+
+
+def _metric_validation(inputs, given):
+    if given.measurements or given.ab_tests:
+        measured = inputs.table("measurements", tables.load_measurements, need=["r_over_r_star"])
+        _joined(measured, inputs.table("ab_tests", tables.load_ab_tests))
+    elif given.trainings:
+        inputs.table("trainings", _trainings)
+    else:
+        inputs.system({"m": given.m, "k": given.k, "cuts": max(given.cuts)})
+
+
+def _lists_without_tests(inputs, given):
+    inputs.path("data", f"the files of {given.dataset}")
+
+
+def _scaling_law(inputs, given):
+    if given.measurements:
+        measured = inputs.table(
+            "measurements", tables.load_measurements, shipped=True, need=["flops", given.metric]
+        )
+        if measured is not None:
+            check_law(measured, given.metric, given.held_out, given.direction, given.bound)
+    elif given.dataset:
+        inputs.path("data", f"the files of {given.dataset}")
+    else:
+        inputs.log(
+            without=given.without,
+            impressions=given.train_impressions + given.test_impressions,
+            cuts={"m": given.m, "k": given.k},
+        )
+    lifts = inputs.table("lifts", tables.load_lifts, shipped=True)
+    if lifts is not None:
+        checks.model_row(lifts, base_model=given.base_model)
+        checks.model_row(lifts, reference_model=given.reference_model)
+    trainings = inputs.table("trainings", _trainings, shipped=True)
+    if trainings is not None:
+        checks.column(trainings, metric=given.metric)
+        for model in given.held_out_models:
+            checks.one_of(trainings.model.unique(), held_out_models=model)
+
+
+def _shapes_and_data(inputs, given):
+    inputs.log(
+        impressions=given.test_start + given.test_impressions, cuts={"m": given.m, "k": given.k}
+    )
+    if given.system:
+        inputs.system()
+    if "features" not in inputs.awaited:
+        from lib.experiments.shape_study.shapes import shapes_at
+
+        declared = load_features(given.features)
+        widths = declared.width("user") + declared.width("ad")
+        shapes_at(given.levels, given.ratios, given.other_shapes, widths, given.rule)
+    trainings = inputs.table("trainings", _trainings, shipped=True)
+    if trainings is not None:
+        checks.one_of(trainings.world.unique(), world=given.world)
+
+
+def _costs(inputs, given):
+    costs = inputs.table("costs", tables.load_costs)
+    if costs is not None:
+        _rows_of(costs, CACHED, 1)
+    inputs.table("recorded_costs", tables.load_costs, shipped=True)
+    points = inputs.table(
+        "law_points", tables.load_measurements, shipped=True, need=["flops", "r_over_r_star"]
+    )
+    if points is not None:
+        check_law(points, "r_over_r_star", 0, "rising", 1.0)
+    tests = inputs.table("law_tests", tables.load_lifts, shipped=True)
+    if tests is not None:
+        _model("law_tests", tests, "base")
+        checks.model_row(tests, reference_model=given.reference_model)
+    if given.model_file:
+        inputs.model(
+            "model_file",
+            candidates=given.candidates,
+            ids=given.ids or None,
+            axis_lengths=given.axis_lengths,
+            engine=given.engine,
+            precision=given.precision,
+        )
+
+
+def _design(inputs, given):
+    if given.measurements or given.models or given.ab_tests:
+        need = {"need": [given.metric]}
+        measured = inputs.table(
+            "measurements", tables.load_measurements, need=["flops", given.metric]
+        )
+        if measured is not None:
+            checks.model_row(measured, base_model=given.base_model)
+            check_law(measured, given.metric, 0)
+        offline = inputs.table("models", tables.load_measurements, **need)
+        _joined(offline, inputs.table("ab_tests", tables.load_ab_tests))
+    else:
+        trainings = inputs.table("trainings", _trainings)
+        if trainings is not None:
+            checks.column(trainings, metric=given.metric)
+            plain = trainings[trainings["dial"] == ""]
+            if plain["world"].nunique() < LEAST_SYSTEMS:
+                raise TableError(
+                    f"{path_of(trainings)}: column 'world': {plain['world'].nunique()} systems, "
+                    f"expected {LEAST_SYSTEMS} or more; for tables of one system give "
+                    "measurements, models and ab_tests"
+                )
+    costs = inputs.table("costs", tables.load_costs)
+    if costs is not None:
+        _rows_of(costs, CACHED, LEAST_COSTS)
+    inputs.table("training_costs", tables.load_training_costs)
+    if given.sizes_table:
+        inputs.path("sizes_table", "a table of sizes")
+        sizes = tables.load_grid(given.sizes_table)
+        try:
+            design.with_size(design.own_sizes(sizes), given.base, "base")
+        except ValueError as error:
+            raise InputError(f"{given.sizes_table}: {error}") from None
+    points = inputs.table(
+        "paper_points", tables.load_measurements, shipped=True, need=["flops", "r_over_r_star"]
+    )
+    if points is not None:
+        tables.load_lifts(Path(path_of(points)).with_name("lifts.csv"))
+
+
+def _allocation(inputs, given):
+    if given.scenarios:
+        scenarios = inputs.table("scenarios", tables.load_scenarios)
+        if scenarios is not None:
+            _pools(scenarios, given.pool_budgets)
+        return
+    inputs.table("pre_ranking_sizes", tables.load_sizes)
+    costs = inputs.table("costs", tables.load_costs)
+    if costs is not None:
+        _rows_of(costs, "twin_tower", LEAST_COSTS)
+    if given.measurements or given.ab_tests:
+        measured = inputs.table(
+            "measurements", tables.load_measurements, need=["flops", given.metric]
+        )
+        if measured is not None:
+            checks.model_row(measured, base_model=given.base_model)
+        _joined(measured, inputs.table("ab_tests", tables.load_ab_tests))
+    else:
+        inputs.system({"m": given.m, "k": given.k})
+
+
+def _click_models(inputs, given):
+    if given.dataset != "simulated":
+        inputs.path("data", f"the files of {given.dataset}")
+    inputs.table("one_more_decade", _of(FURTHER), shipped=True)
+
+
+def _pipeline(inputs, given):
+    ages = inputs.table("ages", _of(AGES), shipped=True)
+    if ages is not None and len(ages) < 2:
+        raise TableError(f"{path_of(ages)}: found 1 row, expected two or more")
+
+
+INPUTS: dict[str, Callable[[Inputs, Any], None]] = {
+    "00_logs": _logs,
+    "01_metric_validation": _metric_validation,
+    "01b_lists_without_tests": _lists_without_tests,
+    "02_bnsl_fitting": _scaling_law,
+    "02b_shape_and_data": _shapes_and_data,
+    "03_cost_simulation": _costs,
+    "04_roi_design": _design,
+    "05_allocation": _allocation,
+    "06_dlrm_scaling": _click_models,
+    "07_online_pipeline": _pipeline,
+}
+
+
+def open_inputs(
+    stem: str, values: Mapping[str, Any], pending: Collection[Path] = (), opened: dict | None = None
+) -> Inputs:
+    """All that a notebook reads, opened and held against its parameters.
+
+    Args: as `Inputs`. Where a notebook lacks one of its parameters, as one of an older version
+      does, nothing is opened.
+
+    Raises: ValueError, in one line, for a file that is missing or that the notebook cannot use.
+    """
+    inputs = Inputs(values, pending, {} if opened is None else opened)
+    if stem in INPUTS and kinds_of(stem).keys() <= values.keys():
+        INPUTS[stem](inputs, SimpleNamespace(**values))
+    return inputs
+
+
+# ---- relations of tables --------------------------------------------------
+
+
+def check_law(
+    measured: pd.DataFrame,
+    metric: str,
+    held_out: int = 0,
+    direction: str = "rising",
+    bound: float = 1.0,
+) -> None:
+    """TableError where no law can be fitted to a table of measurements.
+
+    Args:
+      held_out: the largest sizes, which the law is to predict.
+      direction, bound: of the metric; no value may reach the bound.
+    """
+    sizes, least = measured["flops"].nunique(), LEAST_SIZES + held_out
+    if sizes < least:
+        further = f" and held_out = {held_out}" if held_out else ""
+        raise TableError(
+            f"{path_of(measured)}: column 'flops': found {sizes} different sizes, expected {least} "
+            f"or more: {LEAST_SIZES} that the law is fitted to{further}"
+        )
+    rising = direction == "rising"
+    beyond = measured[metric] >= bound if rising else measured[metric] <= bound
+    if beyond.any():
+        row = int(beyond.idxmax())
+        raise cell_error(
+            measured,
+            row,
+            metric,
+            float(measured[metric][row]),
+            f"a number {'below' if rising else 'above'} bound = {bound:g}",
+        )
+
+
+def check_joined(offline: pd.DataFrame, tests: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """(primary models that were measured and tested, sentences on those in one table alone).
+
+    Raises: TableError where they are too few for G.
+    """
+    from lib.validation.tested_models import primary_models  # brings scikit-learn
+
+    tested, left_out = tables.join_tests(offline, tests)
+    primary = primary_models(tested)
+    if len(primary) < LEAST_MODELS:
+        raise TableError(
+            f"{path_of(tests)}: column 'model': {len(primary)} of its models stand in "
+            f"{path_of(offline)} as well, expected {LEAST_MODELS} or more: what the metric is "
+            "worth is fitted to them"
+        )
+    return primary, left_out
+
+
+def check_forms(costs: pd.DataFrame, form: str, least: int) -> pd.DataFrame:
+    """The rows of a costs table that are of a form; TableError where they are too few."""
+    rows = costs[costs["form"] == form]
+    if len(rows) < least:
+        raise TableError(
+            f"{path_of(costs)}: column 'form': {len(rows)} rows are {form!r}, expected {least} or "
+            f"more sizes in this form; it has {', '.join(sorted(set(costs['form'])))}"
+        )
+    return rows
+
+
+def _joined(measured, tested):
+    if measured is not None and tested is not None:
+        check_joined(measured, tested)
+
+
+def _rows_of(costs, form, least):
+    check_forms(costs, form, least)
+
+
+def _model(name, table, model):
+    if model not in set(table["model"]):
+        raise TableError(
+            f"{path_of(table)}: column 'model': {model!r} is missing, from which the lifts of "
+            f"{name} count; found {shown(table['model'].tolist())}"
+        )
+
+
+def _pools(scenarios, budgets):
+    if not budgets:
+        return
+    if "pool" not in scenarios:
+        raise TableError(
+            f"{path_of(scenarios)}: column 'pool' is missing; expected with pool_budgets = "
+            f"{shown(budgets)}"
+        )
+    for name in scenarios["pool"].unique():
+        checks.one_of(budgets, pool=name)
+
+
+def _trainings(path):
+    return tables.load_trainings(path)[1]
+
+
+@functools.cache
+def _of(schema):
+    def load(path):
+        return read_table(path, schema)
+
+    return load
