@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,10 @@ def say(stem: str, values: Mapping[str, Any]) -> None:
 
 
 def examine(
-    stem: str, values: Mapping[str, Any], pending: Collection[Path] = (), opened: dict | None = None
+    stem: str,
+    values: Mapping[str, Any],
+    pending: Mapping[Path, str] | None = None,
+    opened: dict | None = None,
 ) -> Inputs:
     """As `check`, but with the files that were opened; `pending` and `opened` as of `Inputs`."""
     values = {name: values[name] for name in kinds_of(stem) if name in values}
@@ -70,17 +73,18 @@ def examine_run(
 
     Raises: ValueError beginning with the notebook's name.
     """
-    found, pending, opened = [], [], {}
+    found, pending, opened = [], {}, {}
     for job in jobs:
         # One that is up to date runs all the same after one that it follows.
         runs = force or bool(pending) or not is_finished(job)
         if runs or finished:
             try:
-                found.append((job, examine(job.stem, job.values, tuple(pending), opened)))
+                found.append((job, examine(job.stem, job.values, pending, opened)))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{job.stem}: {' '.join(str(error).split())}") from None
         if runs:
-            pending.append(job.output.resolve())
+            code = [cell["source"] for cell in job.notebook["cells"] if cell["cell_type"] == "code"]
+            pending[job.output.resolve()] = "\n".join(code)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,10 +27,12 @@ from lib.run.check.kinds import shown
 from lib.run.check.parameters import kinds_of
 from lib.run.check.relations import LEAST_SIZES
 
+LEAST_OF_A_LAW = 3  # sizes, where no prediction is held against what was measured
 LEAST_MODELS = 3  # that G is fitted to
 LEAST_COSTS = 3  # sizes that the model of a request's time is fitted to
 LEAST_SYSTEMS = 3  # whose scatter says what another one would have given
 CACHED = "first_layer_optimised"  # the form that sizes are served in
+SYSTEM = ("parameters.json", "logs.parquet", "features.yaml")  # files of a system's folder
 # Parameter -> what `lib.logs.suspicions` calls its table.
 AS_TABLE = {
     **{name: name for name in ("measurements", "models", "ab_tests", "trainings", "costs")},
@@ -54,14 +56,14 @@ class Inputs:
 
     Attributes:
       values: the notebook's parameters.
-      pending: folders whose files an earlier notebook of the same run will have written.
+      pending: folder -> code of the notebook of the same run that will have written into it.
       opened: what was read, by path and how; shared by the notebooks of a run.
       tables: parameter -> DataFrame; logs, models: parameter -> facts by name.
       awaited: parameter -> path of what is not there yet.
     """
 
     values: Mapping[str, Any]
-    pending: Collection[Path] = ()
+    pending: Mapping[Path, str] = dataclasses.field(default_factory=dict)
     opened: dict = dataclasses.field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = dataclasses.field(default_factory=dict)
     logs: dict[str, dict] = dataclasses.field(default_factory=dict)
@@ -79,9 +81,11 @@ class Inputs:
         """
         given = self.values[name]
         absolute = places.root() / given
-        if any(absolute.resolve().is_relative_to(folder) for folder in self.pending):
-            self.awaited[name] = given
-            return None
+        for folder, code in self.pending.items():
+            if absolute.resolve().is_relative_to(folder):
+                _check_awaited(name, given, absolute.resolve().relative_to(folder), code)
+                self.awaited[name] = given
+                return None
         if shipped:
             absolute = places.shipped(given)
         try:
@@ -141,7 +145,7 @@ class Inputs:
         folder = self.folder("system", "the folder of a system that notebook 00 built")
         if folder is None:
             return
-        for file in ("parameters.json", "logs.parquet", "features.yaml"):
+        for file in SYSTEM:
             if not (folder / file).is_file():
                 raise InputError(
                     f"system: {self.values['system']}: {file} is missing; expected the folder of a "
@@ -196,6 +200,20 @@ class Inputs:
                     "it, all of it is kept"
                 )
         return sentences
+
+
+def _check_awaited(name, given, within, code):
+    """Refuse a file that the notebook which is to write it does not write."""
+    if within.parts[:1] == ("cache",):
+        known = within.as_posix() in ("cache/system", *(f"cache/system/{file}" for file in SYSTEM))
+        known = known and "/cache/system" in code
+    else:
+        known = f'"{within.stem}"' in code and within.suffix in (".csv", ".npz")
+    if not known:
+        raise InputError(
+            f"{name}: {given}: no notebook of this run writes this file; expected the path of one "
+            "that is there or that is written"
+        )
 
 
 def _maker(path):
@@ -276,13 +294,13 @@ def _shapes_and_data(inputs, given):
 def _costs(inputs, given):
     costs = inputs.table("costs", tables.load_costs)
     if costs is not None:
-        _rows_of(costs, CACHED, 1)
+        check_forms(costs, CACHED, 1)
     inputs.table("recorded_costs", tables.load_costs, shipped=True)
     points = inputs.table(
         "law_points", tables.load_measurements, shipped=True, need=["flops", "r_over_r_star"]
     )
     if points is not None:
-        check_law(points, "r_over_r_star", 0, "rising", 1.0)
+        check_law(points, "r_over_r_star", bound=1.0, least=LEAST_OF_A_LAW)
     tests = inputs.table("law_tests", tables.load_lifts, shipped=True)
     if tests is not None:
         _model("law_tests", tests, "base")
@@ -306,7 +324,7 @@ def _design(inputs, given):
         )
         if measured is not None:
             checks.model_row(measured, base_model=given.base_model)
-            check_law(measured, given.metric, 0)
+            check_law(measured, given.metric, least=LEAST_OF_A_LAW)
         offline = inputs.table("models", tables.load_measurements, **need)
         _joined(offline, inputs.table("ab_tests", tables.load_ab_tests))
     else:
@@ -322,7 +340,7 @@ def _design(inputs, given):
                 )
     costs = inputs.table("costs", tables.load_costs)
     if costs is not None:
-        _rows_of(costs, CACHED, LEAST_COSTS)
+        check_forms(costs, CACHED, LEAST_COSTS)
     inputs.table("training_costs", tables.load_training_costs)
     if given.sizes_table:
         inputs.path("sizes_table", "a table of sizes")
@@ -347,13 +365,14 @@ def _allocation(inputs, given):
     inputs.table("pre_ranking_sizes", tables.load_sizes)
     costs = inputs.table("costs", tables.load_costs)
     if costs is not None:
-        _rows_of(costs, "twin_tower", LEAST_COSTS)
+        check_forms(costs, "twin_tower", LEAST_COSTS)
     if given.measurements or given.ab_tests:
         measured = inputs.table(
             "measurements", tables.load_measurements, need=["flops", given.metric]
         )
         if measured is not None:
             checks.model_row(measured, base_model=given.base_model)
+            check_law(measured, given.metric, least=LEAST_OF_A_LAW)
         _joined(measured, inputs.table("ab_tests", tables.load_ab_tests))
     else:
         inputs.system({"m": given.m, "k": given.k})
@@ -362,11 +381,11 @@ def _allocation(inputs, given):
 def _click_models(inputs, given):
     if given.dataset != "simulated":
         inputs.path("data", f"the files of {given.dataset}")
-    inputs.table("one_more_decade", _of(FURTHER), shipped=True)
+    inputs.table("one_more_decade", _further, shipped=True)
 
 
 def _pipeline(inputs, given):
-    ages = inputs.table("ages", _of(AGES), shipped=True)
+    ages = inputs.table("ages", _ages, shipped=True)
     if ages is not None and len(ages) < 2:
         raise TableError(f"{path_of(ages)}: found 1 row, expected two or more")
 
@@ -386,7 +405,10 @@ INPUTS: dict[str, Callable[[Inputs, Any], None]] = {
 
 
 def open_inputs(
-    stem: str, values: Mapping[str, Any], pending: Collection[Path] = (), opened: dict | None = None
+    stem: str,
+    values: Mapping[str, Any],
+    pending: Mapping[Path, str] | None = None,
+    opened: dict | None = None,
 ) -> Inputs:
     """All that a notebook reads, opened and held against its parameters.
 
@@ -395,7 +417,7 @@ def open_inputs(
 
     Raises: ValueError, in one line, for a file that is missing or that the notebook cannot use.
     """
-    inputs = Inputs(values, pending, {} if opened is None else opened)
+    inputs = Inputs(values, pending or {}, {} if opened is None else opened)
     if stem in INPUTS and kinds_of(stem).keys() <= values.keys():
         INPUTS[stem](inputs, SimpleNamespace(**values))
     return inputs
@@ -409,21 +431,25 @@ def check_law(
     metric: str,
     held_out: int = 0,
     direction: str = "rising",
-    bound: float = 1.0,
+    bound: float | None = None,
+    least: int = LEAST_SIZES,
 ) -> None:
     """TableError where no law can be fitted to a table of measurements.
 
     Args:
       held_out: the largest sizes, which the law is to predict.
-      direction, bound: of the metric; no value may reach the bound.
+      direction, bound: of the metric, none of whose values may reach the bound; None: no bound.
+      least: sizes that the law is fitted to.
     """
-    sizes, least = measured["flops"].nunique(), LEAST_SIZES + held_out
-    if sizes < least:
+    sizes = measured["flops"].nunique()
+    if sizes < least + held_out:
         further = f" and held_out = {held_out}" if held_out else ""
         raise TableError(
-            f"{path_of(measured)}: column 'flops': found {sizes} different sizes, expected {least} "
-            f"or more: {LEAST_SIZES} that the law is fitted to{further}"
+            f"{path_of(measured)}: column 'flops': found {sizes} different sizes, expected "
+            f"{least + held_out} or more: {least} that the law is fitted to{further}"
         )
+    if bound is None:
+        return
     rising = direction == "rising"
     beyond = measured[metric] >= bound if rising else measured[metric] <= bound
     if beyond.any():
@@ -471,10 +497,6 @@ def _joined(measured, tested):
         check_joined(measured, tested)
 
 
-def _rows_of(costs, form, least):
-    check_forms(costs, form, least)
-
-
 def _model(name, table, model):
     if model not in set(table["model"]):
         raise TableError(
@@ -499,9 +521,9 @@ def _trainings(path):
     return tables.load_trainings(path)[1]
 
 
-@functools.cache
-def _of(schema):
-    def load(path):
-        return read_table(path, schema)
+def _ages(path):
+    return read_table(path, AGES, name="ages")
 
-    return load
+
+def _further(path):
+    return read_table(path, FURTHER, name="one_more_decade")

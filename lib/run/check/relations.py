@@ -7,6 +7,7 @@ TensorFlow, which they bring.
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,6 +33,14 @@ LEAST_SIZES = 4  # that a law is fitted to (lib.laws.held_out, which brings scik
 LEAST_TOWERS = 3  # that Matching's law is fitted to
 LEAST_SHAPES = 2  # at a level that are within the rule
 SCANNED = 1000  # ads that a scan of notebook 03 returns
+# Engine -> precisions that it computes in, and the package that it needs (lib.serving.engines).
+ENGINES = {
+    "onnxruntime": (("fp32",), "onnxruntime"),
+    "openvino": (("fp32", "fp16", "bf16"), "openvino"),
+    "tensorflow_xla": (("fp32",), "tensorflow"),
+    "jax_xla": (("fp32", "fp16"), "jax"),
+    "tensorrt": (("fp16", "fp32"), "tensorrt"),
+}
 BLOCK = 5  # minutes whose R/R* is one row, in notebook 07
 
 
@@ -266,16 +275,18 @@ def scanned_ads(corpora):
         )
 
 
-def engine_of_precision(engine, precision):
-    known = {
-        "openvino": ("fp32", "fp16", "bf16"),
-        "jax_xla": ("fp32", "fp16"),
-        "tensorrt": ("fp16", "fp32"),
-    }.get(engine, ("fp32",))
-    if precision not in known:
+def engine_of_precision(engine, precision, costs, model_file):
+    precisions, module = ENGINES[engine]
+    if precision not in precisions:
         raise ValueError(
-            f"precision must be one of {', '.join(map(repr, known))} with engine = {engine!r}; got "
-            f"{precision!r}"
+            f"precision must be one of {', '.join(map(repr, precisions))} with engine = "
+            f"{engine!r}; got {precision!r}"
+        )
+    measures = model_file or not costs  # of a table of another machine it says which
+    if measures and importlib.util.find_spec(module) is None:
+        raise ValueError(
+            f"engine must be one whose library is installed here; got {engine!r}, which needs "
+            f"the Python package {module}"
         )
 
 
@@ -394,13 +405,18 @@ def todays_among_options(
 
 
 def candidates_of_the_world(world, world_changes, candidates, deployed_candidates):
-    own = _world("world_changes", world, world_changes).matching_ads
+    known = _world("world_changes", world, world_changes)
+    own = known.matching_ads
     for name, options in (("candidates", candidates), ("deployed_candidates", deployed_candidates)):
         if own not in options:
             raise ValueError(
                 f"{name} must hold {own}, the world's own number that Matching hands on; got "
                 f"{options}"
             )
+    if candidates[-1] > known.ads:
+        raise ValueError(
+            f"candidates must be at most the world's {known.ads} ads; got {candidates[-1]}"
+        )
 
 
 def users_of_the_world(world, world_changes, test_users):

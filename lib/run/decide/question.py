@@ -5,18 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lib import design
 from lib.infra.files import fingerprint
-from lib.infra.intervals import check_interval
-from lib.laws.held_out import LEAST_SIZES
 from lib.logs import tables
-from lib.logs.errors import TableError
-from lib.logs.table_files import cell_error, path_of
 from lib.notebook import checks
 from lib.run import places
+from lib.run.check import kinds
+from lib.run.check.inputs import LEAST_COSTS, check_forms, check_joined, check_law
+from lib.run.check.kinds import check_values
+from lib.run.check.parameters import kinds_of
+from lib.run.check.relations import check_relations
 from lib.run.parameters import check_parameters, declared, read_parameters
 from lib.run.plan import read_notebook
-from lib.validation.tested_models import primary_models
 
 LAW, DESIGN, ALLOCATION = "02_bnsl_fitting", "04_roi_design", "05_allocation"
 TABLES = {
@@ -40,16 +39,17 @@ REQUIRED = {
     "candidates": "how many candidates a request holds",
     "latency_limit_ms": "the limit of a request's p99",
 }
-GRID = (  # parameters of notebook 04 that are `lib.design.size_grid`'s
-    *("ratio_from", "ratio_max", "flops_max", "sparse_features", "dense_width", "embedding_min"),
-    *("embedding_step", "hidden_layers", "units_min", "units_step", "first_layer_max"),
-)
 OF_THE_LAW = ("metric", "direction", "bound", "held_out", "breaks", "interval")
 OF_ALLOCATION = ("scenarios", "budget", "pool_budgets", "horizon_hours")
 OWN = {"currency": "", "confidence": 0.9, "tolerance": 5e-4, "near_share": 0.9}
 NOT_ASKED = ("output", "trainings")  # of notebook 04; settled here
-LEAST_MODELS = 3  # that G is fitted to
-LEAST_COSTS = 3  # sizes that the model of a request's time is fitted to
+KINDS = {
+    **{name: kinds_of(LAW)[name] for name in OF_THE_LAW},
+    **{name: kinds_of(ALLOCATION)[name] for name in OF_ALLOCATION},
+    **kinds_of(DESIGN),
+    **{"currency": kinds.TEXT, "confidence": kinds.FRACTION, "near_share": kinds.FRACTION},
+    "tolerance": kinds.NOT_NEGATIVE,
+}
 FORM = "first_layer_optimised"  # that notebook 04 serves sizes in
 
 
@@ -149,26 +149,8 @@ def _check_required(values, named, source):
 def _check_values(values, source):
     """What the notebooks would refuse, refused before a kernel starts."""
     try:
-        checks.one_of(design.ROIS, roi=values["roi"])
-        checks.one_of(("rising", "falling"), direction=values["direction"])
-        checks.positive(
-            **{
-                name: values[name]
-                for name in (
-                    *("machines_base", "price_per_hour", "revenue_per_hour", "candidates"),
-                    *("latency_limit_ms", "workers", "draws", "flops_max"),
-                )
-            }
-        )
-        checks.not_negative(
-            roi_min=values["roi_min"], seed=values["seed"], held_out=values["held_out"]
-        )
-        checks.not_negative(tolerance=values["tolerance"])
-        for name in ("interval", "confidence", "near_share"):
-            check_interval(values[name], name)
-        if not values.get("sizes_table"):
-            rules = {name: values[name] for name in GRID if name in values}
-            design.with_size(design.size_grid(**rules), values["base"], "base")
+        check_values(values, KINDS)
+        check_relations(DESIGN, values)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
 
@@ -180,23 +162,10 @@ def _check_tables(values, source):
         base = checks.model_row(measured, base_model=values["base_model"])
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
-    _check_law(measured, metric, values)
+    check_law(measured, metric, values["held_out"], values["direction"], values["bound"])
     offline = tables.load_measurements(values["models"], need=[metric])
-    tested, left_out = tables.join_tests(offline, tables.load_ab_tests(values["ab_tests"]))
-    primary = primary_models(tested)
-    if len(primary) < LEAST_MODELS:
-        raise TableError(
-            f"{values['ab_tests']}: column 'model': {len(primary)} of its models stand in "
-            f"{values['models']} as well, expected {LEAST_MODELS} or more: what the metric is "
-            "worth is fitted to them"
-        )
-    costs = tables.load_costs(values["costs"])
-    served = costs[costs["form"] == FORM]
-    if len(served) < LEAST_COSTS:
-        raise TableError(
-            f"{path_of(costs)}: column 'form': {len(served)} rows are {FORM!r}, expected "
-            f"{LEAST_COSTS} or more sizes in this form; it has {', '.join(sorted(set(costs.form)))}"
-        )
+    primary, left_out = check_joined(offline, tables.load_ab_tests(values["ab_tests"]))
+    served = check_forms(tables.load_costs(values["costs"]), FORM, LEAST_COSTS)
     if values["scenarios"]:
         tables.load_scenarios(values["scenarios"])
     return {
@@ -206,23 +175,3 @@ def _check_tables(values, source):
         "largest": float(measured["flops"].max() / base["flops"]),
         "left_out": left_out,
     }
-
-
-def _check_law(measured, metric, values):
-    sizes, least = measured["flops"].nunique(), LEAST_SIZES + values["held_out"]
-    if sizes < least:
-        raise TableError(
-            f"{path_of(measured)}: column 'flops': found {sizes} different sizes, expected {least} "
-            f"or more: {LEAST_SIZES} that the law is fitted to and held_out = {values['held_out']}"
-        )
-    rising, bound = values["direction"] == "rising", values["bound"]
-    beyond = measured[metric] >= bound if rising else measured[metric] <= bound
-    if beyond.any():
-        row = int(beyond.idxmax())
-        raise cell_error(
-            measured,
-            row,
-            metric,
-            float(measured[metric][row]),
-            f"a number {'below' if rising else 'above'} bound = {bound:g}",
-        )
