@@ -33,7 +33,8 @@ def described(
         lines += [f"  {line}" for line in [*_changed(job), *_files(inputs)]]
         lines += [f"  suspicious: {sentence}" for sentence in sentences]
     said = f"{doubts} suspicious, see above" if doubts else "nothing is suspicious"
-    return [*lines, f"{len(found)} notebooks can run; {said}"]
+    count = f"{len(found)} notebook{'s' if len(found) > 1 else ''} can run"
+    return [*lines, f"{count}; {said}"]
 
 
 def _changed(job: Job):

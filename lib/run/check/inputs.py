@@ -25,7 +25,7 @@ from lib.notebook import checks
 from lib.run import places
 from lib.run.check.kinds import shown
 from lib.run.check.parameters import kinds_of
-from lib.run.check.relations import LEAST_SIZES
+from lib.run.check.relations import LEAST_OF_G, LEAST_SIZES
 
 LEAST_OF_A_LAW = 3  # sizes, where no prediction is held against what was measured
 LEAST_MODELS = 3  # that G is fitted to
@@ -237,7 +237,7 @@ def _logs(inputs, given):
 def _metric_validation(inputs, given):
     if given.measurements or given.ab_tests:
         measured = inputs.table("measurements", tables.load_measurements, need=["r_over_r_star"])
-        _joined(measured, inputs.table("ab_tests", tables.load_ab_tests))
+        _joined(measured, inputs.table("ab_tests", tables.load_ab_tests), "r_over_r_star")
     elif given.trainings:
         inputs.table("trainings", _trainings)
     else:
@@ -326,7 +326,7 @@ def _design(inputs, given):
             checks.model_row(measured, base_model=given.base_model)
             check_law(measured, given.metric, least=LEAST_OF_A_LAW)
         offline = inputs.table("models", tables.load_measurements, **need)
-        _joined(offline, inputs.table("ab_tests", tables.load_ab_tests))
+        _joined(offline, inputs.table("ab_tests", tables.load_ab_tests), given.metric)
     else:
         trainings = inputs.table("trainings", _trainings)
         if trainings is not None:
@@ -373,7 +373,7 @@ def _allocation(inputs, given):
         if measured is not None:
             checks.model_row(measured, base_model=given.base_model)
             check_law(measured, given.metric, least=LEAST_OF_A_LAW)
-        _joined(measured, inputs.table("ab_tests", tables.load_ab_tests))
+        _joined(measured, inputs.table("ab_tests", tables.load_ab_tests), given.metric)
     else:
         inputs.system({"m": given.m, "k": given.k})
 
@@ -463,21 +463,31 @@ def check_law(
         )
 
 
-def check_joined(offline: pd.DataFrame, tests: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def check_joined(
+    offline: pd.DataFrame, tests: pd.DataFrame, metric: str
+) -> tuple[pd.DataFrame, list[str]]:
     """(primary models that were measured and tested, sentences on those in one table alone).
 
-    Raises: TableError where they are too few for G.
+    Raises: TableError where they are too few for G, or do not differ in metric or lift.
     """
     from lib.validation.tested_models import primary_models  # brings scikit-learn
 
     tested, left_out = tables.join_tests(offline, tests)
     primary = primary_models(tested)
-    if len(primary) < LEAST_MODELS:
+    errors = {f"{metric}_se", "revenue_lift_se"} <= set(primary)
+    least = LEAST_OF_G if errors else LEAST_MODELS
+    if len(primary) < least:
         raise TableError(
             f"{path_of(tests)}: column 'model': {len(primary)} of its models stand in "
-            f"{path_of(offline)} as well, expected {LEAST_MODELS} or more: what the metric is "
-            "worth is fitted to them"
+            f"{path_of(offline)} as well, expected {least} or more: what the metric is worth is "
+            "fitted to them"
         )
+    for table, column in ((offline, metric), (tests, "revenue_lift")):
+        if primary[column].nunique() < 2:
+            raise TableError(
+                f"{path_of(table)}: column {column!r}: found {primary[column].iloc[0]} for all "
+                f"{len(primary)} models that were measured and tested, expected some that differ"
+            )
     return primary, left_out
 
 
@@ -492,9 +502,9 @@ def check_forms(costs: pd.DataFrame, form: str, least: int) -> pd.DataFrame:
     return rows
 
 
-def _joined(measured, tested):
+def _joined(measured, tested, metric):
     if measured is not None and tested is not None:
-        check_joined(measured, tested)
+        check_joined(measured, tested, metric)
 
 
 def _model(name, table, model):

@@ -31,8 +31,11 @@ GRID = (  # parameters of notebook 04 that are `lib.design.size_grid`'s
 )
 LEAST_SIZES = 4  # that a law is fitted to (lib.laws.held_out, which brings scikit-learn)
 LEAST_TOWERS = 3  # that Matching's law is fitted to
+LEAST_OF_G = 4  # models that a line with errors of both its axes is fitted to
+LEAST_ON_DIALS = 3  # models that a correlation is of
 LEAST_SHAPES = 2  # at a level that are within the rule
 SCANNED = 1000  # ads that a scan of notebook 03 returns
+FULL_METRICS = ("r_over_r_star_full",)  # of a study (lib.validation.population)
 # Engine -> precisions that it computes in, and the package that it needs (lib.serving.engines).
 ENGINES = {
     "onnxruntime": (("fp32",), "onnxruntime"),
@@ -90,7 +93,13 @@ def study_of_worlds(
         return
     if not system:
         raise ValueError("system must name the folder that notebook 00 built; got ''")
-    _models(variants, stale)
+    _models(variants, stale, LEAST_OF_G)
+    on_dials = sum(line.get("on_dials", False) for line in variants)
+    if dials and on_dials < LEAST_ON_DIALS:
+        raise ValueError(
+            f"variants must hold {LEAST_ON_DIALS} or more with on_dials = true, which the dials "
+            f"are turned for; got {on_dials}"
+        )
     for name, lines, study in (("worlds", worlds, "world_study"), ("dials", dials, "dial_study")):
         given = world_study if study == "world_study" else dial_study
         if lines and not given:
@@ -106,7 +115,13 @@ def study_of_worlds(
             )
 
 
-def _models(variants, stale=0.0):
+def _models(variants, stale=0.0, least=0):
+    primary = [line for line in variants if line.get("set", "primary") == "primary"]
+    if len(primary) < least:
+        raise ValueError(
+            f"variants must hold {least} or more models of the primary set, which G is fitted to; "
+            f"got {len(primary)}"
+        )
     names = [line["model"] for line in variants]
     for place, name in enumerate(names):
         if name in names[:place]:
@@ -154,7 +169,7 @@ def _system(name, values):
 
 
 def study_of_lists(base, variants, data, dataset):
-    _models(variants)
+    _models(variants, least=LEAST_OF_G)
     _folder_of(dataset, data)
     if base["train_impressions"] >= base["log_impressions"]:
         raise ValueError(
@@ -322,7 +337,7 @@ def grid_of_sizes(
         design.with_size(design.size_grid(**{name: rules[name] for name in GRID}), base, "base")
 
 
-def one_system_or_several(measurements, models, ab_tests, base_model, trainings):
+def one_system_or_several(measurements, models, ab_tests, base_model, trainings, metric):
     if measurements or models or ab_tests:
         for name, value in (
             ("measurements", measurements),
@@ -337,6 +352,20 @@ def one_system_or_several(measurements, models, ab_tests, base_model, trainings)
         checks.not_empty(base_model=base_model)
     else:
         checks.not_empty(trainings=trainings)
+        # A study also holds metrics at other cuts, as recall@3, and of all candidates.
+        checks.one_of((*METRICS, *FULL_METRICS), metric=metric.partition("@")[0])
+
+
+def memory_holds_the_base(base, ads, part_bytes, memory_bytes_max, ad_cache_bytes_max):
+    cache = float(ads) * base[1] * part_bytes
+    for name, need, most in (
+        ("ad_cache_bytes_max", cache, ad_cache_bytes_max),
+        ("memory_bytes_max", cache + float(design.weight_bytes(base)), memory_bytes_max),
+    ):
+        if most and need > most:
+            raise ValueError(
+                f"{name} must allow for the base {base}, which needs {need:g}; got {most:g}"
+            )
 
 
 def tables_of_embeddings(embedding_rows, base, dense_width):
@@ -354,7 +383,9 @@ def budget_of_scenarios(scenarios, budget, pool_budgets):
         )
 
 
-def towers_of_matching(scenarios, measurements, ab_tests, base_model, base_hidden, sizes, metric):
+def towers_of_matching(
+    scenarios, measurements, ab_tests, base_model, base_hidden, sizes, seeds, metric
+):
     if scenarios:
         return
     if measurements or ab_tests:
@@ -367,6 +398,7 @@ def towers_of_matching(scenarios, measurements, ab_tests, base_model, base_hidde
         raise ValueError(
             f"sizes must be {LEAST_TOWERS} or more, which a law is fitted to; got {len(sizes)}"
         )
+    _enough_for_g("sizes", len(sizes) * len(seeds), "sizes x seeds")
 
 
 def inputs_of_stages(scenarios, pre_ranking_sizes, costs):
@@ -437,6 +469,25 @@ def surface_is_fitted(towers, mlps, candidates):
     ):
         if len(values) < least:
             raise ValueError(f"{name} must be {least} or more, today's among them; got {values}")
+
+
+def _enough_for_g(name, models, what):
+    if models < LEAST_OF_G:
+        raise ValueError(
+            f"{name} must give {LEAST_OF_G} or more models ({what}), which G is fitted to; got "
+            f"{models}"
+        )
+
+
+def models_for_g(law_sizes, law_seeds, variants, towers, tower_seeds):
+    for name, sizes in (("law_sizes", law_sizes), ("towers", towers)):
+        if len(sizes) < LEAST_TOWERS:
+            raise ValueError(
+                f"{name} must be {LEAST_TOWERS} or more, which a law is fitted to; got {len(sizes)}"
+            )
+    trained = len(law_sizes) * len(law_seeds) + len(variants)
+    _enough_for_g("law_sizes", trained, "law_sizes x law_seeds, and variants")
+    _enough_for_g("towers", len(towers) * len(tower_seeds), "towers x tower_seeds")
 
 
 def plan_of_deployed(system, law_sizes, sizes, towers, tower_sizes, base_tower, variants):
@@ -586,7 +637,12 @@ RELATIONS: dict[str, tuple[Callable[..., None], ...]] = {
         something_beside_serving,
     ),
     "03_cost_simulation": (sizes_like_the_base, scanned_ads, engine_of_precision),
-    "04_roi_design": (grid_of_sizes, one_system_or_several, tables_of_embeddings),
+    "04_roi_design": (
+        grid_of_sizes,
+        one_system_or_several,
+        memory_holds_the_base,
+        tables_of_embeddings,
+    ),
     "05_allocation": (
         budget_of_scenarios,
         towers_of_matching,

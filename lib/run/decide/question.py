@@ -164,7 +164,7 @@ def _check_tables(values, source):
         raise ValueError(f"{source}: {error}") from None
     check_law(measured, metric, values["held_out"], values["direction"], values["bound"])
     offline = tables.load_measurements(values["models"], need=[metric])
-    primary, left_out = check_joined(offline, tables.load_ab_tests(values["ab_tests"]))
+    primary, left_out = check_joined(offline, tables.load_ab_tests(values["ab_tests"]), metric)
     served = check_forms(tables.load_costs(values["costs"]), FORM, LEAST_COSTS)
     if values["scenarios"]:
         tables.load_scenarios(values["scenarios"])

@@ -14,7 +14,7 @@ def test_what_would_be_used_is_said(tmp_path, monkeypatch, capsys):
     assert said.startswith("02_bnsl_fitting -> outputs/paper/02_bnsl_fitting\n")
     assert "  held_out = 2\n" in said and "metric =" not in said
     assert "  table measurements: params/paper/figure7.csv: 10 rows of 5 columns, model," in said
-    assert said.endswith("1 notebooks can run; nothing is suspicious\n")
+    assert said.endswith("1 notebook can run; nothing is suspicious\n")
     assert list(tmp_path.iterdir()) == []
 
 

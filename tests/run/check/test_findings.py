@@ -7,7 +7,7 @@ from lib.run import places
 from lib.run.check import check, say
 from lib.run.check.findings import examine_run
 from lib.run.plan import plan
-from tests.fresh_process import fresh
+from tests.fresh_process import printed
 from tests.run.check.given import quick
 from tests.run.helpers import add_results
 
@@ -61,10 +61,17 @@ def test_both_commands_refuse_in_one_line_and_write_nothing(
     assert list(root.iterdir()) == []
 
 
-def test_two_variants_are_refused_by_name(root, capsys):
-    twice = "[{model: a, hidden: [4, 1]}, {model: a, hidden: [8, 1]}]"
-    assert main(["run", "01", "-p", "variants", twice]) == 2
-    assert "variants must have different models; got 'a' twice" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("variants", "words"),
+    [
+        ("[{model: a}, {model: b}]", "variants must hold 4 or more models of the primary set"),
+        ("[{model: a}, {model: b}, {model: a}, {model: c}]", "different models; got 'a' twice"),
+        ("[{model: a, hiden: [4, 1]}]", "variants[0]['hiden']: no such name is known"),
+    ],
+)
+def test_variants_with_which_nothing_can_be_fitted(root, capsys, variants, words):
+    assert main(["run", "01", "-p", "variants", variants]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_a_run_waits_for_what_it_writes_itself(root):
@@ -126,6 +133,7 @@ def test_other_notebooks_pass():
 def test_nothing_heavy_is_imported():
     code = (
         "import sys; from lib.__main__ import main; main(['check', 'paper'])\n"
-        "print(*({'tensorflow', 'keras', 'sklearn', 'papermill', 'jax'} & set(sys.modules)))"
+        "heavy = {'tensorflow', 'keras', 'sklearn', 'papermill', 'jax', 'onnxruntime'}\n"
+        "print('heavy:', *(heavy & set(sys.modules)))"
     )
-    assert fresh(code).splitlines()[-1] == ""
+    assert printed(code).splitlines()[-1] == "heavy:"

@@ -41,6 +41,7 @@ def test_numbers_are_those_of_the_modules_that_use_them():
 
 LAYERS = [[4, 1], [8, 1], [12, 1], [16, 1], [24, 1]]
 VARIANT = {"model": "a", "hidden": [4, 1]}
+VARIANTS = [{"model": name, "on_dials": True} for name in "bcd"]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,17 @@ VARIANT = {"model": "a", "hidden": [4, 1]}
         ("00_logs", {"test_users": 4001}, "test_users must be at most the world's 4000 users"),
         ("01_metric_validation", {"measurements": "m.csv"}, "ab_tests must name a table, .* ''"),
         ("01_metric_validation", {"ab_tests": "a.csv"}, "measurements must name a table, .* ''"),
-        ("01_metric_validation", {"variants": [VARIANT, VARIANT]}, "variants .* got 'a' twice"),
+        (
+            "01_metric_validation",
+            {"variants": [VARIANT, VARIANT, *VARIANTS]},
+            "variants .* got 'a' twice",
+        ),
+        ("01_metric_validation", {"variants": VARIANTS}, "variants must hold 4 or more .* got 3"),
+        (
+            "01_metric_validation",
+            {"dials": [{"dial": "drift", "world": "D", "seeds": [0], "values": [0.0]}]},
+            "variants must hold 3 or more with on_dials = true, .* got 0",
+        ),
         ("01_metric_validation", {"cuts": [1, 3]}, r"cuts must hold m = 2; got \[1, 3\]"),
         ("01_metric_validation", {"system": ""}, "system must name the folder"),
         ("01_metric_validation", {"world_study": {}}, "world_study must hold base, visits and"),
@@ -67,7 +78,7 @@ VARIANT = {"model": "a", "hidden": [4, 1]}
         ),
         (
             "01_metric_validation",
-            {"variants": [VARIANT | {"log": "stale"}]},
+            {"variants": [VARIANT | {"log": "stale"}, *VARIANTS]},
             r"variants\[0\]\['log'\]: 'a' trains on the stale log; stale must be > 0; got 0",
         ),
         (
@@ -97,6 +108,9 @@ VARIANT = {"model": "a", "hidden": [4, 1]}
         ("03_cost_simulation", {"precision": "fp16"}, "precision must be one of 'fp32' with eng"),
         ("04_roi_design", {"base": [3328, 1024, 1]}, "base must hold the widths of 6 layers"),
         ("04_roi_design", {"flops_max": 10.0}, "flops_max"),
+        ("04_roi_design", {"metric": "auc"}, "metric must be one of 'r_over_r_star'.* got 'auc'"),
+        ("04_roi_design", {"memory_bytes_max": 1.0}, "memory_bytes_max must allow for the base"),
+        ("04_roi_design", {"ad_cache_bytes_max": 1.0}, "ad_cache_bytes_max must allow for the"),
         ("04_roi_design", {"trainings": ""}, "trainings must not be empty"),
         ("04_roi_design", {"measurements": "m.csv"}, "models must name a table; got ''"),
         ("05_allocation", {"base_hidden": [33, 16]}, r"base_hidden must be one of \[8, 4\]"),
@@ -113,6 +127,11 @@ VARIANT = {"model": "a", "hidden": [4, 1]}
         ("05b_two_stages", {"candidates": [100, 400, 800]}, "one of 100, 400, 800; got 200"),
         ("05b_two_stages", {"test_users": 900}, "test_users must be at most the world's 800"),
         ("05b_two_stages", {"world_changes": {"users": -1}}, r"world_changes\['users'\]: input sh"),
+        (
+            "05c_deployed",
+            {"variants": [], "law_seeds": [0], "law_sizes": [[8, 4, 4, 4, 1]] * 3},
+            "law_sizes must give 4 or more models .* got 3",
+        ),
         ("05c_deployed", {"base_tower": [9, 9]}, r"towers must hold today's size \[9, 9\]"),
         ("05c_deployed", {"deployed_seeds": [0]}, "deployed_seeds must be others than law_seeds"),
         ("05c_deployed", {"choice_users": 1000}, "choice_users must leave some of the world's"),
