@@ -1,17 +1,23 @@
 """A run: which notebooks, in which order, with which parameters."""
 
+from __future__ import annotations
+
 import contextlib
+import functools
+import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
-
-from lib.notebook.report import SUMMARY, read_summary
 from lib.run import places
 from lib.run.parameters import check_parameters, declared, read_parameters
 
+if TYPE_CHECKING:
+    import nbformat
+
+SUMMARY = "summary.json"  # that a report writes
 # YAML files that a profile of one's own may hold beside those of notebooks.
 OTHER_FILES = ("question.yaml", "features.yaml")
 
@@ -114,7 +120,7 @@ def _check_output(job, notebooks):
         )
     if folder.is_file():
         raise ValueError(f"{asked} is a file; expected a folder")
-    summary = read_summary(folder / SUMMARY)
+    summary = summary_of(folder)
     if (folder / SUMMARY).exists() and (summary or {}).get("notebook") != job.stem:
         owner = f"results of {summary['notebook']}" if summary else f"a {SUMMARY} of no notebook"
         raise ValueError(
@@ -129,6 +135,18 @@ def _check_output(job, notebooks):
                 f"{job.stem}: {name} {value!r} is a result of the notebook itself, which the run "
                 f"would replace; give another output, as -p output outputs/mine/{job.stem}"
             )
+
+
+def summary_of(folder: Path) -> dict | None:
+    """What a report's summary.json in a folder holds; None if there is none, or another's file.
+
+    `lib.notebook.report.read_summary` looks closer, and brings what draws figures.
+    """
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        match json.loads((folder / SUMMARY).read_text(encoding="utf-8")):
+            case {"notebook": str(), "answer": str()} as summary:
+                return summary
+    return None
 
 
 def _results_of_others(job, notebooks):
@@ -206,10 +224,27 @@ def _job(path, file, profile, overrides, after):
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """A notebook in the format 4.5, in which every cell has an id."""
     try:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = _nbformat().read(path, as_version=4)
     except (ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{places.shown(path)}: not a notebook: {error}") from None
     notebook.nbformat_minor = max(notebook.nbformat_minor, 5)
     for place, cell in enumerate(notebook.cells):
         cell.setdefault("id", f"cell-{place}")
     return notebook
+
+
+@functools.cache
+def _nbformat():
+    """nbformat, imported without a grammar of web addresses.
+
+    jsonschema takes a second to load it where rfc3987_syntax is there, and notebooks hold no such
+    addresses; None is Python's mark of a missing module.
+    """
+    grammar = "rfc3987_syntax"
+    was_there = sys.modules.setdefault(grammar, None)
+    try:
+        import nbformat
+    finally:
+        if was_there is None:
+            del sys.modules[grammar]
+    return nbformat

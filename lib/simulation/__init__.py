@@ -21,41 +21,20 @@ keyed_random   random numbers that are a function of their key
 ['impression_id', 'timestamp', 'v', 'ecpm', 'exposed', 'stage']
 """
 
-from lib.simulation.ab_tests import ABTest, Arm, ab_test, run_arm, run_arms
-from lib.simulation.cascade import System, install_pre_ranking, oracle_system
-from lib.simulation.click_stream import ClickStream, ClickStreamParameters, auction_revenue
-from lib.simulation.closed_loop import Round, closed_loop
-from lib.simulation.drifting import DriftingWorld, DriftParameters
-from lib.simulation.ideal_learner import IdealLearner, SampledCurve, interaction_excess
-from lib.simulation.logs import sample_logs
-from lib.simulation.matching import Matched, match, oracle_matching
-from lib.simulation.parameters import WorldParameters, world_parameters
-from lib.simulation.world import World
+import lazy_loader
 
-__all__ = [
-    "ABTest",
-    "Arm",
-    "ClickStream",
-    "ClickStreamParameters",
-    "DriftParameters",
-    "DriftingWorld",
-    "IdealLearner",
-    "Matched",
-    "Round",
-    "SampledCurve",
-    "System",
-    "World",
-    "WorldParameters",
-    "ab_test",
-    "auction_revenue",
-    "closed_loop",
-    "install_pre_ranking",
-    "interaction_excess",
-    "match",
-    "oracle_matching",
-    "oracle_system",
-    "run_arm",
-    "run_arms",
-    "sample_logs",
-    "world_parameters",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "ab_tests": ["ABTest", "Arm", "ab_test", "run_arm", "run_arms"],
+        "cascade": ["System", "install_pre_ranking", "oracle_system"],
+        "click_stream": ["ClickStream", "ClickStreamParameters", "auction_revenue"],
+        "closed_loop": ["Round", "closed_loop"],
+        "drifting": ["DriftingWorld", "DriftParameters"],
+        "ideal_learner": ["IdealLearner", "SampledCurve", "interaction_excess"],
+        "logs": ["sample_logs"],
+        "matching": ["Matched", "match", "oracle_matching"],
+        "parameters": ["WorldParameters", "world_parameters"],
+        "world": ["World"],
+    },
+)

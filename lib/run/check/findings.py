@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from lib.run.check.inputs import Inputs, open_inputs
 from lib.run.check.kinds import check_values
 from lib.run.check.parameters import kinds_of
 from lib.run.check.relations import check_relations
-from lib.run.plan import Job
+from lib.run.plan import Job, summary_of
 from lib.run.resume import is_finished
 
 
@@ -93,18 +92,9 @@ def _check_output(stem, output):
     folder = places.root() / output
     if folder.is_file():
         raise ValueError(f"output {output!r} is a file; expected a folder")
-    owner = _owner(folder / "summary.json")
-    if owner not in (None, stem):
+    summary = summary_of(folder)
+    if summary and summary["notebook"] != stem:
         raise ValueError(
-            f"output {output!r} holds results of {owner}, which {stem} would replace; expected a "
-            f"folder of its own, as outputs/mine/{stem}"
+            f"output {output!r} holds results of {summary['notebook']}, which {stem} would "
+            f"replace; expected a folder of its own, as outputs/mine/{stem}"
         )
-
-
-def _owner(summary):
-    """The notebook that a summary is of, None where there is none."""
-    with contextlib.suppress(OSError, ValueError):
-        match json.loads(summary.read_text(encoding="utf-8")):
-            case {"notebook": str(owner)}:
-                return owner
-    return None

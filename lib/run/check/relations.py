@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +22,6 @@ from lib.models.size_parameters import check_size_parameters
 from lib.notebook import checks
 from lib.online.plan import Rates, Workload
 from lib.run.check.kinds import WINDOW, said, shown
-from lib.simulation.click_stream import ClickStreamParameters
 from lib.simulation.drifting import DAY, DriftParameters
 from lib.simulation.parameters import WorldParameters, world_parameters
 
@@ -358,9 +358,10 @@ def one_system_or_several(measurements, models, ab_tests, base_model, trainings,
 
 def memory_holds_the_base(base, ads, part_bytes, memory_bytes_max, ad_cache_bytes_max):
     cache = float(ads) * base[1] * part_bytes
+    weights = 4.0 * sum(before * units for before, units in itertools.pairwise(base))
     for name, need, most in (
         ("ad_cache_bytes_max", cache, ad_cache_bytes_max),
-        ("memory_bytes_max", cache + float(design.weight_bytes(base)), memory_bytes_max),
+        ("memory_bytes_max", cache + weights, memory_bytes_max),
     ):
         if most and need > most:
             raise ValueError(
@@ -533,6 +534,8 @@ def tower_log_leaves_a_test(tower_log_impressions, tower_train_impressions):
 
 def streams_of_clicks(dataset, data, stream):
     if dataset == "simulated":
+        from lib.simulation.click_stream import ClickStreamParameters  # brings scipy.optimize
+
         _parameters("stream", ClickStreamParameters, stream)
     else:
         _folder_of(dataset, data)
