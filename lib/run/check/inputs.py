@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,19 +82,20 @@ class Inputs:
         """
         given = self.values[name]
         absolute = places.root() / given
-        for folder, code in self.pending.items():
-            if absolute.resolve().is_relative_to(folder):
-                _check_awaited(name, given, absolute.resolve().relative_to(folder), code)
-                self.awaited[name] = given
-                return None
-        if shipped:
-            absolute = places.shipped(given)
         try:
+            for folder, code in self.pending.items():
+                if absolute.resolve().is_relative_to(folder):
+                    _check_awaited(name, given, absolute.resolve().relative_to(folder), code)
+                    self.awaited[name] = given
+                    return None
+            absolute = places.shipped(given) if shipped else absolute
             there = absolute.exists()
         except OSError:  # too long for a name
             there = False
         if not there:
-            raise InputError(f"{name}: {given}: no such file; expected {expected}{_maker(given)}")
+            raise InputError(
+                f"{name}: {shown(given)[1:-1]}: no such file; expected {expected}{_maker(given)}"
+            )
         return str(absolute) if shipped and absolute != places.root() / given else given
 
     def table(self, name: str, load: Callable, *, shipped: bool = False, **options):
@@ -208,7 +210,8 @@ def _check_awaited(name, given, within, code):
         known = within.as_posix() in ("cache/system", *(f"cache/system/{file}" for file in SYSTEM))
         known = known and "/cache/system" in code
     else:
-        known = f'"{within.stem}"' in code and within.suffix in (".csv", ".npz")
+        written = re.search(rf'(?<!figure\()"{re.escape(within.stem)}"', code)
+        known = written and within.suffix in (".csv", ".npz")
     if not known:
         raise InputError(
             f"{name}: {given}: no notebook of this run writes this file; expected the path of one "

@@ -660,7 +660,13 @@ RELATIONS: dict[str, tuple[Callable[..., None], ...]] = {
         surface_is_fitted,
         log_leaves_a_test,
     ),
-    "05c_deployed": (plan_of_deployed, seeds_apart, users_for_both_tests, tower_log_leaves_a_test),
+    "05c_deployed": (
+        plan_of_deployed,
+        models_for_g,
+        seeds_apart,
+        users_for_both_tests,
+        tower_log_leaves_a_test,
+    ),
     "06_dlrm_scaling": (
         streams_of_clicks,
         ways_of_scaling,

@@ -92,8 +92,10 @@ def test_a_run_waits_for_what_it_writes_itself(root):
     ],
 )
 def test_a_file_that_no_notebook_of_the_run_writes(root, name, path):
+    jobs = plan(["00", "01", "02", "03", "04"])
+    jobs[-1].values[name] = path
     with pytest.raises(ValueError, match=rf"04.*: {name}: {path}: no notebook of this run writes"):
-        examine_run(plan(["00", "01", "02", "03", "04"], overrides={name: path}))
+        examine_run(jobs)
 
 
 def test_a_log_that_no_notebook_of_the_run_writes(root):

@@ -154,10 +154,10 @@ def test_scenarios(root, table, changes, message):
         check("05_allocation", quick("05_allocation", **given))
 
 
-def fitting(logs, **changes):
+def fitting(own, **changes):
     given = {"sizes": SIZES, "trainings": "", "batch_impressions": 8, "m": 2, "k": 2}
     given |= {"train_impressions": 40, "test_impressions": 8}
-    return quick("02_bnsl_fitting", **logs | given | changes)
+    return quick("02_bnsl_fitting", **own | given | changes)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def fitting(logs, **changes):
 def test_a_log_that_does_not_fit(own_log, changes, message):
     assert check("02_bnsl_fitting", fitting(own_log)) == []
     with pytest.raises(ValueError, match=message) as refused:
-        check("02_bnsl_fitting", fitting(own_log | changes))
+        check("02_bnsl_fitting", fitting(own_log, **changes))
     assert "\n" not in str(refused.value)
 
 

@@ -129,7 +129,7 @@ VARIANTS = [{"model": name, "on_dials": True} for name in "bcd"]
         ("05b_two_stages", {"world_changes": {"users": -1}}, r"world_changes\['users'\]: input sh"),
         (
             "05c_deployed",
-            {"variants": [], "law_seeds": [0], "law_sizes": [[8, 4, 4, 4, 1]] * 3},
+            {"variants": [], "tower_seeds": [0, 1]},
             "law_sizes must give 4 or more models .* got 3",
         ),
         ("05c_deployed", {"base_tower": [9, 9]}, r"towers must hold today's size \[9, 9\]"),
