@@ -124,8 +124,8 @@ def _receipt(options):
         if options.accept:
             print(f"receipt: wrote {places.shown(write_receipt(jobs))}")
             return 0
-    except (ValueError, TypeError) as error:
-        return _fail(error, 2)
+    except (ValueError, TypeError, OSError) as error:
+        return _fail(error, 2, "receipt")
     return 0 if _print_comparison(jobs) else 1
 
 

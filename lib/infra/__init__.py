@@ -1,6 +1,9 @@
 """What every other part stands on, and what knows nothing of ads.
 
 files          whole or absent; fingerprints
+locks          one process at a time at a folder
+leftovers      what killed processes leave behind
+parent         processes that end with the one that started them
 yaml_files     plain YAML without repeated keys
 arrays         numbers from outside as arrays of floats
 intervals      the interval of a quantity from draws of it

@@ -1,4 +1,8 @@
-"""Numbers from outside as arrays of floats; what is none is refused by name."""
+"""Numbers from outside as arrays; what is none is refused by name."""
+
+import os
+import zipfile
+import zlib
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,3 +55,37 @@ def check_positive(values: np.ndarray, name: str) -> None:
         index = tuple(bad[0].tolist())
         place = f"{name.split()[-1]}{list(index)} = " if index else ""
         raise ValueError(f"{name} must be finite and > 0; got {place}{values[index]}")
+
+
+def load_arrays(path: str | os.PathLike, expected: str) -> dict[str, np.ndarray]:
+    """All arrays of an NPZ file; no code of the file runs.
+
+    Args:
+      expected: what the file should be, in words, for the error message.
+
+    Raises: FileNotFoundError; ValueError in one line, beginning with the path, for whatever else
+      is no whole NPZ file of plain arrays.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp(), "weights.npz")
+    >>> np.savez(path, a=[1, 2])
+    >>> load_arrays(path, "weights")["a"].tolist()
+    [1, 2]
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("it holds one array and no names")
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise
+    except (
+        *(OSError, ValueError, TypeError, KeyError, EOFError, SyntaxError, AttributeError),
+        *(RuntimeError, NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error),
+    ) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f"{path}: expected {expected}, a whole NPZ file of plain arrays; found none that can "
+            f"be read ({type(error).__name__}: {first})"
+        ) from None

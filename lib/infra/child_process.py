@@ -9,9 +9,11 @@ import os
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from lib.infra.parent import end_with_parent
+
 
 def in_child(what, function, *arguments, niceness=0):
-    """`function(*arguments)`, carried out in a child process.
+    """`function(*arguments)`, carried out in a child process, which ends with this one.
 
     Args:
       what: names the work in the error message.
@@ -23,10 +25,7 @@ def in_child(what, function, *arguments, niceness=0):
     >>> in_child("a power", pow, 2, 10)
     1024
     """
-    lower = {}
-    if niceness and hasattr(os, "nice"):
-        lower = {"initializer": os.nice, "initargs": (niceness,)}
-    pool = ProcessPoolExecutor(max_workers=1, **lower)
+    pool = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(), niceness))
     try:
         return pool.submit(function, *arguments).result()
     except BrokenProcessPool as error:
@@ -35,6 +34,12 @@ def in_child(what, function, *arguments, niceness=0):
         ) from error
     finally:
         pool.shutdown(kill_workers=True)
+
+
+def _begin(parent, niceness):
+    end_with_parent(parent)
+    if niceness and hasattr(os, "nice"):
+        os.nice(niceness)
 
 
 def reason(error):

@@ -3,7 +3,8 @@
 A task is a dict of plain values. Its result is kept in a file named by a digest of
 the task and of the code that carries it out (`lib.infra.code_digest`), written whole or not at
 all: whatever interrupts a sweep, what is finished is never done again, and another seed,
-another log or other code is another task.
+another log or other code is another task. A result that is damaged, or whose files are, is named
+and made again.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import json
 import os
 import pickle
 import platform
+import shutil
 import tempfile
 import threading
 import traceback
@@ -30,10 +32,15 @@ from lib.infra import shared_folders
 from lib.infra.clusters import CLUSTERS, answers, asked_for
 from lib.infra.code_digest import code_digest
 from lib.infra.files import write_json
+from lib.infra.leftovers import remove_leftovers, temporary_name
 from lib.infra.machine import cores
+from lib.infra.parent import end_with_parent
 from lib.infra.settings import configure
 
 HERE = ("loky", "sequential")  # of joblib: worker processes, or this process
+# Seconds after which nobody writes at a file any more, on whatever machine, whose process is none
+# of this one's.
+_ABANDONED = 600
 
 
 def run(
@@ -49,12 +56,14 @@ def run(
 
     Args:
       function: `(task, path) -> dict` of plain values, importable by its name; it may
-        leave files of its own that begin with `path`, see `result_path`.
+        leave files of its own that begin with `path`, see `result_path`, and a task is done
+        again whose files are not there any more, or of another size.
       tasks: list of dicts of plain values (what JSON can hold).
       folder: where results are kept, one JSON file each (`lib.infra.shared_folders`).
       n_jobs: tasks at a time; default one a core, and of a cluster as many as it takes. More
         than 1: in workers of one thread each, so that the numbers do not depend on how many run
-        side by side; a crash or the system's out-of-memory killer may end a worker. 1: in this
+        side by side; a crash or the system's out-of-memory killer may end a worker, and all end
+        when this process does. 1: in this
         process with its threads, and a task that crashes takes the process with it.
       backend: "loky" (this machine, unless RETRIEVAL_SCALING_BACKEND in the environment names a
         cluster and n_jobs is not 1), "sequential" (this process, for tests), or "dask" or "ray",
@@ -75,11 +84,10 @@ def run(
         raise ValueError(f"backend must be loky, {' or '.join(CLUSTERS)}; got {backend!r}")
     folder = shared_folders.local(folder).absolute()  # other processes may stand elsewhere
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, unchanged=_ABANDONED)
     names = [result_path(function, task, folder).name for task in tasks]
     waiting = {
-        name: task
-        for name, task in zip(names, tasks, strict=True)
-        if not _result_file(folder, name).exists()
+        name: task for name, task in zip(names, tasks, strict=True) if not _is_kept(folder, name)
     }
     with tqdm(
         total=len(names),
@@ -94,6 +102,44 @@ def run(
     if backend in CLUSTERS:
         shared_folders.wait_for(_result_file(folder, name) for name in names)
     return [json.loads(_result_file(folder, name).read_text())["result"] for name in names]
+
+
+def _is_kept(folder, name):
+    """Whether a task's result is there; one that is damaged is named and removed."""
+    path = _result_file(folder, name)
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        damage = "" if isinstance(kept, dict) and "result" in kept else "it holds no result"
+        sizes = {} if damage else kept.get("files", {})
+        found = {file: _size(folder / file) for file in sizes}
+        changed = [file for file in sizes if found[file] != sizes[file]]
+        if changed:
+            now = "absent" if found[changed[0]] is None else f"of {found[changed[0]]} bytes"
+            damage = f"its file {changed[0]} is {now}, not of {sizes[changed[0]]}"
+    except FileNotFoundError:
+        return False
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        damage = str(error)
+    if damage:
+        warnings.warn(f"{path} is damaged ({damage}); its task is done again", stacklevel=3)
+        path.unlink()
+    return not damage
+
+
+def _size(path):
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+
+
+def _sizes_of_files(folder, name):
+    """{path in the folder: bytes} of the files that a task has left beside its result."""
+    found = [path for path in folder.glob(f"{name}*") if path != _result_file(folder, name)]
+    inside = [path for place in found if place.is_dir() for path in place.rglob("*")]
+    return {
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in sorted([*found, *inside])
+        if path.is_file()
+    }
 
 
 def result_path(function: Callable, task: dict, folder) -> Path:
@@ -148,10 +194,10 @@ class _Sweep:
         Returns: (names of the others that workers had begun, what ended the workers or None).
         """
         with tempfile.TemporaryDirectory(
-            prefix=".begun-", dir=self.folder, ignore_cleanup_errors=True
+            prefix=temporary_name(".begun"), dir=self.folder, ignore_cleanup_errors=True
         ) as begun:
             jobs = [
-                joblib.delayed(_carry_out)(*self._call(name, task), Path(begun))
+                joblib.delayed(_carry_out)(*self._call(name, task), Path(begun), os.getpid())
                 for name, task in waiting.items()
             ]
             death = None
@@ -238,10 +284,12 @@ def _alone_in_process(module, function, task, folder, name, place):
             _WITHIN.task = False
 
 
-def _carry_out(module, function, task, folder, name, begun=None, elsewhere=False):
+def _carry_out(module, function, task, folder, name, begun=None, parent=None, elsewhere=False):
     """Carry out one task in a worker; returns (name, error or None)."""
     # By name, so that a worker has its settings before the function's module starts TensorFlow.
     configure()
+    if parent not in (None, os.getpid()):
+        end_with_parent(parent, leaving=functools.partial(_leave, folder, begun))
     if begun:
         (begun / name).touch()
     # An error is handed back, not raised: joblib would end the tasks beside it.
@@ -254,12 +302,22 @@ def _carry_out(module, function, task, folder, name, begun=None, elsewhere=False
                 "it last changed"
             )
         result = function(task, folder / name)
-        write_json(_result_file(folder, name), {"task": task, "result": result}, allow_nan=True)
+        kept = {"task": task, "result": result}
+        if sizes := _sizes_of_files(folder, name):
+            kept["files"] = sizes
+        write_json(_result_file(folder, name), kept, allow_nan=True)
     except (Exception, SystemExit) as error:
         error = _portable(error)
         error.add_note(f"{traceback.format_exc()}\nin the task {task}")
         return name, error
     return name, None
+
+
+def _leave(folder, begun):
+    """Remove what would stay behind when this worker ends in the middle of a task."""
+    for path in folder.glob(f".*.{os.getpid()}.part*"):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(begun, ignore_errors=True)
 
 
 def _portable(error):

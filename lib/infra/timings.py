@@ -26,13 +26,14 @@ class Timings:
       record: CSV file of the `table` of an earlier run, whose results stand for those of the
         tasks that it holds; all others are measured. By default the one that the environment
         variable RETRIEVAL_SCALING_RECORD names; None for none.
+
+    Raises: ValueError, naming the file, for a record that is none.
     """
 
     def __init__(self, folder: Any, record: Any = None) -> None:
         self.folder = Path(folder)
         record = record or os.environ.get(RECORD)
-        rows = pd.read_csv(record).to_dict("records") if record else []
-        self._known = {(row["function"], row["task"]): row["result"] for row in rows}
+        self._known = _read_record(record) if record else {}
         self._rows = {}
 
     def run(self, function: Callable, tasks: list[dict], **settings: Any) -> list[dict]:
@@ -62,6 +63,21 @@ class Timings:
         """The record: function, task and result of every task of this run, as JSON."""
         rows = [[*key, result] for key, result in self._rows.items()]
         return pd.DataFrame(rows, columns=["function", "task", "result"])
+
+
+def _read_record(path):
+    """{(function, task): result} of a record's file."""
+    try:
+        rows = pd.read_csv(path, dtype=str)[["function", "task", "result"]]
+        known = {(row.function, row.task): row.result for row in rows.itertuples()}
+        for result in known.values():
+            json.loads(result)
+    except (ValueError, KeyError, TypeError) as error:  # pandas' and json's own among them
+        raise ValueError(
+            f"{path}: expected a record of timings, with columns function, task and result, as "
+            f"the timings.csv of notebook 03; {str(error).splitlines()[0]}"
+        ) from None
+    return known
 
 
 def _text(value):

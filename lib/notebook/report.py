@@ -23,7 +23,6 @@ import dataclasses
 import json
 import numbers
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lib.infra.files import replacing, write_json
-from lib.notebook import markdown, plots
+from lib.infra.locks import hold, release
+from lib.notebook import markdown, plots, staging
 
 VERDICTS = ("reproduces", "holds", "no difference", "does not hold", "cannot be tested")
 # What would have to be drawn again for an interval to say how far the number moves.
@@ -74,13 +74,18 @@ class Claim:
 class Report:
     """Collects the results of one notebook in the folder `output`.
 
-    Tables and figures stand in a folder .NOTEBOOK.unfinished below it until `write` puts
-    all of them in place: a run that stops half-way leaves the earlier results whole.
+    Tables and figures stand in a folder .NOTEBOOK.unfinished below it until the notebook is
+    done: a run that stops half-way leaves the earlier results whole. `write` puts all of them in
+    place, or where `lib.run` runs the notebook, that does so after the last cell. Until then no
+    other process can report into the folder.
 
     Args:
       notebook: its name, such as "02_bnsl_fitting".
       output: folder of tables, figures and summary.json.
       pdf: whether figures are also written as PDF, beside PNG and SVG.
+
+    Raises: ValueError for a folder with another notebook's results, or with a summary.json that is
+      none; InUseError (`lib.infra.locks`) where another process is at work in it.
 
     >>> import tempfile
     >>> report = Report("02_bnsl_fitting", tempfile.mkdtemp())
@@ -92,10 +97,13 @@ class Report:
         self.notebook, self.output, self.pdf = notebook, Path(output), pdf
         self.answer, self.values, self.claims = "", {}, []
         self._files: list[str] = []
-        self._unfinished = self.output / f".{notebook}.unfinished"
-        if self._unfinished.is_dir():  # of a run that stopped
-            shutil.rmtree(self._unfinished)
+        self._unfinished = staging.unfinished_folder(self.output, notebook)
+        _check_owner(self.output, notebook)
         self.output.mkdir(parents=True, exist_ok=True)
+        if not staging.left_to_the_runner(self.output):  # which holds the lock
+            hold(self.output / staging.LOCK, f"{notebook}: {self.output}")
+        staging.go_on(self.output, notebook)
+        staging.discard(self.output, notebook)
 
     def table(self, name: str, frame: Any) -> pd.DataFrame:
         """Write a table as CSV (lists as JSON text) and return it."""
@@ -255,7 +263,7 @@ class Report:
             raise AssertionError(f"{self.notebook}: it is not so: {name}")
 
     def write(self) -> pd.DataFrame:
-        """Put tables and figures in place, write summary.json; returns the claims as a table.
+        """Write summary.json and put all in place, see `Report`; returns the claims as a table.
 
         The files that an earlier run listed in its summary.json and this one has not
         written are deleted. Others in the folder, such as the reader's, stay.
@@ -268,24 +276,32 @@ class Report:
             "files": sorted(self._files),
         }
         write_json(self._unfinished / SUMMARY, summary)  # fails, if it does, before a file moves
-        for name in _listed_files(self.output / SUMMARY) - set(self._files):
-            (self.output / name).unlink(missing_ok=True)
-        for name in (*self._files, SUMMARY):
-            # A report that is written a second time has moved its files already.
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(self._unfinished / name, self.output / name)
-        shutil.rmtree(self._unfinished)
+        if not staging.left_to_the_runner(self.output):
+            put_in_place(self.output, self.notebook)
+            release(self.output / staging.LOCK)
         names = [field.name for field in dataclasses.fields(Claim)]
         rows = [dataclasses.asdict(claim) for claim in self.claims]
         table = pd.DataFrame(rows, columns=names, dtype=object)
         return table.fillna("")
 
 
+def put_in_place(output: Path, notebook: str, **elsewhere: Any) -> None:
+    """Let the results that a report wrote count; without effect where it wrote no summary.json.
+
+    Args:
+      elsewhere: as of `lib.notebook.staging.put_in_place`.
+    """
+    summary = staging.unfinished_folder(output, notebook) / SUMMARY
+    if summary.exists():
+        obsolete = _listed_files(output / SUMMARY) - _listed_files(summary)
+        staging.put_in_place(output, notebook, last=SUMMARY, obsolete=obsolete, **elsewhere)
+
+
 def read_summary(path: str | os.PathLike) -> dict | None:
     """The summary.json that a report wrote; None if there is none, or it is another's file."""
     try:
         summary = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     # Those with a default are newer than some summaries.
     fields = {
@@ -297,6 +313,18 @@ def read_summary(path: str | os.PathLike) -> dict | None:
         ):
             return summary
     return None
+
+
+def _check_owner(output, notebook):
+    """Refuse a folder in which the results of something else lie."""
+    if (output / SUMMARY).exists():
+        summary = read_summary(output / SUMMARY)
+        if summary is None or summary["notebook"] != notebook:
+            lies = f"results of {summary['notebook']}" if summary else f"a {SUMMARY} of no notebook"
+            raise ValueError(
+                f"{notebook}: the folder {str(output)!r} holds {lies}, which this notebook would "
+                "replace; expected a folder of its own"
+            )
 
 
 def _listed_files(path):

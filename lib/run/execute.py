@@ -4,10 +4,14 @@ import contextlib
 import copy
 import os
 import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterable
+import weakref
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import nbformat
 import papermill
@@ -18,8 +22,11 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
 from lib.infra.files import replacing
+from lib.infra.leftovers import remove_leftovers, scratch
+from lib.infra.locks import InUseError, holding
 from lib.infra.settings import configure
-from lib.notebook.report import ANSWER
+from lib.notebook import staging
+from lib.notebook.report import ANSWER, SUMMARY, put_in_place
 from lib.run import places
 from lib.run.plan import Job
 from lib.run.resume import forget, is_finished, remember, stamp
@@ -32,12 +39,51 @@ class NotebookError(RuntimeError):
     """A notebook stopped before its end; the message says where and why."""
 
 
+class _ThisPythonOnly(KernelSpecManager):
+    """The running Python, with more in its environment."""
+
+    def __init__(self, environment, **traits):
+        super().__init__(kernel_dirs=[], **traits)
+        # Jupyter would fill in what looks like a variable.
+        self.environment = {name: text.replace("$", "$$") for name, text in environment.items()}
+
+    def get_kernel_spec(self, kernel_name):
+        spec = super().get_kernel_spec(kernel_name)
+        spec.env = {**spec.env, **self.environment}
+        return spec
+
+
 class ThisPython(AsyncKernelManager):
-    """Kernels of the running Python, whatever kernels the machine offers as python3."""
+    """Kernels of the running Python, whatever kernels the machine offers as python3.
+
+    An execution takes a class, of which it makes the manager itself: `with_environment` is one.
+    """
+
+    environment: ClassVar = {}
+    made: ClassVar = weakref.WeakSet()
+
+    def __init__(self, **traits):
+        super().__init__(**traits)
+        self.made.add(self)
+
+    @classmethod
+    def with_environment(cls, **variables: str) -> type:
+        """The class of managers whose kernels have these variables in their environment."""
+        return type(cls.__name__, (cls,), {"environment": variables})
 
     @default("kernel_spec_manager")
     def _no_search(self):
-        return KernelSpecManager(kernel_dirs=[], parent=self)
+        return _ThisPythonOnly(self.environment, parent=self)
+
+    def end(self) -> None:
+        """Kill the kernel, if it runs, and the workers that it has started."""
+        process = getattr(self.provisioner, "process", None)
+        if process is not None and process.poll() is None:
+            with contextlib.suppress(OSError):
+                if os.name == "posix":
+                    os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
+                else:
+                    process.kill()
 
     @default("transport_encryption")
     def _encrypted(self):
@@ -47,49 +93,122 @@ class ThisPython(AsyncKernelManager):
 def run_all(jobs: Iterable[Job], *, force: bool = False) -> None:
     """Run the jobs of a `plan` in order, those that are up to date only with `force`.
 
-    Raises NotebookError when a notebook fails. The scorecard is written all the same.
+    Raises NotebookError when a notebook fails. The scorecard is written all the same. A SIGTERM
+    is taken like Ctrl-C.
     """
     configure()  # kernels inherit it
+    jobs = list(jobs)
+    with interruptible():
+        try:
+            _run_in_order(jobs, force)
+        except BaseException:
+            with contextlib.suppress(NotebookError):  # the first error is the one to be told
+                _write_scorecards(jobs)
+            raise
+        _write_scorecards(jobs)
+
+
+def _run_in_order(jobs, force):
     seconds = {}
-    try:
-        for job in jobs:
-            if not force and is_finished(job):
-                print(f"{job.stem}: up to date, skipped", flush=True)
-                continue
-            print(f"{job.stem}: running", flush=True)
-            start = time.monotonic()
-            execute(job)
-            seconds[job.stem] = time.monotonic() - start
-            print(f"{job.stem}: done in {seconds[job.stem]:.1f} s", flush=True)
-        if len(seconds) > 1:
-            times = ", ".join(f"{stem} {one:.0f}" for stem, one in seconds.items())
-            print(f"all: done in {sum(seconds.values()):.0f} s ({times})", flush=True)
-    finally:
-        for profile in {job.profile for job in jobs}:
+    for job in jobs:
+        if not force and is_finished(job):
+            print(f"{job.stem}: up to date, skipped", flush=True)
+            continue
+        print(f"{job.stem}: running", flush=True)
+        start = time.monotonic()
+        execute(job)
+        seconds[job.stem] = time.monotonic() - start
+        print(f"{job.stem}: done in {seconds[job.stem]:.1f} s", flush=True)
+    if len(seconds) > 1:
+        times = ", ".join(f"{stem} {one:.0f}" for stem, one in seconds.items())
+        print(f"all: done in {sum(seconds.values()):.0f} s ({times})", flush=True)
+
+
+def _write_scorecards(jobs):
+    for profile in {job.profile for job in jobs}:
+        try:
             write_scorecard(profile)
+        except OSError as error:
+            raise NotebookError(f"scorecard of {profile}: {_reason(error)}") from None
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C in the main thread end the kernels of all threads, and SIGTERM be taken like it.
+
+    By itself, a SIGTERM ends Python where it stands, and a thread that runs a notebook goes on
+    to its end.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        for kernels in list(ThisPython.made):
+            kernels.end()
+        raise
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def execute(job: Job) -> None:
-    """Run one notebook; once it is done, move it into place and remember that.
+    """Run one notebook; once it is done, put all its results in place and remember that.
 
-    Until then it is NOTEBOOK.unfinished.ipynb, which an error or an interrupt
-    leaves for the reader. Raises NotebookError.
+    Until then the notebook is NOTEBOOK.unfinished.ipynb, which an error or an interrupt leaves
+    for the reader, and its tables and figures stand apart: the last run's results stay whole,
+    all of one run. Raises NotebookError, also where another process runs the same notebook, or
+    results cannot be written.
     """
-    forget(job)
+    lock = job.folder / "cache" / f"{job.stem}.lock"
+    try:
+        for folder in (job.output, lock.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        with (
+            holding(lock, f"{job.stem}: {places.shown(job.folder)}"),
+            holding(job.output / staging.LOCK, f"{job.stem}: {places.shown(job.output)}"),
+        ):
+            _execute(job)
+    except InUseError as error:
+        raise NotebookError(error) from None
+    except OSError as error:
+        raise NotebookError(f"{job.stem}: {_reason(error)}") from None
+
+
+def _execute(job):
+    staging.go_on(job.output, job.stem)
+    remove_leftovers(job.folder / "cache")
+    remove_leftovers(job.output)
     started_from = stamp(job)
-    job.folder.mkdir(parents=True, exist_ok=True)
     unfinished = job.folder / f"{job.stem}.unfinished.ipynb"
-    executed = tidied(_papermill(job, unfinished), job.notebook)
-    with replacing(job.executed) as temporary:
-        nbformat.write(executed, temporary)
+    try:
+        executed = tidied(_papermill(job, unfinished), job.notebook)
+        forget(job)
+        _put_in_place(job, executed)
+    finally:
+        staging.discard(job.output, job.stem)
     unfinished.unlink()
     remember(job, started_from)
+
+
+def _put_in_place(job, executed):
+    """Let the executed notebook count, and with it what it reported."""
+    apart = staging.unfinished_folder(job.output, job.stem)
+    if (apart / SUMMARY).exists():
+        nbformat.write(executed, apart / job.executed.name)
+        put_in_place(job.output, job.stem, elsewhere={job.executed.name: job.executed})
+    else:
+        with replacing(job.executed) as temporary:
+            nbformat.write(executed, temporary)
 
 
 def _papermill(job, unfinished):
     # A relative path, since papermill fills in every {...} that it finds in a path.
     target = str(unfinished.relative_to(places.root()))
-    with contextlib.chdir(places.root()):
+    with contextlib.chdir(places.root()), scratch() as temporary:
+        kernels = ThisPython.with_environment(
+            TMPDIR=str(temporary), **{staging.RUNNER: str(job.output)}
+        )
         try:
             return papermill.execute_notebook(
                 copy.deepcopy(job.notebook),
@@ -97,7 +216,7 @@ def _papermill(job, unfinished):
                 parameters=job.given,
                 kernel_name="python3",
                 language="python",
-                kernel_manager_class=ThisPython,
+                kernel_manager_class=kernels,
                 record_timing=False,
                 coalesce_streams=True,
                 progress_bar={"desc": job.stem, "leave": False},
@@ -110,7 +229,21 @@ def _papermill(job, unfinished):
             )
         except DeadKernelError:
             reason = "its kernel died (out of memory?)"
+        except RuntimeError as error:  # such as a library of the kernel that is not there
+            reason = f"its kernel did not start: {error}"
     raise NotebookError(f"{job.stem}: {reason}\nThe notebook up to there: {target}")
+
+
+def _reason(error):
+    """An OSError in one line.
+
+    >>> _reason(OSError(28, "No space left on device", "a.csv"))
+    'a.csv: No space left on device'
+    >>> _reason(OSError("no more files"))
+    'no more files'
+    """
+    names = [places.shown(os.fsdecode(name)) for name in (error.filename, error.filename2) if name]
+    return f"{' and '.join(names)}: {error.strerror}" if names else str(error)
 
 
 def tidied(executed: nbformat.NotebookNode, source: nbformat.NotebookNode):

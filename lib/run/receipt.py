@@ -91,10 +91,21 @@ def compare(jobs: list[Job]) -> tuple[bool, list[str]]:
     path = places.receipt_of(jobs[0].profile)
     if not path.exists():
         return True, [f"{places.shown(path)} is not there: nothing to compare the tables with"]
-    committed = json.loads(path.read_text())["tables"]
-    equal, clocks, lines = 0, 0, []
+    committed = _read_receipt(path)
+    if committed is None:
+        return False, [
+            f"{places.shown(path)} is damaged: expected the tables of a profile; git checkout "
+            "brings it back, and receipt --accept makes it anew"
+        ]
+    equal, clocks, damaged, lines = 0, 0, False, []
     for job in jobs:
-        if changed := _changed_parameters(job):
+        try:
+            changed = _changed_parameters(job)
+        except ValueError as error:
+            damaged = True
+            lines.append(f"{error}; its tables cannot be compared")
+            continue
+        if changed:
             lines.append(
                 f"{job.stem} ran with another {', '.join(changed)} than the profile "
                 f"{job.profile}: its tables cannot be compared"
@@ -109,7 +120,7 @@ def compare(jobs: list[Job]) -> tuple[bool, list[str]]:
             elif name not in found or key not in committed:
                 where = "is not among the committed ones" if name in found else "was not written"
                 lines.append(f"{key} {where}")
-            elif difference := _difference(committed[key], described(job.stem, found[name])):
+            elif difference := _difference_of_file(committed[key], job.stem, found[name]):
                 lines.append(f"{key} differs from the committed one: {difference}")
             else:
                 equal += 1
@@ -119,7 +130,7 @@ def compare(jobs: list[Job]) -> tuple[bool, list[str]]:
     lines = [first, *lines]
     if differ and not as_committed():
         lines.append(EXPECTED)
-    return not differ, lines
+    return not (differ or damaged), lines
 
 
 def described(stem: str, path: Path) -> dict:
@@ -127,17 +138,46 @@ def described(stem: str, path: Path) -> dict:
 
     Returns: {"rows": number, "sha256": of all of it, "columns": {name: {"sha256": of its texts,
       "values": [up to `ROWS`], numbers with `DIGITS` digits}}}.
+    Raises: ValueError, naming the file, for one that is no whole table.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        head, *rows = csv.reader(file)
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            head, *rows = csv.reader(file)
+        texts_of = [(name, texts) for name, *texts in zip(head, *rows, strict=True)]
+    except (OSError, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{places.shown(path)} is no whole table ({reason})") from None
     clocks = CLOCK_COLUMNS | (CLOCK_TABLES.get(stem, {}).get(path.stem) or set())
     columns = {
         name: {"sha256": _digest(texts), "values": [_rounded(text) for text in texts[:ROWS]]}
-        for name, *texts in zip(head, *rows, strict=True)
+        for name, texts in texts_of
         if name not in clocks
     }
     digest = _digest([name + column["sha256"] for name, column in columns.items()])
     return {"rows": len(rows), "sha256": digest, "columns": columns}
+
+
+def _read_receipt(path):
+    """{table: what `described` says} of a receipt; None of a damaged one."""
+    try:
+        tables = json.loads(path.read_text(encoding="utf-8"))["tables"]
+        known = [(table["rows"], table["sha256"], table["columns"]) for table in tables.values()]
+        whole = all(
+            {"sha256", "values"} <= column.keys()
+            for *_, columns in known
+            for column in columns.values()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return tables if whole else None
+
+
+def _difference_of_file(committed, stem, path):
+    """`_difference` from a table's file."""
+    try:
+        return _difference(committed, described(stem, path))
+    except ValueError as error:
+        return str(error)
 
 
 def _difference(committed, found):
@@ -198,20 +238,25 @@ def _is_clock(stem, name):
 
 def _tables(job):
     """{name: path} of the tables that the last run of a job wrote."""
-    files = (read_summary(job.output / SUMMARY) or {}).get("files", [])
-    return {Path(file).stem: job.output / file for file in files if file.endswith(".csv")}
+    files = (read_summary(job.output / SUMMARY) or {}).get("files")
+    names = [str(file) for file in files] if isinstance(files, list) else []
+    return {Path(name).stem: job.output / name for name in names if name.endswith(".csv")}
 
 
 def _changed_parameters(job):
     """Names of the parameters that the job's executed notebook had otherwise; [] if it is none."""
     if not job.executed.exists():
         return []
-    cells = nbformat.read(job.executed, as_version=4).cells
     given = {}
-    for cell in cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            for line in ast.parse(cell.source).body:
-                given[line.targets[0].id] = ast.literal_eval(line.value)
+    try:
+        for cell in nbformat.read(job.executed, as_version=4).cells:
+            if "injected-parameters" in cell.metadata.get("tags", []):
+                for line in ast.parse(cell.source).body:
+                    given[line.targets[0].id] = ast.literal_eval(line.value)
+    except (ValueError, SyntaxError, KeyError, AttributeError, RecursionError):
+        raise ValueError(
+            f"{job.stem}: {places.shown(job.executed)} is damaged; expected an executed notebook"
+        ) from None
     missing = object()
     return [
         name

@@ -9,7 +9,10 @@ from lib.run import places
 
 
 def write_scorecard(profile: str) -> None:
-    """Gather the claims of all notebooks of a profile in scorecard.md, among its results."""
+    """Gather the claims of all notebooks of a profile in scorecard.md, among its results.
+
+    A summary.json that is none is named and left out. Raises: OSError where it cannot be written.
+    """
     folder = places.results_of(profile)
     lines = [
         "# Scorecard",

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lib.infra.arrays import load_arrays
 from lib.infra.files import replacing
+
+_NUMBERS = "fiub"  # kinds of NumPy's types that a variable may have
 
 
 @dataclasses.dataclass
@@ -63,25 +66,48 @@ class Checkpoint:
     def restore(self, run: dict, variables: list) -> Progress:
         """Set all variables from the file; that run's Progress, a fresh one without a file.
 
-        Raises: ValueError where the file is of another run, naming what differs.
+        Raises: ValueError, with all variables as they were, where the file is of another run,
+          naming what differs, and where it is no whole checkpoint.
         """
         if not self.path.exists():
             return Progress()
-        with np.load(self.path, allow_pickle=False) as file:
-            differences = _differences(run, json.loads(str(file["run"])))
-            if differences:
-                raise ValueError(
-                    f"{self.path}: the checkpoint is of a run with another "
-                    f"{', '.join(differences)}; remove it or give another name"
-                )
-            for i, variable in enumerate(variables):
-                variable.assign(file[f"variable_{i}"])
-            return Progress(
-                json.loads(str(file["offset"])),
-                *file["counts"].tolist(),
-                file["losses"].tolist(),
-                json.loads(str(file["watched"])),
+        expected = "a checkpoint of this training (remove it to begin anew)"
+        arrays = load_arrays(self.path, expected)
+        try:
+            saved = json.loads(str(arrays["run"]))
+            differences = _differences(run, saved)
+            steps, impressions, samples = (int(count) for count in arrays["counts"])
+            progress = Progress(
+                json.loads(str(arrays["offset"])),
+                *(steps, impressions, samples),
+                [float(loss) for loss in arrays["losses"]],
+                json.loads(str(arrays["watched"])),
             )
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{self.path}: expected {expected}; found a file without what one holds "
+                f"({type(error).__name__}: {error})"
+            ) from None
+        if differences:
+            raise ValueError(
+                f"{self.path}: the checkpoint is of a run with another "
+                f"{', '.join(differences)}; remove it or give another name"
+            )
+        values = [arrays.get(f"variable_{i}") for i in range(len(variables))]
+        for i, (variable, value) in enumerate(zip(variables, values, strict=True)):
+            if (
+                value is None
+                or value.shape != tuple(variable.shape)
+                or value.dtype.kind not in _NUMBERS
+            ):
+                held = "nothing" if value is None else f"{value.dtype} {list(value.shape)}"
+                raise ValueError(
+                    f"{self.path}: expected {expected}; found {held} for its variable {i}, which "
+                    f"has the shape {list(variable.shape)}"
+                )
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return progress
 
 
 def save_weights(path, scorer) -> None:
@@ -93,12 +119,14 @@ def save_weights(path, scorer) -> None:
 def load_weights(path, scorer):
     """Set a scorer's variables from `save_weights`; returns the scorer.
 
-    Raises: ValueError where the weights are of another size than the scorer.
+    Raises: ValueError where the weights are of another size than the scorer, or the file is none of
+      weights.
     """
-    with np.load(path, allow_pickle=False) as file:
-        weights = [file[str(i)] for i in range(len(file.files))]
-    shapes, expected = ([w.shape for w in group] for group in (weights, scorer.get_weights()))
-    if shapes != expected:
+    arrays = load_arrays(path, "the weights of a model")
+    weights = [arrays.get(str(i)) for i in range(len(arrays))]
+    expected = [w.shape for w in scorer.get_weights()]
+    plain = all(w is not None and w.dtype.kind in _NUMBERS for w in weights)
+    if not plain or [w.shape for w in weights] != expected:
         raise ValueError(
             f"{path}: the weights are of another model than "
             f"{scorer.family} {list(scorer.size_parameters)}"

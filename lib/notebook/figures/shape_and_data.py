@@ -74,13 +74,7 @@ def by_property(ax: Axes, shapes: pd.DataFrame, column: str, label: str, name: s
         part = part.sort_values(column)
         errors = np.array([part.difference - part.low, part.high - part.difference])
         ax.errorbar(
-            part[column],
-            part.difference,
-            yerr=errors,
-            fmt="o",
-            ms=4,
-            elinewidth=0.8,
-            color=colour,
+            part[column], part.difference, yerr=errors, fmt="o", ms=4, elinewidth=0.8, color=colour
         )
         ends = part[part.is_ratio]
         ax.plot(ends[column], ends.difference, "-", color=colour, lw=0.8, alpha=0.6)

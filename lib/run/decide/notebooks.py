@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lib.infra.settings import configure
 from lib.run import places
 from lib.run.decide.question import ALLOCATION, DESIGN, LAW, OF_ALLOCATION, OF_THE_LAW, Question
-from lib.run.execute import NotebookError, execute
+from lib.run.execute import NotebookError, execute, interruptible
 from lib.run.parameters import check_parameters, declared
 from lib.run.plan import Job, read_notebook
 from lib.run.resume import is_finished
@@ -46,7 +46,11 @@ def run(made: Sequence[Job]) -> None:
     """
     configure()  # kernels inherit it
     waiting = [job for job in made if not is_finished(job)]
-    with contextlib.chdir(places.root()), ThreadPoolExecutor(max(len(waiting), 1)) as pool:
+    with (
+        contextlib.chdir(places.root()),
+        ThreadPoolExecutor(max(len(waiting), 1)) as pool,
+        interruptible(),
+    ):
         for job, done in [(job, pool.submit(_execute, job)) for job in waiting]:
             try:
                 done.result()
