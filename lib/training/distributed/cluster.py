@@ -125,10 +125,10 @@ class Cluster:
             self.processes[name] = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "lib.training.distributed.process"),
-                    *(str(self.folder / "plan.json"), role, str(index)),
+                    *(str(self.folder / "plan.json"), role, str(index), str(os.getpid())),
                 ],
                 env={**os.environ, **environment(self.plan), "PYTHONPATH": _import_path()},
-                stdin=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -170,7 +170,6 @@ class Cluster:
             process.kill()
         for process in self.processes.values():
             process.wait()
-            process.stdin.close()
 
     def __exit__(self, *_):
         self.stop()

@@ -1,24 +1,24 @@
 """One process of a distributed training.
 
-python -m lib.training.distributed.process PLAN ROLE INDEX
+python -m lib.training.distributed.process PLAN ROLE INDEX PARENT
 """
 
 import hashlib
 import os
 import sys
-import threading
 import time
 import traceback
 from pathlib import Path
 
 from lib.infra.files import write_json
+from lib.infra.parent import end_with_parent
 from lib.training.distributed.cluster import Plan
 
 
 def main(arguments: list[str]) -> None:
     """Take part as the plan says, until done or until the parent is gone."""
     path, role, index = Path(arguments[0]), arguments[1], int(arguments[2])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent(int(arguments[3]))
     plan = Plan.read(path)
     if plan.cores:
         os.sched_setaffinity(0, plan.cores)
@@ -40,12 +40,6 @@ def main(arguments: list[str]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def _end_with_parent():
-    while os.read(0, 1):  # nothing, once the parent's end of the pipe is closed
-        pass
-    os._exit(1)
 
 
 def _learner(plan, index):
