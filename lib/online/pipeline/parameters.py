@@ -115,5 +115,11 @@ class PipelineParameters(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def load(cls, path) -> "PipelineParameters":
-        """What `save` wrote."""
-        return cls(**json.loads(Path(path).read_text()))
+        """What `save` wrote. Raises: ValueError, naming the file, for another or a damaged one."""
+        try:
+            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, TypeError, RecursionError) as error:  # pydantic's and json's among them
+            raise ValueError(
+                f"{path}: expected the parameters of a pipeline that ran here; found a damaged "
+                f"file ({str(error).splitlines()[0]})"
+            ) from None

@@ -13,10 +13,10 @@ import threading
 import time
 
 from lib.infra.json_logs import log_as_json
+from lib.infra.parent import end_with_parent
 from lib.infra.settings import configure
 from lib.online.pipeline.parameters import PipelineParameters
 from lib.online.pipeline.status import Status
-from lib.online.pipeline.supervisor import end_with_parent
 
 _PATIENCE = 8  # seconds that a process may take to end well
 _POLL_SECONDS = 1.0  # of exports; simulated time runs faster than this machine's
@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> None:
     role, file, *index = arguments
     configure()
     log_as_json()
-    end_with_parent()
+    end_with_parent(grace=10)
     stop = threading.Event()
 
     def end(*_):

@@ -2,11 +2,9 @@
 
 import dataclasses
 import logging
-import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -164,20 +162,6 @@ def _how(status):
         return f"ended by {signal.Signals(-status).name}"
     except ValueError:
         return f"ended by signal {-status}"
-
-
-def end_with_parent() -> None:
-    """Let this process end when the one that started it does, however that ended."""
-    parent = os.getppid()
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def role_command(role: str, parameters: Path, index: int = 0) -> list[str]:
