@@ -8,6 +8,7 @@ it back. A reader with logs of their own needs none of this.
 import dataclasses
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ class ConvergedSystem:
             "counts": MATCHING_COUNTS,
         }
         note = path.with_suffix(".json")
-        if not (path.exists() and note.exists() and json.loads(note.read_text()) == made_from):
+        if not (path.exists() and _read_json(note) == made_from):
             note.unlink(missing_ok=True)
             reader.write_logs(
                 path, sample_logs(system, impressions, seed=seed, counts=MATCHING_COUNTS)
@@ -219,13 +220,17 @@ def load(folder) -> ConvergedSystem:
     """
     folder = Path(folder)
     file = folder / "parameters.json"
-    try:
-        values = json.loads(file.read_text())
-    except FileNotFoundError:
+    if not file.exists():
         raise ValueError(
             f"{folder}: no simulated system here; run notebook 00_logs of this "
             "profile first, or give logs of your own"
-        ) from None
+        )
+    values = _read_json(file)
+    if not values or not {"logs_sha256", "code"} <= values.keys():
+        raise ValueError(
+            f"{file}: expected the parameters of a simulated system; found a damaged file. "
+            "Remove it and run notebook 00_logs of this profile, which makes the system again"
+        )
     del values["logs_sha256"]  # of the log, not of what `build` was called with
     code = values.pop("code")
     try:
@@ -238,13 +243,26 @@ def load(folder) -> ConvergedSystem:
 
 
 def _is_built(system):
+    file = system.folder / "parameters.json"
+    written = _read_json(file)
+    if written is None and file.exists():
+        warnings.warn(f"{file} is damaged; the system is made again", stacklevel=3)
     try:
-        written = json.loads((system.folder / "parameters.json").read_text())
-        return written.pop("logs_sha256") == fingerprint(system.logs) and (
-            written == system.description()
-        )
+        return bool(written) and written == {
+            **system.description(),
+            "logs_sha256": fingerprint(system.logs),
+        }
     except FileNotFoundError:
         return False
+
+
+def _read_json(path):
+    """The mapping in a JSON file; None where there is no file, or a damaged one."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
 
 
 def _converge(system, features):
