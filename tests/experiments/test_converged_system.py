@@ -128,6 +128,30 @@ def test_parameters_of_another_version_are_refused(system, tmp_path):
         converged_system.load(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["", '{"world": "S", "log', "[]", "{}", "null", "\0"])
+def test_a_damaged_system_is_named(system, tmp_path, text):
+    (tmp_path / "parameters.json").write_text(text)
+    match = (
+        f"{tmp_path}/parameters.json: expected the parameters of a simulated system; found a dam"
+    )
+    with pytest.raises(ValueError, match=match):
+        converged_system.load(tmp_path)
+
+
+def test_a_damaged_system_is_named_and_made_again(tmp_path, monkeypatch):
+    class MadeError(Exception):
+        """Far enough."""
+
+    def make(*_):
+        raise MadeError
+
+    monkeypatch.setattr(converged_system, "_converge", make)
+    (tmp_path / "parameters.json").write_text('{"world": "S", "log')
+    with pytest.warns(UserWarning, match="parameters.json is damaged; the system is made again"):
+        with pytest.raises(MadeError):
+            converged_system.build(tmp_path, **TINY)
+
+
 def test_the_parameters_file_says_what_the_system_was_built_from(system):
     values = json.loads((system.folder / "parameters.json").read_text())
     assert {name: values[name] for name in TINY} == TINY

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,7 +55,64 @@ def test_finished_tasks_are_not_done_again(tmp_path):
     assert json.loads(result_path.with_suffix(".json").read_text()) == {
         "task": {"seed": 3},
         "result": first[0],
+        "files": {result_path.with_suffix(".txt").name: 1},
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", '{"task": {"seed": 3}, "resu', "{}", "[1]", "null", "[" * 100_000, b"\xff", b"\x00"],
+)
+def test_a_damaged_result_is_named_and_made_again(tmp_path, text):
+    [first, _] = run(tasks(3, 1), tmp_path)
+    file = sweep.result_path(draw, {"seed": 3}, tmp_path).with_suffix(".json")
+    whole = file.read_text()
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.warns(UserWarning, match=rf"{file.name} is damaged \(.+\); its task is done again"):
+        assert run(tasks(3, 1), tmp_path)[0] == first
+    assert MADE == [3, 1, 3]
+    assert file.read_text() == whole
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("")])
+def test_a_result_whose_file_is_damaged_is_made_again(tmp_path, damage):
+    run(tasks(3), tmp_path)
+    file = sweep.result_path(draw, {"seed": 3}, tmp_path).with_suffix(".txt")
+    damage(file)
+    with pytest.warns(
+        UserWarning, match=rf"its file {file.name} is (absent|of 0 bytes), not of 1\)"
+    ):
+        run(tasks(3), tmp_path)
+    assert file.read_text() == "3"
+    assert MADE == [3, 3]
+    run(tasks(3), tmp_path)
+    assert MADE == [3, 3]
+
+
+def write_folder(task, path):
+    path.mkdir(exist_ok=True)
+    (path / "data.bin").write_bytes(b"12345")
+    return {}
+
+
+def test_files_of_a_result_may_lie_in_a_folder(tmp_path):
+    def again():
+        sweep.run(write_folder, [{}], tmp_path, n_jobs=1, progress=False)
+
+    again()
+    data = sweep.result_path(write_folder, {}, tmp_path) / "data.bin"
+    data.write_bytes(b"1")
+    with pytest.warns(UserWarning, match=f"its file {data.parent.name}/data.bin is of 1 bytes"):
+        again()
+    assert data.read_bytes() == b"12345"
+
+
+def test_a_result_of_before_its_files_were_noted_stays(tmp_path):
+    run(tasks(3), tmp_path)
+    file = sweep.result_path(draw, {"seed": 3}, tmp_path).with_suffix(".json")
+    file.write_text(json.dumps({"task": {"seed": 3}, "result": {"seed": 3}}))
+    assert run(tasks(3), tmp_path) == [{"seed": 3}]
+    assert MADE == [3]
 
 
 def test_an_interrupted_sweep_goes_on(tmp_path):

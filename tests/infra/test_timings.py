@@ -58,6 +58,15 @@ def test_a_failure_is_tried_again_and_a_result_is_not(tmp_path):
     assert [call["size"] for call in calls] == [3, 4, 4]
 
 
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", "function,task,result\nf,{},{cut\n", "function,task,result\nf,{},\n"]
+)
+def test_a_damaged_record_is_refused_by_name(tmp_path, text):
+    (tmp_path / "record.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"^\S*record\.csv: expected a record of timings, .*$"):
+        Timings(tmp_path, tmp_path / "record.csv")
+
+
 def test_a_record_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.csv"):
         Timings(tmp_path, tmp_path / "absent.csv")

@@ -1,8 +1,11 @@
 """Reports: verdicts that follow from the numbers, a summary that any reader can parse."""
 
 import json
+import os
 import re
 import struct
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +13,10 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from lib.notebook.report import LIKE_SYSTEM, THIS_SYSTEM, Report, read_summary
+from lib.infra import locks
+from lib.notebook import staging
+from lib.notebook.report import LIKE_SYSTEM, THIS_SYSTEM, Report, put_in_place, read_summary
+from tests import ROOT
 
 
 @pytest.fixture
@@ -339,7 +345,9 @@ def test_nothing_is_deleted_by_another_s_summary(report, text):
     assert json.loads((report.output / "summary.json").read_text())["claims"] == []
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"notebook": "a", "claims": []}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"notebook": "a", "claims": []}', b"\xff\xfe", "[" * 100_000]
+)
 def test_another_s_summary_is_none(tmp_path, text):
     path = tmp_path / "summary.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -367,6 +375,58 @@ def test_a_run_that_stops_leaves_the_earlier_results(report):
     finished.write()
     assert files(finished) == {"models.csv", "summary.json"}
     assert (report.output / "models.csv").read_text() == "a\n3\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lies"),
+    [
+        ('{"notebook": "03_cost", "answer": "", "values": {}, "claims": []}', "results of 03_cost"),
+        ("{}", "a summary.json of no notebook"),
+        ("", "a summary.json of no notebook"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(tmp_path, text, lies):
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(ValueError, match=f"02_bnsl_fitting: the folder '{tmp_path}' holds {lies}"):
+        Report("02_bnsl_fitting", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+
+
+@pytest.mark.skipif(locks.fcntl is None, reason="a system without locks")
+def test_another_process_that_reports_is_kept_out_until_all_is_in_place(report):
+    code = (
+        "import sys; from lib.notebook.report import Report; Report('02_bnsl_fitting', sys.argv[1])"
+    )
+
+    def other():
+        command = [sys.executable, "-c", code, report.output]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        return done.stderr.strip().splitlines()
+
+    said = f"InUseError: 02_bnsl_fitting: {report.output}: process {os.getpid()} on"
+    assert said in other()[-1]
+    report.write()
+    assert other() == []
+
+
+def test_a_report_of_the_runner_s_waits_for_it(tmp_path, monkeypatch):
+    report = Report("02_bnsl_fitting", tmp_path)
+    report.table("models", [{"a": 1}])
+    report.write()
+    monkeypatch.setenv(staging.RUNNER, str(tmp_path))
+    report = Report("02_bnsl_fitting", tmp_path)
+    report.table("models", [{"a": 2}])
+    report.table("sizes", [{"a": 2}])
+    report.write()
+    report.write()
+    elsewhere = Report("02_bnsl_fitting", tmp_path / "mine")
+    elsewhere.write()  # of which the runner knows nothing
+    assert (tmp_path / "mine/summary.json").exists()
+    assert (tmp_path / "models.csv").read_text() == "a\n1\n"
+    put_in_place(tmp_path, "02_bnsl_fitting")
+    assert (tmp_path / "models.csv").read_text() == "a\n2\n"
+    assert (tmp_path / "sizes.csv").exists()
+    put_in_place(tmp_path, "02_bnsl_fitting")  # nothing to do
 
 
 def test_a_summary_that_cannot_be_written_leaves_the_old_one(report):

@@ -3,20 +3,23 @@
 import copy
 import json
 import os
+import shutil
 import signal
-import subprocess
-import sys
-import time
+import tempfile
+from pathlib import Path
 
 import nbformat
 import papermill
+import psutil
 import pytest
 
 from lib.__main__ import main
+from lib.infra.locks import release
+from lib.notebook.report import Report
 from lib.run.execute import NotebookError, answer_on_top, execute, run_all
 from lib.run.plan import plan
 from lib.run.resume import is_finished
-from tests.run.helpers import add_notebook
+from tests.run.helpers import add_notebook, is_gone, start, text_of, until
 
 SAY = "from lib.notebook.report import Report\nreport = Report('00_logs', output)"
 
@@ -148,41 +151,174 @@ def test_dead_kernel_is_told(repository):
         run_all(plan())
 
 
+SLEEP = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)"
+
+
 @pytest.mark.slow
-def test_interrupt_leaves_no_result_and_no_kernel(repository):
-    add_notebook(
-        repository,
-        "00_logs",
-        "output = ''",
-        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\n"
-        "time.sleep(60)",
-    )
-    command = (
-        "import pathlib, sys; from lib.run import places; places.REPOSITORY = pathlib.Path.cwd()\n"
-        "from lib.__main__ import main; sys.exit(main(['run']))"
-    )
-    # Started in the background of a shell, the tests would hand on an ignored SIGINT.
-    process = subprocess.Popen(
-        [sys.executable, "-c", command],
-        cwd=repository,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    pid = repository / "pid"
-    deadline = time.monotonic() + 60
-    while not (pid.exists() and pid.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_no_result_and_no_kernel(repository, number):
+    add_notebook(repository, "00_logs", "output = ''", SLEEP)
+    process = start(repository)
+    kernel = int(until(lambda: text_of(repository / "pid")))
+    process.send_signal(number)
     _, message = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "run: interrupted" in message
+    assert "run: interrupted" in message and "Traceback" not in message
     assert [path.name for path in (repository / "outputs/quick").glob("*.ipynb")] == [
         "00_logs.unfinished.ipynb"
     ]
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
+    assert is_gone(kernel)
+    assert not list((repository / "outputs").rglob("*lock"))
+
+
+REPORT = f"{SAY}\nreport.table('rows', [{{'a': n}}])\nreport.table(f'of_{{n}}', [{{'a': n}}])"
+
+
+def results(repository):
+    """{path: bytes} of all results, intermediate ones apart."""
+    folder = repository / "outputs"
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "cache" not in path.parts and "unfinished" not in path.name
+    }
+
+
+@pytest.mark.slow
+def test_results_are_of_one_run_though_the_last_cell_fails(repository, capsys):
+    """Tables, summary, executed notebook and its record."""
+    add_notebook(repository, "00_logs", "output = ''\nn = 1", REPORT, "report.write()", "1 / n")
+    assert main(["run"]) == 0
+    before = results(repository)
+    tables = {f"quick/00_logs/{name}" for name in ("rows.csv", "of_1.csv", "summary.json")}
+    assert set(before) == {*tables, "quick/00_logs.ipynb", "quick/scorecard.md"}
+    assert main(["run", "-p", "n", "0"]) == 1
+    assert results(repository) == before
+    assert main(["run"]) == 0
+    assert "00_logs: up to date" in capsys.readouterr().out
+    assert main(["run", "-p", "n", "2"]) == 0
+    assert {name for name in results(repository) if name.endswith(".csv")} == {
+        "quick/00_logs/rows.csv",
+        "quick/00_logs/of_2.csv",
+    }
+
+
+@pytest.mark.slow
+def test_plain_papermill_puts_results_in_place_itself(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    add_notebook(repository, "00_logs", "output = ''\nn = 1", REPORT, "report.write()", "1 / n")
+    notebook, output = repository / "notebooks/00_logs.ipynb", str(repository / "mine")
+    papermill.execute_notebook(notebook, None, {"output": output})
+    assert (repository / "mine/rows.csv").read_text() == "a\n1\n"
+    assert sorted(os.listdir(output)) == ["of_1.csv", "rows.csv", "summary.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_a_killed_run_leaves_the_earlier_results_and_nothing_else(repository):
+    sweep = (
+        "from lib.infra import sweep; from tests.run.helpers import linger\n"
+        "import tempfile; tempfile.mkstemp(prefix='__autograph_generated_file')\n"
+        "if n == 2:\n"
+        "    sweep.run(linger, [{'i': i} for i in range(4)], f'{output}/cache', n_jobs=2)"
+    )
+    add_notebook(repository, "00_logs", "output = ''\nn = 1", REPORT, sweep, "report.write()")
+    assert main(["run"]) == 0
+    before = results(repository)
+    process = start(repository, "-p", "n", "2")
+    cache = repository / "outputs/quick/00_logs/cache"
+    until(lambda: len([file for file in cache.glob("*.pid") if file.read_text()]) == 2)
+    workers = [int(file.read_text()) for file in cache.glob("*.pid")]
+    kernel = psutil.Process(workers[0]).ppid()
+    assert len(list(cache.glob(".*.part.npz"))) == 2
+    process.kill()
+    process.communicate()
+    until(lambda: all(map(is_gone, [kernel, *workers])), seconds=10)
+    apart = repository / "outputs/quick/00_logs/.00_logs.unfinished"
+    assert (apart / "rows.csv").exists()  # until the next start
+    assert results(repository).items() >= before.items()
+    assert not list(cache.glob(".*"))
+    assert main(["run", "--force"]) == 0
+    assert results(repository) == before
+    hidden = [path for path in (repository / "outputs").rglob(".*")]
+    assert hidden == []
+    own = [p for p in Path(tempfile.gettempdir()).glob("retrieval-scaling-scratch-*")]
+    assert not [path for path in own if str(process.pid) in path.name]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_while_it_put_results_in_place_is_put_right(repository, monkeypatch):
+    add_notebook(repository, "00_logs", "output = ''\nn = 1", REPORT, "report.write()")
+    assert main(["run"]) == 0
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.notebook.staging._move", killed)
+        assert main(["run", "-p", "n", "2"]) == 130
+    folder = repository / "outputs/quick/00_logs"
+    assert (folder / ".00_logs.finished").is_dir()
+    Report("00_logs", folder)  # whoever comes next
+    assert sorted(path.name for path in folder.glob("[!.]*.csv")) == ["of_2.csv", "rows.csv"]
+    assert "n = 2" in (repository / "outputs/quick/00_logs.ipynb").read_text()
+    release(folder / ".lock")
+
+
+@pytest.mark.slow
+def test_two_runs_of_a_notebook_exclude_each_other(repository, capsys):
+    add_notebook(repository, "00_logs", "output = ''\nn = 0", SLEEP)
+    first = start(repository)
+    try:
+        until(lambda: text_of(repository / "pid"))
+        assert main(["run"]) == 1
+        message = capsys.readouterr().err
+        assert f"00_logs: outputs/quick: process {first.pid} on " in message
+        assert "is at work there; wait for it or stop it" in message
+        # Another profile's run of it into the same folder.
+        shutil.copytree(repository / "params/quick", repository / "params/mine")
+        assert main(["run", "--profile", "mine", "-p", "output", "outputs/quick/00_logs"]) in (1, 2)
+    finally:
+        first.terminate()
+        first.communicate()
+
+
+NO_SPACE = OSError(28, "No space left on device", "a.csv")
+
+
+def raise_no_space(*_, **__):
+    raise NO_SPACE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["nbformat.write", "papermill.execute_notebook", "remember"])
+def test_a_full_disk_is_one_line_and_no_loss(repository, monkeypatch, capsys, place):
+    add_notebook(repository, "00_logs", "output = ''\nn = 1", REPORT, "report.write()")
+    assert main(["run"]) == 0
+    before = results(repository)
+    capsys.readouterr()
+    monkeypatch.setattr("lib.run.execute.write_scorecard", raise_no_space)
+    monkeypatch.setattr(f"lib.run.execute.{place}", raise_no_space)
+    assert main(["run", "--force"]) == 1
+    assert capsys.readouterr().err == "run: 00_logs: a.csv: No space left on device\n"
+    assert results(repository) == before
+
+
+def test_a_scorecard_that_cannot_be_written_is_one_line(repository, monkeypatch, capsys):
+    monkeypatch.setattr("lib.run.execute.is_finished", lambda job: True)
+    monkeypatch.setattr("lib.run.execute.write_scorecard", raise_no_space)
+    add_notebook(repository, "00_logs", "output = ''")
+    assert main(["run"]) == 1
+    assert capsys.readouterr().err == "run: scorecard of quick: a.csv: No space left on device\n"
+
+
+def test_a_place_that_cannot_be_written_to_is_one_line(repository, capsys):
+    add_notebook(repository, "00_logs", "output = ''")
+    (repository / "outputs").touch()  # a file where the folder would be
+    assert main(["run"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("run: 00_logs: outputs/quick/00_logs: ")
 
 
 @pytest.mark.slow

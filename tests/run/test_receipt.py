@@ -1,5 +1,7 @@
 """The receipt: equal tables, the first difference of others, clocks, and other parameters."""
 
+import shutil
+
 import nbformat
 import pytest
 
@@ -130,6 +132,44 @@ def test_the_command_accepts_and_compares(ran, capsys, monkeypatch):
     assert main(["receipt"]) == 0
     set_table(ran, TABLE.replace("0.25", "0.26"))
     assert main(["receipt", "--profile", "quick"]) == 1
+
+
+DAMAGE = ["", "{}", "[]", '{"tables": {"a": 1}}', '{"tables": {"a": {"rows": 1, "sha', b"\xff"]
+
+
+@pytest.mark.parametrize("text", DAMAGE)
+def test_a_damaged_receipt_is_named(ran, capsys, text):
+    path = write_receipt([ran])
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert main(["receipt"]) == 1
+    assert "receipt: outputs/quick/receipt.json is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1\n", b"a\n\xff\n", 'a\n"' + "x" * 200_000])
+def test_a_damaged_table_is_named(ran, capsys, text):
+    write_receipt([ran])
+    path = ran.output / "rows.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert main(["receipt"]) == 1
+    assert "outputs/quick/00_logs/rows.csv is no whole table (" in capsys.readouterr().out
+    assert main(["receipt", "--accept"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("receipt: outputs/quick/00_logs/rows.csv is no whole table (")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"cells": [{"cell_ty', "[" * 100_000])
+def test_a_damaged_notebook_is_named(ran, capsys, text):
+    write_receipt([ran])
+    ran.executed.write_text(text)
+    assert main(["receipt"]) == 1
+    assert "00_logs: outputs/quick/00_logs.ipynb is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("files", [None, 3, "rows.csv", [3]])
+def test_a_summary_with_other_files_has_no_tables(ran, files):
+    shutil.rmtree(ran.output)
+    add_results(ran.output, files=files)
+    assert compare([ran])[0]
 
 
 @pytest.mark.slow

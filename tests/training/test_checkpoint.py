@@ -1,5 +1,8 @@
 """What an interrupted run goes on from, and weights that come back."""
 
+import io
+import re
+
 import numpy as np
 import pytest
 
@@ -66,6 +69,52 @@ def test_a_checkpoint_of_another_run_is_refused(log, written, learner, changes, 
         train(log, make_learner(**learner), **run)
 
 
+def without(path, name):
+    """The file's bytes without one of its arrays."""
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files if key != name}
+    return saved(arrays)
+
+
+def saved(arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def changed(path, **arrays):
+    with np.load(path) as file:
+        return saved({**{key: file[key] for key in file.files}, **arrays})
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (lambda path: b"", "found none that can be read (EOFError"),
+        (lambda path: path.read_bytes()[:-500], "found none that can be read (BadZipFile"),
+        (lambda path: without(path, "watched"), "found a file without what one holds (KeyError"),
+        (lambda path: without(path, "run"), "found a file without what one holds (KeyError"),
+        (lambda path: without(path, "variable_1"), "found nothing for its variable 1"),
+        (lambda path: changed(path, run="{"), "found a file without what one holds (JSONDecode"),
+        (lambda path: changed(path, run="[]"), "found a file without what one holds (Attribute"),
+        (lambda path: changed(path, counts=[1]), "found a file without what one holds (ValueError"),
+        (lambda path: changed(path, variable_0=np.ones(3)), "found float64 [3] for its variable 0"),
+        (lambda path: saved({"a": np.array([{}])}), "found none that can be read (ValueError: Obj"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_in_one_line(log, written, tmp_path, damage, found):
+    path = tmp_path / "run.npz"
+    path.write_bytes(damage(written))
+    learner = make_learner()
+    before = learner.scorer.get_weights()
+    with pytest.raises(ValueError, match=re.escape(f"{path}: expected a checkpoint of")) as raised:
+        train(log, learner, stop=50, window=25, checkpoint=path)
+    [line] = str(raised.value).splitlines()
+    assert found in line and "remove it to begin anew" in line
+    for now, then in zip(learner.scorer.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
 def test_every_so_many_steps_is_one_or_more():
     with pytest.raises(ValueError, match="every must be >= 1; got 0"):
         Checkpoint("run.npz", every=0)
@@ -96,3 +145,18 @@ def test_saved_weights_come_back(trained, tmp_path, held_out):
     np.testing.assert_array_equal(predict(again, held_out), predict(trained.scorer, held_out))
     with pytest.raises(ValueError, match=r"weights are of another model than mlp \[16, 9, 4, 1\]"):
         load_weights(path, Scorer(FEATURES, [9, 4, 1]))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"0": np.array([{}])}, "expected the weights of a model, a whole NPZ file of plain"),
+        ({"first": np.ones(3)}, "the weights are of another model than mlp [16, 8, 4, 1]"),
+        ({}, "the weights are of another model than mlp [16, 8, 4, 1]"),
+    ],
+)
+def test_weights_that_are_none_are_refused_in_one_line(tmp_path, arrays, said):
+    path = tmp_path / "weights.npz"
+    path.write_bytes(saved(arrays))
+    with pytest.raises(ValueError, match=re.escape(f"{path}: {said}")):
+        load_weights(path, Scorer(FEATURES, [8, 4, 1], seed=5))

@@ -118,8 +118,12 @@ class PipelineParameters(pydantic.BaseModel, frozen=True, extra="forbid"):
         """What `save` wrote. Raises: ValueError, naming the file, for another or a damaged one."""
         try:
             return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (ValueError, TypeError, RecursionError) as error:  # pydantic's and json's among them
+        except (ValueError, TypeError, RecursionError) as error:
+            reason = str(error)
+            if isinstance(error, pydantic.ValidationError):
+                first = error.errors()[0]
+                reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise ValueError(
                 f"{path}: expected the parameters of a pipeline that ran here; found a damaged "
-                f"file ({str(error).splitlines()[0]})"
+                f"file, or another version's ({reason})"
             ) from None

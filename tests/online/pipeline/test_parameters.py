@@ -12,6 +12,25 @@ def test_they_go_and_come_back(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "Expecting value"),
+        ('{"folder": "a", "wor', "Unterminated"),
+        ("[]", "must be a mapping"),
+        ('{"folder": "a", "colour": 3}', "colour: Extra inputs"),
+        ("{}", "folder: Field required"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(tmp_path, text, reason):
+    path = tmp_path / "parameters.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"parameters\.json: expected the parameters") as raised:
+        PipelineParameters.load(path)
+    [line] = str(raised.value).splitlines()
+    assert reason in line
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"logs": "log.parquet"}, "logs and features belong together"),

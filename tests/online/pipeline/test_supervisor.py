@@ -90,7 +90,7 @@ def test_stopped_in_reverse_order_and_not_started_again(run, tmp_path):
 def test_children_end_with_their_parent(tmp_path):
     """However the supervisor ends: here by SIGKILL."""
     child = (
-        "import time; from lib.online.pipeline.supervisor import end_with_parent; "
+        "import time; from lib.infra.parent import end_with_parent; "
         "end_with_parent(); print('ready', flush=True); time.sleep(60)"
     )
     code = (
