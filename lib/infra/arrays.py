@@ -1,6 +1,7 @@
 """Numbers from outside as arrays; what is none is refused by name."""
 
 import os
+import tokenize
 import zipfile
 import zlib
 
@@ -74,15 +75,21 @@ def load_arrays(path: str | os.PathLike, expected: str) -> dict[str, np.ndarray]
     [1, 2]
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
+        with open(path, "rb") as opened:  # which NumPy would leave open where it finds no archive
+            file = np.load(opened, allow_pickle=False)
+            if isinstance(file, np.ndarray):
                 raise ValueError("it holds one array and no names")
-            return {name: file[name] for name in file.files}
+            with file:
+                arrays = {name: file[name] for name in file.files}
+        others = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+        if others:
+            raise ValueError(f"{others[0]!r} in it is no array")
+        return arrays
     except FileNotFoundError:
         raise
     except (
         *(OSError, ValueError, TypeError, KeyError, EOFError, SyntaxError, AttributeError),
-        *(RuntimeError, NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error),
+        *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
     ) as error:
         first = (str(error).splitlines() or [""])[0]
         raise ValueError(

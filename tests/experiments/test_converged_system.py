@@ -131,9 +131,7 @@ def test_parameters_of_another_version_are_refused(system, tmp_path):
 @pytest.mark.parametrize("text", ["", '{"world": "S", "log', "[]", "{}", "null", "\0"])
 def test_a_damaged_system_is_named(system, tmp_path, text):
     (tmp_path / "parameters.json").write_text(text)
-    match = (
-        f"{tmp_path}/parameters.json: expected the parameters of a simulated system; found a dam"
-    )
+    match = f"{tmp_path}/parameters.json: expected the parameters of a simulated system; found"
     with pytest.raises(ValueError, match=match):
         converged_system.load(tmp_path)
 

@@ -66,7 +66,7 @@ def npy(values):
     return file.getvalue()
 
 
-HUGE = npy(np.ones(3)).replace(b"(3,), }" + b" " * 12, b"(30000000000000,), }"[:19])
+HUGE = npy(np.ones(3)).replace(b"(3,), }" + b" " * 12, b"(3000000000000,), }")
 WHOLE = npz(a=np.arange(1000.0), b=np.arange(3))
 DAMAGED = {
     "empty": b"",

@@ -79,9 +79,7 @@ def test_a_result_whose_file_is_damaged_is_made_again(tmp_path, damage):
     run(tasks(3), tmp_path)
     file = sweep.result_path(draw, {"seed": 3}, tmp_path).with_suffix(".txt")
     damage(file)
-    with pytest.warns(
-        UserWarning, match=rf"its file {file.name} is (absent|of 0 bytes), not of 1\)"
-    ):
+    with pytest.warns(UserWarning, match=rf"its file {file.name} is (absent|of 0 bytes), not"):
         run(tasks(3), tmp_path)
     assert file.read_text() == "3"
     assert MADE == [3, 3]
