@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 
 _PART = re.compile(r"\..*\.(?P<process>\d+)\.part(\..*)?")  # `lib.infra.files.replacing`
-_FOLDER = re.compile(r"(\..+|retrieval-scaling-.+)-(?P<host>[^-]*)-(?P<process>\d+)-[^-]*")
+_SCRATCH = "retrieval-scaling-scratch"
+_FOLDER = re.compile(r"(\..+|retrieval-scaling-scratch)-(?P<host>[^-]*)-(?P<process>\d+)-[^-]*")
 
 
 def temporary_name(kind: str) -> str:
@@ -58,15 +59,21 @@ def scratch():
 
     Those that killed processes of this user have left are removed as well.
     """
-    kind = "retrieval-scaling-scratch"
-    for path in Path(tempfile.gettempdir()).glob(f"{kind}-*"):
+    for path in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}-*"):
         match = _FOLDER.fullmatch(path.name)
         if match and match["host"] == _host() and _is_over(match["process"]):
             shutil.rmtree(path, ignore_errors=True)
     with tempfile.TemporaryDirectory(
-        prefix=temporary_name(kind), ignore_cleanup_errors=True
+        prefix=temporary_name(_SCRATCH), ignore_cleanup_errors=True
     ) as folder:
         yield Path(folder)
+
+
+def remove_own_scratch() -> None:
+    """Remove this process's folder for temporary files, if it is one of `scratch`."""
+    folder = Path(tempfile.gettempdir())
+    if folder.name.startswith(f"{_SCRATCH}-"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _host():

@@ -100,7 +100,9 @@ class Report:
         self._unfinished = staging.unfinished_folder(self.output, notebook)
         _check_owner(self.output, notebook)
         self.output.mkdir(parents=True, exist_ok=True)
-        if not staging.left_to_the_runner(self.output):  # which holds the lock
+        if staging.left_to_the_runner(self.output):  # which holds the lock
+            staging.follow_the_runner(self.output, notebook)
+        else:
             hold(self.output / staging.LOCK, f"{notebook}: {self.output}")
         staging.go_on(self.output, notebook)
         staging.discard(self.output, notebook)

@@ -9,7 +9,9 @@ The runner puts a notebook's results in place together with the executed noteboo
 the notebook's kernel by an environment variable; without it, a report does so itself.
 """
 
+import contextlib
 import errno
+import functools
 import json
 import os
 import shutil
@@ -17,6 +19,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lib.infra.files import replacing, write_json
+from lib.infra.leftovers import remove_own_scratch
+from lib.infra.locks import InUseError, holding
+from lib.infra.parent import end_with_parent
 
 RUNNER = "RETRIEVAL_SCALING_RUNNER"  # environment: the output folder that the runner looks after
 LOCK = ".lock"
@@ -32,6 +37,18 @@ def left_to_the_runner(output: Path) -> bool:
     """Whether the runner that started this process puts the results of `output` in place."""
     folder = os.environ.get(RUNNER)
     return bool(folder) and Path(folder).resolve() == output.resolve()
+
+
+def follow_the_runner(output: Path, notebook: str) -> None:
+    """Let this process end when the runner does, and leave nothing half-done behind."""
+    end_with_parent(leaving=functools.partial(_clear_up, output.absolute(), notebook))
+
+
+def _clear_up(output, notebook):
+    discard(output, notebook)
+    with contextlib.suppress(InUseError), holding(output / LOCK, notebook):
+        pass  # removes the file of the runner's lock
+    remove_own_scratch()
 
 
 def put_in_place(

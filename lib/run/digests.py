@@ -43,8 +43,9 @@ class Digests:
     def save(self) -> None:
         """Keep them for the next run; a disk that takes nothing costs time and no more."""
         if self._changed:
+            known = {name: one for name, one in self._known.items() if os.path.exists(name)}
             with contextlib.suppress(OSError):
-                write_json(self.path, self._known)
+                write_json(self.path, known)
 
 
 def _read(path):

@@ -10,7 +10,7 @@ import pytest
 
 from lib.infra import leftovers
 from lib.infra.files import replacing
-from lib.infra.leftovers import remove_leftovers, scratch, temporary_name
+from lib.infra.leftovers import remove_leftovers, remove_own_scratch, scratch, temporary_name
 
 
 @pytest.fixture
@@ -73,4 +73,10 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path, monkeypatch, 
         with scratch() as second:
             assert second.parent == tmp_path
             assert not killed.exists() and folder.exists()
+        remove_own_scratch()
+        assert folder.exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(folder))  # as of a process that the run starts
+            remove_own_scratch()
+        assert not folder.exists()
     assert names(tmp_path) == ["another's"]

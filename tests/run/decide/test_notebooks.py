@@ -1,6 +1,9 @@
 """Which notebooks answer, with which parameters, and where."""
 
 import os
+import signal
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -11,7 +14,9 @@ from lib.run.decide.question import ask
 from lib.run.execute import KERNELSPEC, NotebookError
 from lib.run.places import rooted
 from lib.run.plan import Job
+from tests import ROOT
 from tests.run.decide.tables import scenarios, written
+from tests.run.helpers import is_gone, text_of, until
 
 
 def test_law_and_design(tmp_path):
@@ -48,6 +53,51 @@ def test_everything_lies_in_the_reader_s_folder(tmp_path, monkeypatch):
     with pytest.raises(KeyError), rooted(tmp_path / "mine"):
         raise KeyError
     assert places.ROOT not in os.environ
+
+
+INTERRUPTED = """
+import sys
+import nbformat
+from lib.run.decide.notebooks import rooted, run
+from lib.run.execute import KERNELSPEC
+from lib.run.plan import Job
+
+def job(stem):
+    cells = [
+        nbformat.v4.new_code_cell("output = ''", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            f"import os, time; open('{stem}', 'w').write(str(os.getpid())); time.sleep(60)"
+        ),
+    ]
+    notebook = nbformat.v4.new_notebook(
+        cells=cells, metadata={"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
+    )
+    values = {"output": f"outputs/decision/{stem}"}
+    return Job(stem, "decision", notebook, values, values, ())
+
+with rooted(sys.argv[1]):
+    try:
+        run([job("first"), job("second")])
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_notebooks_of_all_threads(tmp_path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    kernels = [int(until(lambda n=n: text_of(tmp_path / n))) for n in ("first", "second")]
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert all(map(is_gone, kernels))
 
 
 @pytest.mark.slow
