@@ -81,4 +81,9 @@ def _host():
 
 
 def _is_over(process):
-    return not psutil.pid_exists(int(process))
+    try:
+        return psutil.Process(int(process)).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False

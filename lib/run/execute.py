@@ -134,22 +134,27 @@ def _write_scorecards(jobs):
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C in the main thread end the kernels of all threads, and SIGTERM be taken like it.
+    """Let Ctrl-C end the kernels of all threads at once, and a SIGTERM be taken like it.
 
-    By itself, a SIGTERM ends Python where it stands, and a thread that runs a notebook goes on
-    to its end.
+    By itself, a SIGTERM ends Python where it stands, a thread that runs a notebook goes on to its
+    end, and a kernel that is interrupted shows where it was.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
-    try:
-        yield
-    except KeyboardInterrupt:
+
+    def end(*_):
         for kernels in list(ThisPython.made):
             kernels.end()
-        raise
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = [signal.SIGTERM] if is_main else []
+    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        numbers.append(signal.SIGINT)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
     finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def execute(job: Job) -> None:
@@ -187,6 +192,7 @@ def _execute(job):
         _put_in_place(job, executed)
     finally:
         staging.discard(job.output, job.stem)
+        remove_leftovers(job.output)  # of a kernel that was killed
     unfinished.unlink()
     remember(job, started_from)
 

@@ -12,8 +12,8 @@ from lib.run.resume import is_finished, remember, stamp
 from tests.run.helpers import add_notebook
 
 WRITE = (
-    "from pathlib import Path\nPath(output).mkdir(parents=True)\n(Path(output) / name)."
-    "write_text(text)"
+    "from pathlib import Path\nPath(output).mkdir(parents=True, exist_ok=True)\n"
+    "(Path(output) / name).write_text(text)"
 )
 
 
