@@ -68,6 +68,13 @@ def test_set_up_lock_brings_uv():
     assert {"uv", "setuptools"} == set(versions) and "://" not in text
 
 
+def test_site_lock_holds_what_the_site_needs_and_not_what_lib_does():
+    versions, text = locked("requirements-site.lock")
+    group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["site"]
+    assert set(group) <= set(versions) and "://" not in text
+    assert not {"tensorflow-cpu", "keras", "scipy"} & set(versions)
+
+
 def tracked():
     run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if run.returncode:
@@ -90,22 +97,47 @@ def test_outputs_hold_no_data_only_results():
             assert path.stat().st_size < 3_000_000, path
 
 
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_the_map_names_every_folder_of_lib():
-    lines = re.search(r"^lib/ .*?(?=^benchmarks/)", README, flags=re.M | re.S).group()
+    text = (ROOT / "docs" / "code.md").read_text()
+    lines = re.search(r"^lib/ .*?(?=^benchmarks/)", text, flags=re.M | re.S).group()
     named = re.findall(r"^  (\w+)(?=/? )", lines, flags=re.M)
     paths = (ROOT / "lib").iterdir()
     assert sorted(named) == sorted(path.stem for path in paths if path.stem[:2] != "__")
 
 
-def test_what_the_readme_points_at_is_there():
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    files = re.findall(r"`((?:lib|tests|params|notebooks|benchmarks)/[a-z0-9_/.]+)`", README)
-    assert links and files
-    missing = [name for name in (*links, *files) if not (ROOT / name).exists()]
-    assert not missing
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_points_at_is_there(page):
+    """Files, and headings on other pages; `api/` is made with the site, which checks it."""
+    text = page.read_text()
+    files = re.findall(r"`((?:lib|tests|params|notebooks|benchmarks)/[a-z0-9_/.]+)`", text)
+    missing = [name for name in files if not (ROOT / name).exists()]
+    for name, _, heading in re.findall(r"\]\((?!api/)([^)#:\s]*)(#([^)]+))?\)", text):
+        target = page.parent / name if name else page
+        if not target.exists():
+            missing.append(name)
+        elif heading and target.suffix == ".md" and heading not in anchors(target.read_text()):
+            missing.append(f"{name}#{heading}")
+    assert missing == []
+
+
+def anchors(text):
+    """Names of a page's headings as links write them."""
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_can_be_reached_from_the_first():
+    reached, waiting = set(), [PAGES[0]]
+    while waiting:
+        page = waiting.pop()
+        if page.is_file() and page not in reached:
+            reached.add(page)
+            names = re.findall(r"\]\(([^)#:\s]+\.md)(?:#[^)]+)?\)", page.read_text())
+            waiting += [(page.parent / name).resolve() for name in names]
+    assert set(PAGES) <= reached
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")
@@ -141,7 +173,8 @@ def test_a_test_file_stands_where_what_it_tests_does():
         path.relative_to(ROOT / "lib").with_suffix("") for path in (ROOT / "lib").rglob("*.py")
     }
     stems |= {Path("notebooks", path.stem) for path in (ROOT / "notebooks").glob("*.ipynb")}
-    stems |= {Path("benchmarks", path.stem) for path in (ROOT / "benchmarks").glob("*.py")}
+    for folder in ("benchmarks", "docs"):
+        stems |= {Path(folder, path.stem) for path in (ROOT / folder).glob("*.py")}
     # Of no single module: the repository as a whole, lib's command, what is scikit-learn's in it,
     # every notebook, every engine.
     stems |= {
