@@ -5,7 +5,8 @@ import pytest
 from docs.check_site import problems
 
 GOOD = """<html><head><link rel="stylesheet" href="_static/a.css?v=1">
-<link rel="next" href="b.html"></head><body><h1 id="top">A</h1><a href="b.html#far%20away">b</a> <a href="#top">up</a>
+<link rel="next" href="b.html"></head><body><h1 id="top">A</h1><a href="#top">up</a>
+<a href="b.html#far%20away">b</a>
 <a href="https://example.org/paper">a link that a reader may follow</a> <a href="folder/">f</a>
 <img src="data:image/png;base64,AAAA"><a href="mailto:a@b.c">m</a></body></html>"""
 
