@@ -1,5 +1,6 @@
 """The environment's three descriptions name the same packages; nothing machine-bound is kept."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -188,3 +189,65 @@ def test_a_test_file_stands_where_what_it_tests_does():
         if path.relative_to(ROOT / "tests").with_name(path.stem.removeprefix("test_")) not in stems
     ]
     assert homeless == []
+
+
+# What README.md and docs/findings.md say in their own words: notebook, claim, how it is written.
+# {v} is the claim's value, {p} in per cent, {l} and {h} the ends of its interval in per cent.
+SAID = [
+    ("full/01_metric_validation", "R² of R/R* with revenue lift", "| R/R\\* | {v:.2f} |"),
+    ("full/01_metric_validation", "R² of NDCG with revenue lift", "| NDCG | {v:.2f} |"),
+    ("full/01_metric_validation", "R² of Recall with revenue lift", "| Recall | {v:.2f} |"),
+    ("full/01_metric_validation", "R² of OPA with revenue lift", "| OPA | {v:.2f} |"),
+    (
+        "full/01_metric_validation",
+        "the model that R/R* puts first earns more than the base (lift)",
+        "Taking the model that R/R\\* puts first earns {p:.2f} % more",
+    ),
+    (
+        "quick/04_roi_design",
+        "the choice earns more than the base",
+        "earns {p:.2f} % more ({l:.2f} to {h:.2f}) for 0.88 times the cost",
+    ),
+    (
+        "quick/05_allocation",
+        "allocation over both stages at no more cost, revenue lift",
+        "worth {p:.2f} % ({l:.2f} to {h:.2f}) if lifts add up",
+    ),
+    (
+        "full/05b_two_stages",
+        "testing every arm earns more than adding lifts (Eq 9), today's cost",
+        "{p:.1f} % ({l:.1f} to {h:.1f})",
+    ),
+    (
+        "quick/07_online_pipeline",
+        "exports every 1 day lose revenue against every 5 min",
+        "{p:.1f} % of revenue ({l:.1f} to {h:.1f}) after a day",
+    ),
+    (
+        "quick/07_online_pipeline",
+        "exports every 1 day lose R/R* against every 5 min",
+        "| day | {v:.3f} (",
+    ),
+    (
+        "full/06_dlrm_scaling",
+        "scaling tables is out of steam: doubled, the loss falls by less than 0.02%",
+        "| {p:.1f} % ({l:.1f} to {h:.1f}) |",
+    ),
+    (
+        "full/06_dlrm_scaling",
+        "scaling all MLPs is out of steam: doubled, the loss falls by less than 0.02%",
+        "| all MLPs | no gain seen ({l:.1f} to {h:.1f}) |",
+    ),
+]
+
+
+@pytest.mark.parametrize(("notebook", "claim", "words"), SAID, ids=lambda text: text[:40])
+def test_figures_of_the_pages_are_those_of_the_outputs(notebook, claim, words):
+    summary = json.loads((ROOT / "outputs" / notebook / "summary.json").read_text())
+    found = next(one for one in summary["claims"] if one["name"] == claim)
+    low, high = found["interval"]
+    words = words.format(v=found["value"], p=100 * found["value"], l=100 * low, h=100 * high)
+    pages = "\n".join(
+        (ROOT / name).read_text().replace("\n", " ") for name in ("README.md", "docs/findings.md")
+    )
+    assert words in re.sub(r" +", " ", pages)
