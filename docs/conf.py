@@ -57,8 +57,6 @@ html_theme_options = {
     "show_navbar_depth": 1,
     "use_download_button": False,
     "use_fullscreen_button": False,
-    "pygments_light_style": "tango",
-    "article_header_end": ["toggle-secondary-sidebar"],
 }
 
 
