@@ -174,8 +174,8 @@ def test_a_test_file_stands_where_what_it_tests_does():
         path.relative_to(ROOT / "lib").with_suffix("") for path in (ROOT / "lib").rglob("*.py")
     }
     stems |= {Path("notebooks", path.stem) for path in (ROOT / "notebooks").glob("*.ipynb")}
-    for folder in ("benchmarks", "docs"):
-        stems |= {Path(folder, path.stem) for path in (ROOT / folder).glob("*.py")}
+    for folder, ending in (("benchmarks", "py"), ("docs", "py"), ("docs", "md")):
+        stems |= {Path(folder, path.stem) for path in (ROOT / folder).glob(f"*.{ending}")}
     # Of no single module: the repository as a whole, lib's command, what is scikit-learn's in it,
     # every notebook, every engine.
     stems |= {
