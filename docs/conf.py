@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from api_pages import write_pages
 from benchmarks_shown import markdown_table
-from docstrings import as_restructured_text
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +22,7 @@ project = "Retrieval scaling"
 copyright = author = "the authors of Retrieval scaling, Apache-2.0"
 root_doc = "README"
 language = "en"
-extensions = ["myst_nb", "autoapi.extension", "sphinx.ext.napoleon"]
+extensions = ["myst_nb"]
 include_patterns = ["README.md", "docs/**", "outputs/*/*.ipynb", "outputs/*/scorecard.md"]
 exclude_patterns = [".*", "site", "lib", "tests", "**/.ipynb_checkpoints", "**.unfinished.ipynb"]
 
@@ -33,18 +33,6 @@ nb_render_markdown_format = "gfm"
 nb_number_source_lines = False
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
-
-autoapi_dirs = [str(ROOT / "lib")]
-autoapi_root = "docs/api"  # made anew by every build, and not kept
-autoapi_add_toctree_entry = False
-autoapi_own_page_level = "module"
-autoapi_options = ["members", "undoc-members", "show-module-summary"]
-autoapi_member_order = "bysource"
-autoapi_python_class_content = "both"
-add_module_names = False
-python_use_unqualified_type_names = True
-default_role = "code"
-suppress_warnings = ["autoapi.python_import_resolution", "myst.xref_missing"]
 
 html_theme = "sphinx_book_theme"
 html_title = project
@@ -95,10 +83,15 @@ def with_first_page(app, error):
         shutil.copy(Path(app.outdir, f"{root_doc}.html"), Path(app.outdir, "index.html"))
 
 
+def with_api(app):
+    """Pages of lib's docstrings, made anew by every build."""
+    write_pages(ROOT / "lib", ROOT / "docs" / "api")
+
+
 def setup(app):
     app.add_directive("benchmark", Benchmark)
+    app.connect("builder-inited", with_api)
     app.connect("source-read", with_contents)
     app.connect("source-read", with_folded_code)
-    app.connect("autodoc-process-docstring", as_restructured_text, priority=100)
     app.connect("build-finished", with_first_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
