@@ -135,6 +135,8 @@ def sizes(*, nullable=False, **options):
 
 def _as_numbers(column):
     """Texts of numbers as numbers; where one is not a number, the column as it is."""
+    if column.dtype == np.float16:
+        return column.astype(float)  # whose sums and words would overflow
     if column.dtype.kind in "iuf":
         return column
     numbers = _numbers(column)
@@ -154,15 +156,20 @@ def _plain_number(value):
     if isinstance(value, bool) or not isinstance(value, NUMERIC):
         return None
     if isinstance(value, int) and abs(value) >= 2**63:
-        return math.copysign(math.inf, value) if abs(value) > LARGEST else float(value)
+        return float(value) if abs(value) <= LARGEST else math.inf if value > 0 else -math.inf
     return value
 
 
 def _as_texts(column):
-    return pd.Series([_as_text(value) for value in column], column.index, dtype="str")
+    return pd.Series([text_of(value) for value in column], column.index, dtype="str")
 
 
-def _as_text(value):
+def text_of(value) -> str:
+    """A cell as a text, "" for no value.
+
+    >>> text_of("007"), text_of(7.0), text_of(None)
+    ('007', '7', '')
+    """
     if _is_missing(value) or not pd.api.types.is_scalar(value):
         return ""  # a list is no name
     if isinstance(value, bytes):  # Parquet of some writers does not say that bytes are text
@@ -264,7 +271,7 @@ def cell_error(table, row, column, found, expected) -> TableError:
 def _cell_error(path, table, row, column, found, expected):
     model = ""
     if "model" in table and column != "model":
-        model = f" (model {shown(_as_text(table['model'][row]))})"
+        model = f" (model {shown(text_of(table['model'][row]))})"
     return TableError(
         f"{path}: column {column!r}, row {row}{model}: found {shown(found)}, expected {expected}"
         f"{_hint(found)}"
@@ -277,7 +284,7 @@ def _hint(found):
         return ", without a percent sign"
     if isinstance(found, str) and re.fullmatch(r"\s*[+-]?[\d.,' ]*\d,\d+\s*", found):
         return ", with a decimal point and without thousands separators"
-    if isinstance(found, float | np.floating) and LARGEST < abs(found) < math.inf:
+    if isinstance(found, float | np.floating) and LARGEST < abs(float(found)) < math.inf:
         return f", up to {LARGEST:g}"
     return ""
 

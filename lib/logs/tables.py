@@ -37,6 +37,7 @@ from lib.logs.table_files import (
     shown,
     sizes,
     text,
+    text_of,
 )
 from lib.models.flop_count import matrix_flops
 
@@ -352,7 +353,7 @@ def load_scenarios(path) -> pd.DataFrame:
     """
     table = read_table(path, SCENARIOS, name="scenarios")
     if "today" in table:
-        said = table["today"].astype(str).str.lower().map(YES_OR_NO)
+        said = table["today"].map(lambda cell: YES_OR_NO.get(text_of(cell).strip().lower()))
         twice = (said == 1) & table["scenario"].where(said == 1).duplicated()
         for wrong, expected in (
             (said.isna(), "1 or true for today's size, else 0 or false"),

@@ -202,7 +202,7 @@ def test_what_is_no_size(tmp_path, name, column, value):
     assert "a list of two or more whole numbers" in spoiled(tmp_path, name, column, value)
 
 
-NAMES = [place for place in every("text") if place[1] not in ("dial", "set", "kind")]
+NAMES = [place for place in every("text") if place[1] not in ("world", "dial", "set", "kind")]
 
 
 @pytest.mark.parametrize(("name", "column", "value"), some(NAMES, ["", "   "]))
@@ -338,7 +338,7 @@ STRANGE = {
     "null": lambda n: pa.nulls(n),
     "bool": lambda n: pa.array([True] * n),
     "date": lambda n: pa.array([1] * n, pa.date32()),
-    "timestamp": lambda n: pa.array([2**62] * n, pa.timestamp("s")),
+    "timestamp": lambda n: pa.array([2**50] * n, pa.timestamp("s")),
     "duration": lambda n: pa.array([1] * n, pa.duration("ns")),
     "struct": lambda n: pa.array([{"a": 1}] * n),
     "map": lambda n: pa.array([[("a", 1)]] * n, pa.map_(pa.string(), pa.int8())),
