@@ -29,7 +29,7 @@ def measured(**columns):
     ).assign(**columns)
 
 
-def tested(**columns):
+def online_tests(**columns):
     return pd.DataFrame(
         {
             "model": [f"m{i}" for i in range(COUNT)],
@@ -107,15 +107,15 @@ def size_table(cost):
 NAMES = [f"m{i}" for i in range(COUNT)]
 ODD = {
     "one lift in per cent": (
-        {"ab_tests": with_cell(tested(), "revenue_lift", 3, 0.85)},
+        {"ab_tests": with_cell(online_tests(), "revenue_lift", 3, 0.85)},
         ["row 3 (model 'm3'): 0.85 is a lift of 85 %; a lift of 0.85 % is written 0.0085"],
     ),
     "lifts in per cent": (
-        {"ab_tests": tested(revenue_lift=100 * tested().revenue_lift)},
+        {"ab_tests": online_tests(revenue_lift=100 * online_tests().revenue_lift)},
         ["'revenue_lift', row 3", "0.4 (and 4 more rows)"],
     ),
     "lifts of a tenth": (
-        {"ab_tests": tested(revenue_lift=np.linspace(0, 0.19, 8), revenue_lift_se=0.01)},
+        {"ab_tests": online_tests(revenue_lift=np.linspace(0, 0.19, 8), revenue_lift_se=0.01)},
         ["column 'revenue_lift': half of the lifts are beyond 10.9 %"],
     ),
     "lifts of sizes in per cent": ({"sizes": size_table(1.0).assign(lift=0.85)}, ["'lift', row 0"]),
@@ -133,10 +133,10 @@ ODD = {
         ["'r_over_r_star_se', row 0 (model 'm0'): 0.0 (and 7 more rows) says that nothing"],
     ),
     "errors of 0 of tests": (
-        {"ab_tests": with_cell(tested(), "revenue_lift_se", 3, 0.0)},
+        {"ab_tests": with_cell(online_tests(), "revenue_lift_se", 3, 0.0)},
         ["'revenue_lift_se', row 3"],
     ),
-    "errors in per cent": ({"ab_tests": tested(revenue_lift_se=0.1)}, ["half of the errors"]),
+    "errors in per cent": ({"ab_tests": online_tests(revenue_lift_se=0.1)}, ["half of the errors"]),
     "a metric that one model lacks": (
         {"measurements": with_cell(measured(), "ndcg", 3, np.nan)},
         ["'ndcg', row 3 (model 'm3'): no value stands where other models have one"],
@@ -148,7 +148,7 @@ ODD = {
     "models in one table only": (
         {
             "measurements": measured(),
-            "ab_tests": tested(model=["m0", "m1", "m2 ", "m3", "m4", "M5", "m6", "x"]),
+            "ab_tests": online_tests(model=["m0", "m1", "m2 ", "m3", "m4", "M5", "m6", "x"]),
         },
         [
             "measurements: 3 of 8 rows have no partner in ab_tests",
@@ -158,7 +158,7 @@ ODD = {
         ],
     ),
     "no model in both": (
-        {"models": measured(), "ab_tests": tested(model=list("abcdefgh"))},
+        {"models": measured(), "ab_tests": online_tests(model=list("abcdefgh"))},
         ["no row of measurements and ab_tests agrees in model"],
     ),
     "names that are nearly one": (
@@ -237,11 +237,11 @@ ODD = {
         ["measurements and lifts: column 'flops': model 'm3' has 7.19686e+06 and 5e+06"],
     ),
     "lifts in two units": (
-        {"ab_tests": tested(), "lifts": lifts(0.0, 0.19)},
+        {"ab_tests": online_tests(), "lifts": lifts(0.0, 0.19)},
         ["ab_tests and lifts: column 'revenue_lift': model 'm3' has 0.004 and 0.19"],
     ),
     "columns of nearly the name": (
-        {"ab_tests": tested().rename(columns={"revenue_lift_se": " Revenue-lift SE"})},
+        {"ab_tests": online_tests().rename(columns={"revenue_lift_se": " Revenue-lift SE"})},
         ["ab_tests: column ' Revenue-lift SE' is not read: is it 'revenue_lift_se'?"],
     ),
     "many metrics at fault": (
@@ -265,7 +265,7 @@ def test_tables_that_look_right():
     given_tables = {
         "measurements": measured(),
         "models": measured(),
-        "ab_tests": with_cell(tested(), "revenue_lift_se", 0, 0.0),  # the base against itself
+        "ab_tests": with_cell(online_tests(), "revenue_lift_se", 0, 0.0),  # the base against itself
         "costs": loads(candidates=[100, 100, 1500, 1500]),
         "scenarios": scenarios(),
     }
@@ -307,7 +307,7 @@ def test_a_table_of_another_name():
 
 @pytest.mark.parametrize("name", [name for name in EVERY_READER if name in SCHEMAS])
 @settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_whatever_can_be_read_can_be_looked_at(tmp_path, name, data):

@@ -24,7 +24,7 @@ from tests.logs.made_tables import EVERY_READER, SCHEMAS, fault, measurements, w
 EVERY = pytest.mark.parametrize("name", EVERY_READER)
 WIDE = pytest.mark.parametrize("name", [name for name in EVERY_READER if name != "grid"])
 PLAIN = settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
