@@ -166,17 +166,33 @@ def machine_cost(
         broadcasts; 0 for a size that cannot meet the latency limit, whose cost is inf.
       machines_base: machines that serve the base; price_per_hour: of one of them.
 
-    Raises: ValueError where the base itself cannot meet the limit.
+    The base serves now. Draws [draws, sizes] in which it could not contradict that, and others
+    stand in their places.
+
+    Raises: ValueError where the base itself cannot meet the limit, or not in most draws.
 
     >>> machine_cost(np.array([100.0, 40.0, 0.0]), 100.0, machines_base=20, price_per_hour=1.5)
     array([30., 75., inf])
     """
-    if not np.all(np.asarray(qps_base) > 0):
+    qps, qps_base = _with_base_served(np.asarray(qps), np.asarray(qps_base))
+    if not np.all(qps_base > 0):
         raise ValueError(
             "machine_cost: the base cannot be served within the latency limit, its QPS is "
             f"{np.min(qps_base):g}; raise latency_limit_ms, or let it score fewer candidates or ads"
         )
     return cost_per_hour(required_machines(qps_base, machines_base, qps), price_per_hour)
+
+
+def _with_base_served(qps, qps_base):
+    """Draws of qps [draws, sizes] and of the base's [draws, 1], all of them with a base served."""
+    if qps.ndim != 2 or qps_base.shape != (len(qps), 1):
+        return qps, qps_base
+    served = qps_base[:, 0] > 0
+    if served.mean() <= 0.5:
+        return qps, qps_base
+    rows = np.arange(len(qps))
+    rows[~served] = np.resize(np.flatnonzero(served), np.count_nonzero(~served))
+    return qps[rows], qps_base[rows]
 
 
 def service_time_model(costs: pd.DataFrame, form: str, workers: int) -> ServiceTimeModel:

@@ -98,6 +98,17 @@ def test_a_base_beyond_its_limit_is_refused():
         machine_cost(np.ones((2, 3)), np.array([[1.0], [0.0]]), 20, 1.0)
 
 
+def test_draws_in_which_the_base_could_not_serve_are_others():
+    """It serves now: the draws 1 and 3, in which it cannot, become 0 and 2."""
+    qps = np.array([[100.0, 50.0], [0.0, 9.0], [80.0, 20.0], [0.0, 9.0], [60.0, 60.0]])
+    np.testing.assert_allclose(
+        machine_cost(qps, qps[:, :1], machines_base=20, price_per_hour=1.0)[:, 1],
+        [40, 40, 80, 80, 20],
+    )
+    with pytest.raises(ValueError, match="cannot be served"):  # in most draws
+        machine_cost(qps[[0, 1, 3]], qps[[0, 1, 3], :1], 20, 1.0)
+
+
 def measured(**columns):
     """Five sizes whose times follow the roofline of a core."""
     sizes = [[3328, width, 256, 128, 128, 1] for width in (256, 384, 512, 768, 1024)]
