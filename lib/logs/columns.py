@@ -7,12 +7,10 @@ import pyarrow.compute as pc
 from lib.logs.column_types import is_text
 from lib.logs.encoding import (
     FLOAT32,
-    IDS,
     beyond_float32,
     encoded_numbers,
     fold,
     fold_listed,
-    negative_ids,
     plain_ids,
     rank_index,
 )
@@ -118,24 +116,17 @@ def _encoded_lists(log, row, table, feature, column):
     lengths = numpy_values(pc.list_value_length(column))
     values = column.flatten()
     owner = np.repeat(np.arange(len(column)), lengths)
-
-    def refuse_lists_of(bad, expected):
-        rows = np.zeros(len(column), bool)
-        rows[owner[bad]] = True
-        log.refuse(row, rows, feature.name, table, expected)
-
     if values.null_count:
-        nulls = pc.is_null(values).to_numpy(zero_copy_only=False)
-        refuse_lists_of(nulls, "a list of ids without nulls")
+        bad = np.zeros(len(column), bool)
+        bad[owner[pc.is_null(values).to_numpy(zero_copy_only=False)]] = True
+        log.refuse(row, bad, feature.name, table, "a list of ids without nulls")
     place = np.arange(feature.length)
     real = place < lengths[:, None]
     encoded = np.zeros((len(column), feature.length), np.int32)
     if len(values):
         ids, places = _ids(log, row, table, feature, values, owner)
-        negative, folded = negative_ids(ids), fold_listed(ids, feature.buckets)
-        if places is not None:
-            negative, folded = negative[places], folded[places]
-        refuse_lists_of(negative, IDS)
+        folded = fold_listed(ids, feature.buckets)
+        folded = folded if places is None else folded[places]
         first = np.cumsum(lengths) - lengths
         encoded[real] = folded[(first[:, None] + place)[real]]
     return encoded

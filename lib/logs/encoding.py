@@ -11,7 +11,6 @@ import pandas as pd
 from lib.infra.grid import on_grid
 
 FLOAT32 = "a finite number within ±3.4e38 (float32)"
-IDS = "ids >= 0, or -1 for an empty place (a signed hash: as uint64)"
 
 
 def fold(values, buckets):
@@ -35,8 +34,10 @@ def fold(values, buckets):
 def fold_listed(ids, buckets):
     """Ids of lists, any shape, to 1 .. buckets; 0 is an empty place, which -1 or "" marks.
 
-    >>> fold_listed(np.array([13, 3, -1]), 10).tolist()
-    [4, 4, 0]
+    Other negative integers are ids, as in `fold`: hashes may have a sign.
+
+    >>> fold_listed(np.array([13, 3, -1, -7]), 10).tolist()
+    [4, 4, 0, 4]
     """
     ids = plain_ids(ids)
     folded = 1 + fold(ids.ravel(), buckets).reshape(ids.shape)
@@ -80,16 +81,6 @@ def empty_place(ids):
     return "" if is_text(ids) else -1
 
 
-def negative_ids(ids):
-    """Where `plain_ids` of lists are neither ids nor the mark of an empty place; bool, same shape.
-
-    A list whose ids are hashes may hold negative ones; -1 among them would be taken for a mark.
-    """
-    if ids.dtype.kind == "u" or is_text(ids):
-        return np.zeros(ids.shape, bool)
-    return np.asarray(ids < -1, bool)
-
-
 def beyond_float32(values):
     """Where numbers are not finite as float32, in which models read them; bool, same shape.
 
@@ -109,7 +100,7 @@ def encode(feature, values):
     Returns: int32 for ids, [rows] or [rows, length]; float32 for numbers, logarithms rounded to
       multiples of 2^-16.
     Raises: ValueError for what a log would be refused for: an id that is no integer or string, a
-      negative id in a list other than -1, a number that float32 does not hold, a negative count.
+      number that float32 does not hold, a negative count.
 
     >>> from lib.logs.features import Feature
     >>> tags = Feature(name="tags", side="ad", kind="multi_valued", buckets=50, length=3)
@@ -130,7 +121,6 @@ def encode(feature, values):
                 f"encode: feature {feature.name!r}: found ids of the shape {list(values.shape)}, "
                 "expected [rows, any], short lists padded with -1"
             )
-        _refuse(feature, negative_ids(values), values, IDS)
         folded = fold_listed(values[:, : feature.length], feature.buckets)
         return np.pad(folded, ((0, 0), (0, feature.length - folded.shape[1])))
     if values.dtype.kind not in "iuf":
@@ -193,5 +183,6 @@ def _may_be_id(value):
 
 def _refuse(feature, bad, values, expected):
     if bad.any():
-        found = f"{'the id ' if feature.buckets else ''}{values[bad].flat[0]}"
-        raise ValueError(f"encode: feature {feature.name!r}: found {found}, expected {expected}")
+        raise ValueError(
+            f"encode: feature {feature.name!r}: found {values[bad].flat[0]}, expected {expected}"
+        )

@@ -26,7 +26,7 @@ class Feature(pydantic.BaseModel, frozen=True, extra="forbid"):
     kind:
       sparse        an id, integer or string, folded into `buckets`; embedded in `width`
       multi_valued  a list of ids, the first `length` kept, mean of their embeddings; -1 or ""
-                    marks an empty place
+                    marks an empty place, other negative integers are ids
       dense         a number, or a list of `width` numbers, as it is
       statistical   a number >= 0, as log(1 + x) (section 3.3)
     """

@@ -48,7 +48,7 @@ def preview(logs, features) -> dict:
         block_arrays(log, row, table, starts, longest)
     embedding_bytes = _embedding_bytes(declared, features)
     known = all(span is not None for span in log.spans)
-    money, lowest = _largest(log, "ecpm"), _largest(log, "v", lowest=True)
+    ecpm, v = _ends(log, "ecpm"), _ends(log, "v")
     about = {
         "files": len(log.files),
         "rows": int(log.ends[-1]),
@@ -60,10 +60,17 @@ def preview(logs, features) -> dict:
         "columns": {field.name: str(field.type) for field in log.schema},
         "unread": log.unread,
         "embedding_bytes": embedding_bytes,
-        "money": None if money is None else bool(money > 0),
-        "negative_v": None if lowest is None else bool(lowest < 0),
+        "money": None if ecpm is None else bool(ecpm[1] > 0),
+        "negative_v": None if v is None else bool(v[0] < 0),
     }
-    return about | {"metrics": defined_metrics(about["money"] is not False), "notes": _notes(about)}
+    notes = [
+        *_notes(about),
+        *(
+            f"feature {name!r} holds the id {lowest}: in a list only -1 marks an empty place"
+            for name, lowest in _negative_ids(log).items()
+        ),
+    ]
+    return about | {"metrics": defined_metrics(about["money"] is not False), "notes": notes}
 
 
 def _notes(about):
@@ -103,22 +110,34 @@ def _refuse_overlap(log):
             )
 
 
-def _largest(log, column, *, lowest=False):
-    """The largest (or lowest) value of a column, from the footers; None where they do not say."""
-    found = []
+def _ends(log, column):
+    """(lowest, largest) value of a column or of its lists, from the footers; None if not there."""
+    low, high = [], []
     for file in log.files:
         metadata = pq.read_metadata(file)
-        names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-        if column not in names:
+        paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        places = [i for i, path in enumerate(paths) if path.split(".")[0] == column]
+        if len(places) != 1:
             return None
-        for group in range(metadata.num_row_groups):
-            statistics = metadata.row_group(group).column(names.index(column)).statistics
-            if metadata.row_group(group).num_rows == 0:
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            statistics = group.column(places[0]).statistics
+            if group.num_rows == 0:
                 continue
             if statistics is None or not statistics.has_min_max:
                 return None
-            found.append(statistics.min if lowest else statistics.max)
-    return min(found) if lowest else max(found)
+            low.append(statistics.min)
+            high.append(statistics.max)
+    return min(low), max(high)
+
+
+def _negative_ids(log):
+    """Name -> lowest id of lists that hold negative ones but for the mark of an empty place."""
+    found = {}
+    for feature in log.features.features:
+        ends = _ends(log, feature.name) if feature.kind == "multi_valued" else None
+        if ends and isinstance(ends[0], int) and ends[0] < -1:
+            found[feature.name] = ends[0]
+    return found
 
 
 def _embedding_bytes(declared, source):

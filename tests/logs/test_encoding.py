@@ -58,9 +58,10 @@ def test_a_place_without_an_id(ids, places):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "int64"])
-def test_negative_ids_of_a_list_are_refused(dtype):
-    with pytest.raises(ValueError, match="feature 'tags': found the id -7, expected ids >= 0"):
-        encode(TAGS, np.array([[1, 2, 3], [3, -1, -7]], dtype))
+def test_a_negative_id_is_an_id_like_any_other(dtype):
+    """Hashes may have a sign; -1 alone is no id of a list."""
+    places = encode(TAGS, np.array([[1, 2, 3], [3, -1, -7]], dtype)).tolist()
+    assert places == [[2, 3, 4], [4, 0, 1 + -7 % 50]]
     unsigned = np.array([[1, 2, 255]], "uint8")
     assert encode(TAGS, unsigned)[0].tolist() == [2, 3, 1 + 255 % 50]
 

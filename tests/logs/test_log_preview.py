@@ -50,6 +50,15 @@ def test_what_the_footers_do_not_say_is_not_claimed(tmp_path):
     assert about["impressions"] == 300
 
 
+def test_another_mark_of_an_empty_place_is_said_to_be_an_id(tmp_path):
+    table = make_log()
+    for low, notes in ((-1, 0), (-999, 1)):
+        ids = pa.array([[1, low]] * len(table))
+        pq.write_table(table.set_column(5, "recent", ids), tmp_path / "log.parquet")
+        said = preview(tmp_path / "log.parquet", FEATURES)["notes"]
+        assert len(said) == notes and all("'recent' holds the id -999" in note for note in said)
+
+
 @pytest.mark.parametrize(("most", "says"), [(1, "every list holds one ad"), (2, "some lists")])
 def test_lists_of_one_ad(tmp_path, most, says):
     pq.write_table(make_log(fewest=1, most=most), tmp_path / "log.parquet")

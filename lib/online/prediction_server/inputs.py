@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.logs.encoding import beyond_float32, encode, negative_ids
+from lib.logs.encoding import beyond_float32, encode
 from lib.logs.features import Feature, Features
 from lib.online.prediction_server.protocol import RequestError, datatype
 
@@ -140,11 +140,6 @@ def _encoded(feature: Feature, raw):
     if feature.kind in ("sparse", "multi_valued"):
         if raw.dtype.kind not in _IDS:
             raise RequestError(f"tensor {name!r}: found {found}, expected ids, INT64 or BYTES")
-        if vector and (bad := negative_ids(raw)).any():
-            raise RequestError(
-                f"tensor {name!r}: found the id {raw[bad][0]}, expected ids >= 0, or -1 for an "
-                f"empty place"
-            )
         return encode(feature, raw)
     if raw.dtype.kind not in "iuf":
         raise RequestError(f"tensor {name!r}: found {found}, expected numbers, FP32")
