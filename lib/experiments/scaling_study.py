@@ -97,7 +97,8 @@ class TrainingLog:
     without: tuple[str, ...]  # features that are left out
     impressions: int
     description: str  # Markdown, for readers
-    money: bool = True  # whether an ad has an eCPM above 0
+    money: bool  # whether an ad has an eCPM above 0
+    longest: int  # ads of the longest list
 
 
 def open_log(
@@ -136,7 +137,9 @@ def open_log(
         description += (
             f" No ad has an eCPM above 0: of the metrics {', '.join(defined_metrics(False))} exist."
         )
-    return TrainingLog(str(logs), str(features), left_out, log.impressions, description, money)
+    return TrainingLog(
+        str(logs), str(features), left_out, log.impressions, description, money, log.longest
+    )
 
 
 def train_sizes(
@@ -163,14 +166,20 @@ def train_sizes(
       training: further fields of `TrainingSpec` (family, m, k, tau, learning_rate, ...).
 
     Returns: DataFrame, a row a training, as `train_and_evaluate` describes it.
-    Raises: ValueError before any training where the log is too short or holds no money for the
-      metric, and afterwards for models whose metric is undefined.
+    Raises: ValueError before any training where the log is too short, its lists are shorter than
+      m or k, or it holds no money for the metric; afterwards for models whose metric is undefined.
     """
     if metric not in defined_metrics(log.money):
         raise ValueError(
             f"metric must be one of {', '.join(defined_metrics(False))}, since no ad of {log.logs} "
             f"has ecpm > 0; got {metric!r}"
         )
+    for name in ("m", "k"):
+        if training.get(name, 1) > log.longest:
+            raise ValueError(
+                f"{name} must be at most {log.longest}, the ads of the longest list of {log.logs}; "
+                f"got {training[name]}"
+            )
     needed = train_impressions + test_impressions
     if needed > log.impressions:
         raise ValueError(

@@ -5,15 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.logs.column_types import is_text
-from lib.logs.encoding import (
-    FLOAT32,
-    beyond_float32,
-    encoded_numbers,
-    fold,
-    fold_listed,
-    plain_ids,
-    rank_index,
-)
+from lib.logs.encoding import FLOAT32, beyond_float32, encoded_numbers, fold, fold_listed, plain_ids
 from lib.logs.impressions import Impressions
 from lib.logs.log_files import LogFiles, numpy_values, timestamps
 
@@ -73,7 +65,7 @@ def impression_arrays(log, user_row, users, row, table, starts, ads) -> Impressi
         timestamps(users),
         user,
         ad,
-        rank_index(padded(numpy_values(table.column("v")).astype(float)), mask),
+        padded(numpy_values(table.column("v")).astype(float)),
         padded(numpy_values(table.column("ecpm")).astype(float)),
         mask,
         {name: padded(numpy_values(table.column(name))) for name in log.extra},

@@ -145,38 +145,6 @@ def encoded_numbers(feature, values):
     return on_grid(np.log1p(values.astype(np.float64)), 16).astype(np.float32)
 
 
-def rank_index(v, mask):
-    """Rank indices as the losses and metrics take them, >= 0; only their order counts.
-
-    A list that holds a negative `v`, such as -position or a logit, gets for each ad the number of
-    the list's ads with a lower one. The loss takes v < 0 for padding, and NDCG has no gain for it.
-
-    Args:
-      v: [impressions, ads]; mask: bool, likewise, True for a real ad.
-
-    Returns: float64, likewise; 0 where padded.
-
-    >>> rank_index(np.array([[-1.0, -3.0, -2.0, 0.0]]), np.array([[True, True, True, False]]))
-    array([[2., 0., 1., 0.]])
-    """
-    negative = ((v < 0) & mask).any(axis=1)
-    if not negative.any():
-        return v
-    lists = np.where(mask, v, np.inf)[negative]
-    order = np.argsort(lists, axis=1, kind="stable")
-    ordered = np.take_along_axis(lists, order, axis=1)
-    place = np.broadcast_to(np.arange(lists.shape[1]), lists.shape)
-    tied = np.zeros(lists.shape, bool)
-    tied[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
-    # Of equal ones the first says how many lie below.
-    lower = np.maximum.accumulate(np.where(tied, 0, place), axis=1)
-    ranks = np.empty(lists.shape)
-    np.put_along_axis(ranks, order, lower.astype(float), axis=1)
-    ranked = np.array(v, float)
-    ranked[negative] = np.where(mask[negative], ranks, 0)
-    return ranked
-
-
 def _may_be_id(value):
     return isinstance(value, (str, int, np.integer)) and not isinstance(value, bool)
 

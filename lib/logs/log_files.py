@@ -12,11 +12,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lib.logs.column_types import as_types, check_schema, column_names, common_types, is_list
-from lib.logs.encoding import FLOAT32, beyond_float32
+from lib.logs.encoding import beyond_float32
 from lib.logs.errors import LogError
 from lib.logs.features import short_repr
 from lib.logs.log_folder import files_of, in_time_order, partition_columns, partition_of, span
 
+VALUES = {
+    "v": "a finite number >= 0, <= 3.4e38 (float32); of v = -position add the list's length",
+    "ecpm": "a finite number >= 0, <= 3.4e38 (float32)",
+}
 DAMAGED = (pa.ArrowException, OSError)  # what Arrow raises for a file that it cannot read
 
 
@@ -192,12 +196,10 @@ def check_values(log, row, table, columns):
         if table.column(name).null_count:
             bad = pc.is_null(table.column(name)).to_numpy(zero_copy_only=False)
             log.refuse(row, bad, name, table, "a value")
-        if name == "v":
-            log.refuse(row, beyond_float32(numpy_values(table.column(name))), name, table, FLOAT32)
-        if name == "ecpm":
+        if name in ("v", "ecpm"):  # v < 0 is padding to the loss, and no gain of NDCG
             values = numpy_values(table.column(name))
             bad = beyond_float32(values) | (values < 0)
-            log.refuse(row, bad, name, table, "a finite number >= 0, <= 3.4e38 (float32)")
+            log.refuse(row, bad, name, table, VALUES[name])
 
 
 def _open(file):

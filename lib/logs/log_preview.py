@@ -13,7 +13,7 @@ from lib.logs.columns import block_arrays
 from lib.logs.description import defined_metrics
 from lib.logs.errors import LogError
 from lib.logs.features import Features, load_features
-from lib.logs.log_files import LogFiles
+from lib.logs.log_files import VALUES, LogFiles
 
 FIRST_IMPRESSIONS = 4096  # that are read whole,
 MOST_ADS = 1 << 20  # padded, if that is not too many ads
@@ -34,7 +34,6 @@ def preview(logs, features) -> dict:
       unread: columns, and names of folders `name=value`, that the features file does not declare.
       embedding_bytes: of the declared features' tables, float32.
       money: whether an ad has ecpm > 0; None where the footers do not say.
-      negative_v: whether a list holds v < 0, which is then read as a rank; None likewise.
       metrics: names of the metrics that such a log defines.
       notes: sentences on what a reader may not expect.
     Raises: LogError for what is no log of these features, as far as the first impressions tell.
@@ -49,6 +48,8 @@ def preview(logs, features) -> dict:
     embedding_bytes = _embedding_bytes(declared, features)
     known = all(span is not None for span in log.spans)
     ecpm, v = _ends(log, "ecpm"), _ends(log, "v")
+    if v is not None and v[0] < 0:
+        raise LogError(f"{logs}: column 'v': found {v[0]}, expected {VALUES['v']}")
     about = {
         "files": len(log.files),
         "rows": int(log.ends[-1]),
@@ -61,7 +62,6 @@ def preview(logs, features) -> dict:
         "unread": log.unread,
         "embedding_bytes": embedding_bytes,
         "money": None if ecpm is None else bool(ecpm[1] > 0),
-        "negative_v": None if v is None else bool(v[0] < 0),
     }
     notes = [
         *_notes(about),
@@ -80,8 +80,6 @@ def _notes(about):
             "no ad has ecpm > 0: metrics of money are undefined; "
             f"{', '.join(defined_metrics(False))} remain"
         )
-    if about["negative_v"]:
-        notes.append("v is negative: in such a list it is read as the rank from below")
     if about["shortest"] == 1:
         notes.append("some lists hold one ad: there is nothing to order in them")
     if about["longest"] == 1:

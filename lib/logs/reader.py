@@ -4,18 +4,17 @@ A log is Parquet, one row an ad in an impression; the rows of an impression are
 adjacent and impressions are in time order. It may be one file or a folder of
 files that follow each other in time (`lib.logs.log_folder`).
 
-| column          | type      | meaning                                            |
-| --------------- | --------- | -------------------------------------------------- |
-| `impression_id` | integer   | one request                                        |
-| `timestamp`     | timestamp | of the request, UTC                                |
-| `v`             | number    | rank index in the system's queue, higher is better |
-| `ecpm`          | number    | >= 0; 0 for an ad that never reached Ranking       |
+| column          | type      | meaning                                                  |
+| --------------- | --------- | -------------------------------------------------------- |
+| `impression_id` | integer   | one request                                              |
+| `timestamp`     | timestamp | of the request, UTC                                      |
+| `v`             | number    | >= 0, rank index in the system's queue, higher is better |
+| `ecpm`          | number    | >= 0; 0 for an ad that never reached Ranking             |
 
 and a column for each feature that the features file declares (`lib.logs.column_types`
-holds the types). Of `v` the order counts, and NDCG's gains are made of its values: in a
-list that holds a negative one, such as -position, `v` is read as the number of the list's
-ads that have a lower one (`lib.logs.encoding.rank_index`). Without money, ecpm 0 in
-every row, NDCG, recall and OPA remain.
+holds the types). Trainings read the order of `v` alone, but NDCG's gains are made of its
+values: below 0 it is refused. Of v = -position add the list's length. Without money, ecpm
+0 in every row, NDCG, recall and OPA remain.
 
 Arrays made from a log have impressions first and ads last but for a feature's own width;
 lists shorter than the longest are padded and `mask` says which ads are real.
@@ -43,7 +42,6 @@ class LogSummary:
     shortest, longest ads of a list
     first, last       timestamps, UTC
     ranked_share      of the ads, those with ecpm > 0; 0: the log holds no money
-    negative_v        impressions with v < 0, whose v is read as a rank from below
     """
 
     impressions: int
@@ -53,7 +51,6 @@ class LogSummary:
     first: np.datetime64
     last: np.datetime64
     ranked_share: float
-    negative_v: int = 0
 
 
 def stream(
@@ -138,15 +135,13 @@ def check(path, features: Features, block: int = 20_000) -> LogSummary:
     whole log (keeps 8 bytes an impression) and its user features agree in all rows.
     """
     log = LogFiles(path, features)
-    ids, lengths, ranked, negative, first, last = [], [], 0, 0, None, None
+    ids, lengths, ranked, first, last = [], [], 0, None, None
     for row, table, starts in log.blocks(block):
         ids.append(numpy_values(table.column("impression_id"))[starts])
         lengths.append(np.diff(starts, append=len(table)))
         times = timestamps(table)[starts]
         first, last = times[0] if first is None else first, times[-1]
         ranked += np.count_nonzero(numpy_values(table.column("ecpm")))
-        lowest = np.minimum.reduceat(numpy_values(table.column("v")), starts)
-        negative += np.count_nonzero(lowest < 0)
         owner = np.repeat(starts, lengths[-1])
         for feature in features.features:
             values = encoded_column(log, row, table, feature)
@@ -174,7 +169,6 @@ def check(path, features: Features, block: int = 20_000) -> LogSummary:
         first,
         last,
         float(ranked / lengths.sum()),
-        int(negative),
     )
 
 

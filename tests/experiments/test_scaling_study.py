@@ -113,6 +113,13 @@ def test_a_log_that_is_too_short_is_refused_before_training(opened, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("cut", ["m", "k"])
+def test_more_ads_than_any_list_holds_are_refused_before_training(opened, tmp_path, cut):
+    with pytest.raises(ValueError, match=f"{cut} must be at most 7, the ads of .*; got 8"):
+        train(opened, tmp_path, **{cut: 8})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_log_without_money_is_refused_before_training_on_money(log, tmp_path, monkeypatch):
     table = pq.read_table(log)
     place = table.schema.get_field_index("ecpm")

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from lib.logs.encoding import encode, fold, rank_index
+from lib.logs.encoding import encode, fold
 from lib.logs.features import Feature
 from tests.small_log import FEATURES
 
@@ -118,30 +118,3 @@ def test_numbers_that_a_log_is_refused_for_are_refused(kind, value, found):
 def test_lists_are_rows():
     with pytest.raises(ValueError, match=r"'tags': found ids of the shape \[3\]"):
         encode(TAGS, np.array([1, 2, 3]))
-
-
-# ---- rank indices -----------------------------------------------------------
-
-
-def test_rank_indices_by_hand():
-    v = np.array([[-1.0, -2, -3], [3, 1, 2], [-0.5, 0.7, -0.5], [-4, 9, 9]])
-    mask = np.ones(v.shape, bool)
-    mask[3, 2] = False  # what stands in padding does not count
-    ranks = rank_index(v, mask)
-    assert ranks.tolist() == [[2, 1, 0], [3, 1, 2], [0, 2, 0], [0, 1, 0]]
-    untouched = np.array([[3.5, 0.0]])
-    assert rank_index(untouched, np.ones((1, 2), bool)) is untouched
-
-
-def test_rank_indices_keep_order_and_ties_however_large():
-    rng = np.random.default_rng(0)
-    v = rng.choice([-3e38, -1e17, -1e-3, -0.0, 1e-3, 2e-3, 3e38], (200, 9))
-    mask = rng.random(v.shape) < 0.8
-    mask[:, 0] = True
-    for raw, got, real in zip(v, rank_index(v, mask), mask, strict=True):
-        assert (got.min() >= 0 and not got[~real].any()) or (raw[real] >= 0).all()
-        order = np.sign(raw[real][:, None] - raw[real])
-        np.testing.assert_array_equal(np.sign(got[real][:, None] - got[real]), order)
-        if (raw[real] < 0).any():
-            loop = [sum(other < mine for other in raw[real]) for mine in raw[real]]
-            assert got[real].tolist() == loop

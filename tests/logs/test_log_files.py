@@ -52,6 +52,7 @@ SECOND = pd.Timedelta("1s")
         ],
         (with_cells("v", np.nan, 7, 9), "v", 7, "finite number"),
         (with_cells("v", -np.inf, 0), "v", 0, "finite number"),
+        (with_cells("v", -1.0, 5), "v", 5, "of v = -position add the list's length"),
         (with_cells("ecpm", -0.1, 5), "ecpm", 5, "finite number >= 0"),
         (with_cells("ecpm", np.inf, 5), "ecpm", 5, "finite number >= 0"),
         (

@@ -22,31 +22,40 @@ def test_it_is_what_check_says(tmp_path):
         assert about[name] == getattr(whole, name)
     assert about["rows"] == whole.ads and about["files"] == 2
     assert about["columns"]["ad_id"] == "int64"
-    assert about["money"] is True and about["negative_v"] is False
+    assert about["money"] is True
     assert (about["unread"], about["notes"]) == ([], [])
     tables = {"user_id": 4 * 51, "recent": 2 * 10, "ad_id": 4 * 41, "brand": 2 * 9}
     assert about["embedding_bytes"] == 4 * sum(tables.values())
 
 
-def test_a_log_without_money_and_with_positions(tmp_path):
+def test_a_log_without_money(tmp_path):
     table = make_log().append_column("note", pa.nulls(1545, pa.string()))
-    v = pa.array(-1.0 - table["v"].to_numpy())
-    table = table.set_column(3, "ecpm", pa.array(np.zeros(len(table)))).set_column(1, "v", v)
+    table = table.set_column(3, "ecpm", pa.array(np.zeros(len(table))))
     pq.write_table(table, tmp_path / "log.parquet")
     about = preview(tmp_path / "log.parquet", FEATURES)
-    assert about["money"] is False and about["negative_v"] is True
+    assert about["money"] is False
     assert about["metrics"] == ["ndcg", "recall", "opa"]
     assert [note.split(":")[0] for note in about["notes"]] == [
         "no ad has ecpm > 0",
-        "v is negative",
         "not declared as features, and not read",
     ]
+
+
+def test_positions_below_zero_are_refused_wherever_they_stand(tmp_path):
+    table = make_log(count=5000)
+    v = table["v"].to_numpy().copy()
+    v[-1] = -3.0  # long after the impressions that are read whole
+    pq.write_table(table.set_column(1, "v", pa.array(v)), tmp_path / "log.parquet")
+    with pytest.raises(
+        LogError, match=r"'v': found -3\.0, expected .* add the list's length"
+    ):
+        preview(tmp_path / "log.parquet", FEATURES)
 
 
 def test_what_the_footers_do_not_say_is_not_claimed(tmp_path):
     pq.write_table(make_log(), tmp_path / "log.parquet", write_statistics=False)
     about = preview(tmp_path / "log.parquet", FEATURES)
-    assert np.isnat(about["first"]) and about["money"] is None and about["negative_v"] is None
+    assert np.isnat(about["first"]) and about["money"] is None
     assert about["impressions"] == 300
 
 

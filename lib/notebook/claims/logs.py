@@ -34,11 +34,6 @@ def answer(summary, tenth: float, last_round=None) -> str:
             f"{', '.join(WITHOUT_MONEY[:-1])} and {WITHOUT_MONEY[-1]} remain as the metric "
             "of notebook 02, and nothing can be said of revenue."
         )
-    if summary.negative_v:
-        text += (
-            f" {summary.negative_v:,} impressions hold a `v` below 0; in them the order alone is "
-            "read, as ranks from below."
-        )
     if last_round is None:
         return text
     return (

@@ -36,11 +36,6 @@ def test_a_log_without_money_says_which_metrics_remain(tmp_path):
     assert verdicts(tmp_path, summary) == {}
 
 
-def test_ranks_in_the_place_of_v_are_said():
-    summary = LogSummary(1000, 10_100, 8, 12, TIME, TIME, ranked_share=0.6, negative_v=7)
-    assert logs.answer(summary, 0.5).endswith("read, as ranks from below.")
-
-
 @pytest.mark.parametrize(
     ("change", "ending", "verdict"),
     [
