@@ -46,9 +46,7 @@ def test_positions_below_zero_are_refused_wherever_they_stand(tmp_path):
     v = table["v"].to_numpy().copy()
     v[-1] = -3.0  # long after the impressions that are read whole
     pq.write_table(table.set_column(1, "v", pa.array(v)), tmp_path / "log.parquet")
-    with pytest.raises(
-        LogError, match=r"'v': found -3\.0, expected .* add the list's length"
-    ):
+    with pytest.raises(LogError, match=r"'v': found -3\.0, expected .* add the list's length"):
         preview(tmp_path / "log.parquet", FEATURES)
 
 
