@@ -16,6 +16,7 @@ LOG_COLUMNS = ("impression_id", "timestamp", "v", "ecpm")
 Buckets = Annotated[int, pydantic.Field(gt=0, lt=2**31 - 1, strict=True)]
 Width = Annotated[int, pydantic.Field(gt=0, le=1_000_000, strict=True)]
 Name = Annotated[str, pydantic.Field(min_length=1)]
+MOST_BYTES = 10_000_000  # of a features file: a log given in its place is not read to its end
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxstring, _SHORT.maxother = 2, 8, 80, 80
 
@@ -120,7 +121,15 @@ def load_features(path) -> Features:
     if not str(path):
         raise LogError("features: no file is named; expected the path of a YAML file")
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        if Path(path).exists() and not Path(path).is_file():
+            raise LogError(
+                f"{path}: not a features file: expected a file, found a folder or device"
+            )
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise LogError(f"{path}: not a features file: found more than {MOST_BYTES:,} bytes")
+        text = content.decode("utf-8")
     except FileNotFoundError:
         raise LogError(f"{path}: no such features file") from None
     except OSError as error:

@@ -4,6 +4,7 @@ Reads the footers of the files, the impressions' ids, and the first impressions 
 `lib.logs.reader.check` reads every row.
 """
 
+import numbers
 import os
 
 import numpy as np
@@ -109,7 +110,7 @@ def _refuse_overlap(log):
 
 
 def _ends(log, column):
-    """(lowest, largest) value of a column or of its lists, from the footers; None if not there."""
+    """(lowest, largest) number of a column or of its lists, from the footers; None: not there."""
     low, high = [], []
     for file in log.files:
         metadata = pq.read_metadata(file)
@@ -122,6 +123,8 @@ def _ends(log, column):
             if group.num_rows == 0:
                 continue
             if statistics is None or not statistics.has_min_max:
+                return None
+            if not isinstance(statistics.min, numbers.Number):  # texts, and float16
                 return None
             low.append(statistics.min)
             high.append(statistics.max)

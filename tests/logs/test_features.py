@@ -187,6 +187,16 @@ def test_another_encoding_is_named(tmp_path, encoding):
         load_features(path)
 
 
+def test_a_log_in_the_place_of_a_features_file_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "features.yaml"
+    with open(path, "wb") as file:
+        file.truncate(50_000_000_000)  # sparse: it takes no room
+    with pytest.raises(LogError, match=rf"{path}: not a features file: found more than 10,000,000"):
+        load_features(path)
+    with pytest.raises(LogError, match="/dev/zero: not a features file: expected a file"):
+        load_features("/dev/zero")
+
+
 def test_a_byte_order_mark_is_read_over(tmp_path):
     save_features(tmp_path / "features.yaml", FEATURES)
     marked = b"\xef\xbb\xbf" + (tmp_path / "features.yaml").read_bytes()

@@ -50,6 +50,14 @@ def test_positions_below_zero_are_refused_wherever_they_stand(tmp_path):
         preview(tmp_path / "log.parquet", FEATURES)
 
 
+def test_numbers_of_16_bits_have_no_ends_in_the_footers(tmp_path):
+    table = make_log()
+    for place, name in ((1, "v"), (3, "ecpm")):
+        table = table.set_column(place, name, table[name].cast(pa.float16()))
+    pq.write_table(table, tmp_path / "log.parquet")
+    assert preview(tmp_path / "log.parquet", FEATURES)["money"] is None
+
+
 def test_what_the_footers_do_not_say_is_not_claimed(tmp_path):
     pq.write_table(make_log(), tmp_path / "log.parquet", write_statistics=False)
     about = preview(tmp_path / "log.parquet", FEATURES)
