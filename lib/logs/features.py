@@ -83,6 +83,14 @@ class Features(pydantic.BaseModel, frozen=True, extra="forbid"):
         for side in ("user", "ad"):
             if not self.side(side):
                 raise ValueError(f"at least one feature of side {side!r} is needed")
+        rows = {}  # tables of one width lie in one, and its rows are counted in int32
+        for feature in self.features:
+            rows[feature.width] = rows.get(feature.width, 0) + (feature.buckets or -1) + 1
+        if max(rows.values()) > 2**31:
+            raise ValueError(
+                f"features of one width have fewer than 2^31 buckets together; got "
+                f"{max(rows.values()):,} of width {max(rows, key=rows.get)}"
+            )
         return self
 
     def side(self, side) -> list[Feature]:

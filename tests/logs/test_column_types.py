@@ -158,7 +158,16 @@ def other_dictionary(table):
     return table.set_column(8, "brand", back[::-1])
 
 
+def required(table):
+    """Columns, and elements of lists, that the schema says are never null."""
+    place = table.schema.get_field_index("recent")
+    element = pa.field("element", pa.int32(), nullable=False)
+    table = table.set_column(place, "recent", table["recent"].cast(pa.list_(element)))
+    return table.cast(pa.schema([field.with_nullable(False) for field in table.schema]))
+
+
 OTHER_TYPES = {
+    "required": required,
     "timestamps in ns": cast("timestamp", pa.timestamp("ns", "UTC")),
     "timestamps in us": cast("timestamp", pa.timestamp("us", "UTC")),
     "timestamps without a zone": cast("timestamp", pa.timestamp("s")),

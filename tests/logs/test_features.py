@@ -72,6 +72,11 @@ USER = "- {name: u, side: user, kind: dense}"
             "'buckets' is given twice",
         ),
         ("features: []\nfeatures: []", "'features' is given twice"),
+        (
+            "features:\n- {name: u, side: user, kind: sparse, buckets: 2000000000, width: 8}\n"
+            "- {name: a, side: ad, kind: sparse, buckets: 2000000000, width: 8}",
+            "fewer than 2^31 buckets together; got 4,000,000,002 of width 8",
+        ),
         ("features:\n- {name: u, [a]: b}", "not readable as YAML"),
     ],
 )
