@@ -340,7 +340,7 @@ class FakeRay:
             pass
 
     def __init__(self, dies=()):
-        self.began, self.ended, self.dies, self.last = [], 0, list(dies), 0
+        self.began, self.ended, self.dies, self.given = [], 0, list(dies), []
 
     def is_initialized(self):
         return False
@@ -362,8 +362,8 @@ class FakeRay:
                 return self
 
             def remote(self, *arguments):
-                ray.last += 1
-                return ray.last, function, arguments
+                ray.given.append((function, arguments))
+                return len(ray.given) - 1
 
         return Remote()
 
@@ -371,7 +371,7 @@ class FakeRay:
         return references[:1], references[1:]
 
     def get(self, reference):
-        _, function, arguments = reference
+        function, arguments = self.given[reference]
         if arguments[4] in self.dies:
             self.dies.remove(arguments[4])
             raise self.exceptions.RayError("worker died")
