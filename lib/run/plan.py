@@ -105,7 +105,7 @@ def _check_output(job, notebooks):
     """Refuse an output in which the run would replace what is not the notebook's own."""
     asked = f"{job.stem}: output {job.values['output']!r}"
     if "://" in job.values["output"]:
-        raise ValueError(f"{asked} is a URL; expected the path of a folder, as one that is mounted")
+        raise ValueError(f"{asked} is a URL; expected a folder, as one where a store is mounted")
     folder = job.output.resolve()
     for owner, results in _results_of_others(job, notebooks):
         if folder.is_relative_to(results):

@@ -51,7 +51,7 @@ def test_overrides_go_where_they_are_declared(repository):
         ("outputs/law", "holds results of 02_law"),
         ("outputs/readers", "holds a summary.json of no notebook"),
         ("notebooks/00_logs.ipynb", "is a file; expected a folder"),
-        ("s3://bucket/00_logs", "is a URL; expected the path of a folder"),
+        ("s3://bucket/00_logs", "is a URL; expected a folder"),
     ],
 )
 def test_no_run_replaces_the_results_of_another(repository, capsys, output, message):
