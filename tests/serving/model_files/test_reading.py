@@ -1,12 +1,10 @@
 """Model files score as the model they were saved from; what could run code is refused unread."""
 
 import pickle
-import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
-import onnx
 import pytest
 import tensorflow as tf
 from keras import layers
@@ -14,8 +12,7 @@ from keras import layers
 from lib.models.mlp_model import mlp
 from lib.models.twin_tower_model import twin_tower
 from lib.serving.engines import OnnxRuntime, OpenVino
-from lib.serving.graphs import export
-from lib.serving.model_files import load
+from lib.serving.model_files.reading import load
 
 rng = np.random.default_rng(0)
 
@@ -68,7 +65,7 @@ def as_if_trained(model):
     return model
 
 
-@pytest.mark.parametrize("user_width", [0, 5])
+@pytest.mark.parametrize("user_width", [pytest.param(0, marks=pytest.mark.slow), 5])
 def test_our_own_mlp_in_its_served_form(tmp_path, user_width):
     model = as_if_trained(mlp([12, 8, 4, 1], user_width))
     model.save(tmp_path / "mlp.keras")
@@ -97,52 +94,6 @@ def test_our_own_twin_tower_in_its_served_form(tmp_path):
     )
 
 
-# ---- ONNX -----------------------------------------------------------------
-
-
-def with_weights_at(place, location):
-    """An ONNX file whose weights it says to lie at `location`, from its folder."""
-    graph = export.naive(export.random_weights([6, 4, 1], seed=0))
-    onnx.save(graph, place, save_as_external_data=True, location="weights.bin", size_threshold=0)
-    model = onnx.load(place, load_external_data=False)
-    for weight in model.graph.initializer:
-        next(entry for entry in weight.external_data if entry.key == "location").value = location
-    place.write_bytes(model.SerializeToString())
-    return place
-
-
-def test_onnx_with_its_weights_beside_it(tmp_path):
-    graph = load(with_weights_at(tmp_path / "model.onnx", "weights.bin"))
-    inputs = {"user": np.ones((1, 3), "f"), "ads": np.ones((2, 3), "f")}
-    plain = OnnxRuntime(export.naive(export.random_weights([6, 4, 1], seed=0)))
-    np.testing.assert_array_equal(OnnxRuntime(graph).run(inputs), plain.run(inputs))
-
-
-@pytest.mark.parametrize("where", ["above", "absolute", "link"])
-def test_onnx_with_weights_outside_its_folder(tmp_path, where):
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    location = {
-        "above": "../weights.bin",
-        "absolute": str(tmp_path / "weights.bin"),
-        "link": "link.bin",
-    }[where]
-    path = with_weights_at(folder / "model.onnx", location)
-    (folder / "weights.bin").rename(tmp_path / "weights.bin")
-    (folder / "link.bin").symlink_to(tmp_path / "weights.bin")
-    with pytest.raises(ValueError, match=r"model\.onnx: not an ONNX model that can be served"):
-        load(path)
-
-
-def test_damaged_onnx(tmp_path):
-    whole = export.naive(export.random_weights([6, 4, 1], seed=0)).SerializeToString()
-    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "empty.onnx").write_bytes(b"")
-    for name in ("cut", "empty"):
-        with pytest.raises(ValueError, match=rf"{name}\.onnx: not an ONNX model"):
-            load(tmp_path / f"{name}.onnx")
-
-
 # ---- what is refused ------------------------------------------------------
 
 
@@ -168,94 +119,4 @@ def test_no_such_file_and_no_such_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no such model file"):
         load(tmp_path / "model.onnx")
     with pytest.raises(ValueError, match=r"a folder must be a SavedModel; it has no saved_model"):
-        load(tmp_path)
-
-
-def test_keras_with_a_lambda_layer(tmp_path):
-    keras.Sequential([keras.Input((3,)), layers.Lambda(lambda x: x + 1)]).save(
-        tmp_path / "model.keras"
-    )
-    with pytest.raises(ValueError, match=r"model\.keras: Keras does not load .* in safe mode"):
-        load(tmp_path / "model.keras")
-
-
-def test_damaged_keras(tmp_path, saved):
-    (tmp_path / "model.keras").write_bytes(b"no zip")
-    with zipfile.ZipFile(tmp_path / "other.keras", "w") as file:
-        file.writestr("config.json", "{}")
-    for name in ("model.keras", "other.keras"):
-        with pytest.raises(ValueError, match="Keras does not load this file in safe mode"):
-            load(tmp_path / name)
-
-
-def module(function):
-    """A SavedModel's object with that function as its signature."""
-    result = tf.Module()
-    result.score = tf.function(function, input_signature=[tf.TensorSpec([None, 3], tf.float32)])
-    return result
-
-
-def of_python(x):
-    return tf.ensure_shape(tf.py_function(lambda y: y, [x], tf.float32), [None, 3])
-
-
-def of_numpy(x):
-    return tf.ensure_shape(tf.numpy_function(lambda y: y, [x], tf.float32), [None, 3])
-
-
-def reading(x):
-    return x + tf.strings.to_number(tf.io.read_file("secret"))
-
-
-def writing(x):
-    tf.io.write_file("spoils", "x")
-    return x
-
-
-@pytest.mark.parametrize(
-    ("function", "operator"),
-    [
-        (of_python, "EagerPyFunc"),
-        (of_numpy, "PyFunc"),
-        (reading, "ReadFile"),
-        (writing, "WriteFile"),
-    ],
-)
-def test_saved_model_is_not_loaded_with_operators_that_do_more(
-    tmp_path, monkeypatch, function, operator
-):
-    saved = module(function)
-    tf.saved_model.save(saved, str(tmp_path / "model"), signatures=saved.score)
-    monkeypatch.setattr(tf.saved_model, "load", None)
-    with pytest.raises(ValueError, match=f"operators that ONNX does not: .*{operator}"):
-        load(tmp_path / "model")
-
-
-def test_saved_model_is_not_loaded_with_what_runs_when_loaded(tmp_path, monkeypatch):
-    saved = module(lambda x: x)
-    keys = tf.lookup.KeyValueTensorInitializer(["a"], [1])
-    saved.table = tf.lookup.StaticHashTable(keys, 0)
-    tf.saved_model.save(saved, str(tmp_path / "model"), signatures=saved.score)
-    monkeypatch.setattr(tf.saved_model, "load", None)
-    with pytest.raises(ValueError, match=r"tables or files \(resource\) that run code when"):
-        load(tmp_path / "model")
-
-
-def test_saved_model_of_tensorflow_1_is_not_loaded(tmp_path, saved, monkeypatch):
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    old = SavedModel.FromString((saved / "saved" / "saved_model.pb").read_bytes())
-    old.meta_graphs[0].ClearField("object_graph_def")
-    (tmp_path / "saved_model.pb").write_bytes(old.SerializeToString())
-    monkeypatch.setattr(tf.saved_model, "load", None)
-    with pytest.raises(ValueError, match="a SavedModel of TensorFlow 1 runs its graph when"):
-        load(tmp_path)
-
-
-def test_damaged_saved_model_and_one_without_a_signature(tmp_path):
-    tf.saved_model.save(tf.Module(), str(tmp_path / "model"))
-    with pytest.raises(ValueError, match="must have the signature serving_default; it has none"):
-        load(tmp_path / "model")
-    (tmp_path / "saved_model.pb").write_bytes(b"no such message")
-    with pytest.raises(ValueError, match=r"saved_model\.pb is damaged"):
         load(tmp_path)
