@@ -1,13 +1,17 @@
 """FLOPs: the paper's, and what TensorFlow's profiler counts."""
 
 import functools
+import math
 
 import keras
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-from lib.models.flop_count import flops
+from lib.models.flop_count import counted_operators, flops, graph_flops, without_weights
 from lib.models.mlp_model import mlp
 from lib.models.twin_tower_model import twin_tower
+from lib.serving.graphs.export import random_graph
 
 BASE = [3328, 1024, 256, 256, 256, 1]
 
@@ -80,3 +84,64 @@ def test_flops_equal_the_profilers(model):
 def test_sizes_that_are_no_model_are_refused(sizes, family, match):
     with pytest.raises(ValueError, match=match):
         flops(sizes, family)
+
+
+def graph(*nodes, weights=(), inputs=("batch", 8)):
+    values = [numpy_helper.from_array(np.ones(shape, "f"), name) for name, shape in weights]
+    built = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, inputs)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        values,
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    return helper.make_model(built, opset_imports=opsets, ir_version=8)
+
+
+PRODUCT = helper.make_node("MatMul", ["x", "w"], ["h"])
+WEIGHT = (("w", (8, 4)),)
+
+
+def test_what_is_not_counted_is_nan_and_named():
+    """Never 0, and never a part for the whole."""
+    whole = graph(PRODUCT, helper.make_node("Relu", ["h"], ["y"]), weights=WEIGHT)
+    assert graph_flops(whole, 1) == 2 * 8 * 4 and graph_flops(whole, 10) == 10 * 2 * 8 * 4
+    assert counted_operators(whole) == ({"MatMul": 1}, {})
+    for operator, domain in (
+        ("LinearRegressor", "ai.onnx.ml"),
+        ("TreeEnsembleRegressor", "ai.onnx.ml"),
+        ("Conv", ""),
+        ("Einsum", ""),
+        ("Loop", ""),
+        ("MatMulInteger", ""),
+        ("Attention", ""),
+        ("Anything", "someone"),
+        ("Relu", "someone"),
+    ):
+        part = graph(
+            PRODUCT, helper.make_node(operator, ["h"], ["y"], domain=domain), weights=WEIGHT
+        )
+        assert math.isnan(graph_flops(part, 1))
+        assert counted_operators(part) == ({"MatMul": 1}, {operator: 1})
+
+
+def test_a_graph_without_products_is_nan():
+    assert math.isnan(graph_flops(graph(helper.make_node("Relu", ["x"], ["y"])), 1))
+    assert math.isnan(graph_flops(graph(), 1))
+
+
+def test_scaled_columns_keep_their_shape():
+    """ONNX itself infers no shape beyond an operator of scikit-learn's."""
+    scaled = helper.make_node("Scaler", ["x"], ["s"], domain="ai.onnx.ml", scale=[2.0] * 8)
+    product = helper.make_node("MatMul", ["s", "w"], ["y"])
+    assert graph_flops(graph(scaled, product, weights=WEIGHT), 3) == 3 * 2 * 8 * 4
+
+
+def test_a_graph_without_its_weights_has_the_same_count():
+    whole = random_graph("naive", [64, 32, 1], seed=0)
+    light = without_weights(whole)
+    assert len(light.SerializeToString()) < len(whole.SerializeToString()) / 5
+    assert graph_flops(whole, 7) == 7 * 2 * (64 * 32 + 32)
+    names = {x.name for x in [*light.graph.initializer, *light.graph.input]}
+    assert names == {x.name for x in [*whole.graph.initializer, *whole.graph.input]}

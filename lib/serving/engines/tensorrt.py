@@ -1,7 +1,8 @@
 """TensorRT on an NVIDIA GPU (optional extra `tensorrt`), in FP16 as the paper serves.
 
 Written from TensorRT's and Polygraphy's documentation. No machine of ours has run it: where
-there is no driver or no library, only its refusal is tested.
+there is no driver or no library, its refusal is tested, and that TensorRT's parser takes every node
+of the graphs that it is given (`lib.serving.engines.tensorrt_parser`).
 """
 
 import ctypes
@@ -16,6 +17,7 @@ import onnx
 
 from lib.infra.files import replacing
 from lib.serving.engines.engine import EngineUnavailable, GraphEngine, request_shapes
+from lib.serving.engines.tensorrt_parser import check_operators
 from lib.serving.graphs.half_precision import half
 
 _THREAD_LOCAL = 1  # cudaStreamCaptureModeThreadLocal
@@ -50,6 +52,7 @@ class TensorRt(GraphEngine):
                     f"TensorRt: {package} is not installed; it comes with "
                     f"this project's extra `tensorrt`"
                 )
+        check_operators(onnx.load_from_string(self.model))
         import tensorrt
 
         self.library = f"tensorrt {tensorrt.__version__}"

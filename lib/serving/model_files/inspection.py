@@ -6,8 +6,7 @@ from pathlib import Path
 from onnx import TensorProto, helper
 
 from lib.models.flop_count import counted_operators, graph_flops
-from lib.serving.engines import build, input_types
-from lib.serving.engines.interpreter import check_operators
+from lib.serving.engines import build, input_types, interpreter, tensorrt_parser
 from lib.serving.graphs.export import random_graph
 from lib.serving.graphs.free_axes import check_candidates_axis, fix_axes, request_inputs
 from lib.serving.load.random_inputs import check_candidates, check_types
@@ -68,7 +67,9 @@ def inspect_file(
             types = input_types(model)
             check_types(types, ids)
             if kind == "ONNX" and engine.endswith("_xla"):
-                check_operators(model)
+                interpreter.check_operators(model)
+            if kind == "ONNX" and engine == "tensorrt":
+                tensorrt_parser.check_operators(model)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         found |= _described(model, kind)

@@ -54,6 +54,11 @@ def test_one_free_axis_is_the_candidates(inputs):
         ({"x": ["batch", "length"]}, r"'batch' of input 'x'; 'length' of input 'x'.*'length': 20"),
         ({"x": ["batch", 3], "ids": ["batch", "length"]}, r"axis_lengths = \{'length': 20\}"),
         ({"user": ["users", 3], "ads": ["ads", 5]}, "'users' of input 'user'; 'ads' of input"),
+        ({"x": [1, 64]}, "axis 0 is fixed at 1"),
+        ({"x": []}, "it is one number"),
+        ({"x": ["batch", None]}, "'batch' of input 'x'; x:1.*'x:1': 20"),
+        ({"x": [None, None]}, r"\(x:0; x:1\).*axis_lengths = \{'x:1': 20\}"),
+        ({"x": ["batch", 0]}, "input 'x': axis 1 must have 1 place or more, or be free; it has 0"),
     ],
 )
 def test_no_axis_and_several_are_refused(inputs, message):
@@ -73,6 +78,16 @@ def test_lengths_that_are_given_leave_one_free_axis():
     assert graph.graph.input[0].type.tensor_type.shape.dim[1].dim_param == "length"  # untouched
 
 
+def test_an_axis_goes_by_its_place_as_well():
+    fixed = fix_axes(model(x=[None, None], y=["batch", "length"]), {"x:1": 20, "y:1": 5})
+    shapes = [
+        [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in fixed.graph.input
+    ]
+    assert [shape[1] for shape in shapes] == [20, 5]
+    check_candidates_axis(fix_axes(model(x=[None, None]), {"x:1": 20}))
+
+
 def test_no_lengths_no_copy():
     graph = onnx.ModelProto()
     assert fix_axes(graph, None) is graph
@@ -84,6 +99,8 @@ def test_no_lengths_no_copy():
     [
         ({"history": 20}, "no input has a free axis named 'history'; the model has 'batch', 'leng"),
         ({"length": 0}, "the length of 'length' must be a whole number >= 1; got 0"),
+        ({"length": True}, "must be a whole number >= 1; got True"),
+        ({"x:0": "many"}, "the length of 'x:0' must be a whole number >= 1; got 'many'"),
         ({"length": 2.5}, "must be a whole number >= 1; got 2.5"),
     ],
 )

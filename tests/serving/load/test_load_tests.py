@@ -40,6 +40,9 @@ def test_from_size_to_costs_table(tmp_path):
     )
     assert 0 < row["share_of_peak"] < 1 and 0 < row["offline_share_of_peak"] < 1
     assert row["library"].startswith("onnxruntime ")
+    assert row["inputs"] == "user float32 [1, 32]; ad_parts float32 [20, 16]"
+    assert (row["flops_counted"], row["flops_not_counted"]) == ("Gemm 3", "")
+    assert row["qps"] != row["target_qps"] > 0  # the load that was offered, not asked for
     assert row["failure"] == ""
     table = priced([row], base=[64, 16, 8, 1], machines_base=12, price_per_hour=0.5)
     assert table["machines"][0] == 12
@@ -120,6 +123,7 @@ def test_any_model_is_measured(tmp_path):
         **SHORT,
     )
     assert (row["family"], row["flops"], row["batch_requests"]) == ("dlrm", 6, 2)
+    assert row["inputs"] == "ids int64 [20] of 0..4"
     assert row["flops_per_second"] == pytest.approx(row["qps"] * 20 * 6)
 
 

@@ -26,3 +26,26 @@ def test_random_inputs_have_the_asked_types():
     assert drawn["mask"].all()
     with pytest.raises(ValueError, match="input 'text' must hold floats, whole numbers or truth"):
         random_inputs({"text": (1,)}, 5, seed=0, input_types={"text": np.dtype("O")})
+
+
+@pytest.mark.parametrize(
+    ("ids", "dtype", "message"),
+    [
+        (None, np.int64, "holds int64: give ids >= 1"),
+        (0, np.int64, "holds int64: give ids >= 1"),
+        (2.5, np.int64, "holds int64: give ids >= 1"),
+        (True, np.uint8, "holds uint8: give ids >= 1"),
+        (257, np.uint8, "holds uint8, up to 255; got ids = 257"),
+        (1 << 32, np.int32, "holds int32, up to 2147483647"),
+    ],
+)
+def test_ids_that_do_not_fit(ids, dtype, message):
+    with pytest.raises(ValueError, match=f"input 'ids' {message}"):
+        random_inputs({"ids": ("n",)}, 5, seed=0, input_types={"ids": dtype}, ids=ids)
+
+
+def test_the_largest_ids_that_fit():
+    (request,) = random_inputs(
+        {"ids": ("n",)}, 4000, seed=0, requests=1, input_types={"ids": np.uint8}, ids=256
+    )
+    assert request["ids"].max() == 255
