@@ -45,6 +45,7 @@ LIKE_SYSTEM = "another system like it"
 THIS_MACHINE = "this machine measured again"
 COVERS = (THIS_SYSTEM, LIKE_SYSTEM, THIS_MACHINE)
 SUMMARY = "summary.json"
+SUSPICIONS: dict[str, list[str]] = {}  # notebook -> what looked wrong in what it was given
 ANSWER = "**Answer.** "  # how the Markdown of an answer begins
 # What a file format says of its making that differs between runs or installations.
 NO_METADATA = {
@@ -277,6 +278,8 @@ class Report:
             "claims": [dataclasses.asdict(claim) for claim in self.claims],
             "files": sorted(self._files),
         }
+        if SUSPICIONS.get(self.notebook):
+            summary["suspicions"] = SUSPICIONS[self.notebook]
         write_json(self._unfinished / SUMMARY, summary)  # fails, if it does, before a file moves
         if not staging.left_to_the_runner(self.output):
             put_in_place(self.output, self.notebook)

@@ -34,12 +34,15 @@ def check(stem: str, values: Mapping[str, Any]) -> list[str]:
 
 
 def say(stem: str, values: Mapping[str, Any]) -> None:
-    """`check` in a notebook's cell, which prints what looks wrong.
+    """`check` in a notebook's cell: what looks wrong is printed, and stands in summary.json.
 
     Args:
       values: the notebook's globals().
     """
-    for sentence in check(stem, values):
+    from lib.notebook.report import SUSPICIONS  # brings what draws figures
+
+    SUSPICIONS[stem] = check(stem, values)
+    for sentence in SUSPICIONS[stem]:
         print(f"Suspicious: {sentence}")
 
 

@@ -346,8 +346,8 @@ def one_system_or_several(measurements, models, ab_tests, base_model, trainings,
         ):
             if not value:
                 raise ValueError(
-                    f"{name} must name a table; got '' (measurements, models and ab_tests go "
-                    "together, in place of trainings)"
+                    f"{name} must name a table; got '' (measurements, models, ab_tests and "
+                    "base_model go together, in place of trainings)"
                 )
         checks.not_empty(base_model=base_model)
     else:

@@ -1,14 +1,18 @@
 """All checks of a notebook, and of the notebooks of a run, before any kernel starts."""
 
+import json
+
 import pytest
 
 from lib.__main__ import main
+from lib.notebook import report
 from lib.run import places
 from lib.run.check import check, say
 from lib.run.check.findings import examine_run
 from lib.run.plan import plan
 from tests.fresh_process import printed
 from tests.run.check.given import quick
+from tests.run.decide import tables as made
 from tests.run.helpers import add_results
 
 
@@ -125,6 +129,24 @@ def test_a_cell_says_what_looks_wrong(root, capsys):
     assert capsys.readouterr().out == ""
     with pytest.raises(ValueError, match="interval must be a number between 0 and 1; got 90"):
         say("06_dlrm_scaling", names | {"interval": 90})
+
+
+def test_what_looks_wrong_is_said_and_stands_in_the_summary(root, capsys, monkeypatch):
+    monkeypatch.setattr(report, "SUSPICIONS", {})
+    made.measurements().to_csv(root / "m.csv", index=False)
+    made.ab_tests().replace({"model": {"size 2": "size 2x"}}).to_csv(root / "a.csv", index=False)
+    say(
+        "01_metric_validation",
+        quick("01_metric_validation", measurements="m.csv", ab_tests="a.csv"),
+    )
+    said = capsys.readouterr().out
+    assert said.startswith("Suspicious: ") and "size 2x" in said
+    written = report.Report("01_metric_validation", root / "out")
+    written.write()
+    summary = json.loads((root / "out/summary.json").read_text())
+    assert any("size 2x" in sentence for sentence in summary["suspicions"])
+    report.Report("06_dlrm_scaling", root / "other").write()
+    assert "suspicions" not in json.loads((root / "other/summary.json").read_text())
 
 
 def test_other_notebooks_pass():
