@@ -71,7 +71,7 @@ def test_a_table_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("profile", "parameters", "message"),
     [
-        ("quick", {"seeds": []}, r"seeds must name one seed or more; got \[\]"),
+        ("quick", {"seeds": []}, r"seeds must not be empty; got \[\]"),
         ("paper", {"measurements": "unknown.csv"}, r"unknown\.csv"),
     ],
 )

@@ -160,7 +160,7 @@ def test_the_recorded_costs_are_of_the_sizes_of_the_profile():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("typo.onnx", "typo.onnx: there is no such model file"),
+        ("typo.onnx", "typo.onnx: no such file; expected a model file"),
         ("ids.onnx", "ids.onnx: random_inputs: input 'ids' holds int64: give ids >= 1"),
     ],
 )

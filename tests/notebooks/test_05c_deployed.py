@@ -19,14 +19,14 @@ def test_what_the_profiles_ask_for_can_be_carried_out(tmp_path, profile):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"draws": []}, "draws must not be empty"),
+        ({"draws": []}, "draws must be a list of one or more"),
         ({"metric": "auc"}, "metric must be one of"),
-        ({"price_per_hour": 0.0}, "price_per_hour must be > 0"),
-        ({"budget": -0.5}, "budget must be >= 0"),
-        ({"interval": 1.0}, "interval must lie between 0 and 1"),
+        ({"price_per_hour": 0.0}, "price_per_hour must be a number > 0"),
+        ({"budget": -0.5}, "budget must be a number >= 0"),
+        ({"interval": 1.0}, "interval must be a number between 0 and 1"),
         ({"choice_users": 1000}, "choice_users must leave some of the world's 1000 users"),
         ({"base_tower": [5, 5]}, r"towers must hold today's size \[5, 5\]"),
-        ({"system": SYSTEM | {"world": "Z"}}, "preset must be in"),
+        ({"system": SYSTEM | {"world": "Z"}}, r"system\['world'\]: input should be"),
     ],
 )
 def test_parameters_are_refused_by_name(tmp_path, parameters, message):

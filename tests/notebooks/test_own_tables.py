@@ -106,7 +106,7 @@ def test_r_over_r_star_and_lift_are_enough(tmp_path):
 
 
 def test_one_table_without_the_other_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="ab_tests: '' is no table; give its path, needed with m"):
+    with pytest.raises(ValueError, match="ab_tests must name a table, needed with measurements"):
         run(tmp_path, STEM, measurements=QUICK / STEM / "measurements.csv")
 
 

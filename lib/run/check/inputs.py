@@ -240,7 +240,9 @@ def _logs(inputs, given):
 def _metric_validation(inputs, given):
     if given.measurements or given.ab_tests:
         measured = inputs.table("measurements", tables.load_measurements, need=["r_over_r_star"])
-        _joined(measured, inputs.table("ab_tests", tables.load_ab_tests), "r_over_r_star")
+        tested = inputs.table("ab_tests", tables.load_ab_tests)
+        if measured is not None and tested is not None:
+            _check_population(tables.join_tests(measured, tested)[0], measured, tested)
     elif given.trainings:
         inputs.table("trainings", _trainings)
     else:
@@ -254,9 +256,10 @@ def _lists_without_tests(inputs, given):
 def _scaling_law(inputs, given):
     if given.measurements:
         measured = inputs.table(
-            "measurements", tables.load_measurements, shipped=True, need=["flops", given.metric]
+            "measurements", tables.load_measurements, shipped=True, need=["flops"]
         )
         if measured is not None:
+            checks.column(measured, metric=given.metric)
             check_law(measured, given.metric, given.held_out, given.direction, given.bound)
     elif given.dataset:
         inputs.path("data", f"the files of {given.dataset}")
@@ -321,14 +324,14 @@ def _costs(inputs, given):
 
 def _design(inputs, given):
     if given.measurements or given.models or given.ab_tests:
-        need = {"need": [given.metric]}
-        measured = inputs.table(
-            "measurements", tables.load_measurements, need=["flops", given.metric]
-        )
+        measured = inputs.table("measurements", tables.load_measurements, need=["flops"])
         if measured is not None:
+            checks.column(measured, metric=given.metric)
             checks.model_row(measured, base_model=given.base_model)
             check_law(measured, given.metric, least=LEAST_OF_A_LAW)
-        offline = inputs.table("models", tables.load_measurements, **need)
+        offline = inputs.table("models", tables.load_measurements)
+        if offline is not None:
+            checks.column(offline, metric=given.metric)
         _joined(offline, inputs.table("ab_tests", tables.load_ab_tests), given.metric)
     else:
         trainings = inputs.table("trainings", _trainings)
@@ -370,10 +373,9 @@ def _allocation(inputs, given):
     if costs is not None:
         check_forms(costs, "twin_tower", LEAST_COSTS)
     if given.measurements or given.ab_tests:
-        measured = inputs.table(
-            "measurements", tables.load_measurements, need=["flops", given.metric]
-        )
+        measured = inputs.table("measurements", tables.load_measurements, need=["flops"])
         if measured is not None:
+            checks.column(measured, metric=given.metric)
             checks.model_row(measured, base_model=given.base_model)
             check_law(measured, given.metric, least=LEAST_OF_A_LAW)
         _joined(measured, inputs.table("ab_tests", tables.load_ab_tests), given.metric)
@@ -503,6 +505,23 @@ def check_forms(costs: pd.DataFrame, form: str, least: int) -> pd.DataFrame:
             f"more sizes in this form; it has {', '.join(sorted(set(costs['form'])))}"
         )
     return rows
+
+
+def _check_population(joined, measured, tested):
+    """TableError where a world has too few models for a metric to be compared on."""
+    primary = joined[(joined["dial"].fillna("") == "") & (joined["set"] == "primary")]
+    for world, models in primary.groupby("world", sort=False):
+        if len(models) < LEAST_MODELS:
+            raise TableError(
+                f"{path_of(tested)}: column 'model': {len(models)} primary models of the world "
+                f"{shown(world)} stand in {path_of(measured)} as well, expected {LEAST_MODELS} or "
+                "more"
+            )
+    if primary.empty:
+        raise TableError(
+            f"{path_of(measured)}: column 'set': no row that was tested is 'primary', without a "
+            f"dial; expected {LEAST_MODELS} or more"
+        )
 
 
 def _joined(measured, tested, metric):

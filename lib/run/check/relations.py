@@ -274,12 +274,16 @@ def something_beside_serving(training_per_hour, data_per_hour):
 
 
 def sizes_like_the_base(base, paper_sizes):
-    _layers_of(base, paper_sizes=paper_sizes)
     grid_layers = design.size_grid().size_parameters.shape[1]
     if len(base) != grid_layers:
         raise ValueError(
             f"base must have {grid_layers} size parameters, as the sizes of the grid; got {base}"
         )
+    for place, size in enumerate(paper_sizes):
+        if len(size) != len(base):
+            raise ValueError(
+                f"paper_sizes[{place}] must have {len(base)} size parameters, as base; got {size}"
+            )
 
 
 def scanned_ads(corpora):
@@ -303,15 +307,6 @@ def engine_of_precision(engine, precision, costs, model_file):
             f"engine must be one whose library is installed here; got {engine!r}, which needs "
             f"the Python package {module}"
         )
-
-
-def _layers_of(base, **sizes):
-    for name, listed in sizes.items():
-        for place, size in enumerate(listed):
-            if len(size) != len(base):
-                raise ValueError(
-                    f"{name}[{place}] must have {len(base)} size parameters, as base; got {size}"
-                )
 
 
 # ---- decisions ------------------------------------------------------------
