@@ -11,7 +11,6 @@ import nbformat
 import psutil
 import yaml
 
-from lib.infra.files import replacing
 from lib.run.execute import KERNELSPEC
 from tests import ROOT
 
@@ -26,15 +25,6 @@ def add_notebook(repository, stem, parameters, *cells, values=None):
     )
     nbformat.write(notebook, repository / f"notebooks/{stem}.ipynb")
     (repository / f"params/quick/{stem}.yaml").write_text(yaml.safe_dump(values or {}))
-
-
-def linger(task, path):
-    """A task of a sweep that writes at a file for a minute, of which it says its process."""
-    with replacing(path.with_suffix(".npz")) as temporary:
-        temporary.touch()
-        path.with_suffix(".pid").write_text(str(os.getpid()))
-        time.sleep(60)
-    return {}
 
 
 def start(repository, *arguments):
