@@ -129,7 +129,7 @@ def _write_scorecards(jobs):
         try:
             write_scorecard(profile)
         except OSError as error:
-            raise NotebookError(f"scorecard of {profile}: {_reason(error)}") from None
+            raise NotebookError(f"scorecard: {_reason(error, f'outputs/{profile}')}") from None
 
 
 @contextlib.contextmanager
@@ -177,7 +177,7 @@ def execute(job: Job) -> None:
     except InUseError as error:
         raise NotebookError(error) from None
     except OSError as error:
-        raise NotebookError(f"{job.stem}: {_reason(error)}") from None
+        raise NotebookError(f"{job.stem}: {_reason(error, job.folder)}") from None
 
 
 def _execute(job):
@@ -240,16 +240,19 @@ def _papermill(job, unfinished):
     raise NotebookError(f"{job.stem}: {reason}\nThe notebook up to there: {target}")
 
 
-def _reason(error):
-    """An OSError in one line.
+def _reason(error, folder):
+    """An OSError in one line; `folder` is its place where it names none.
 
-    >>> _reason(OSError(28, "No space left on device", "a.csv"))
+    >>> _reason(OSError(28, "No space left on device", "a.csv"), "outputs/quick")
     'a.csv: No space left on device'
-    >>> _reason(OSError("no more files"))
-    'no more files'
+    >>> _reason(OSError(28, "No space left on device"), "outputs/quick")
+    'outputs/quick: No space left on device'
+    >>> _reason(OSError("no more files"), "outputs/quick")
+    'outputs/quick: no more files'
     """
-    names = [places.shown(os.fsdecode(name)) for name in (error.filename, error.filename2) if name]
-    return f"{' and '.join(names)}: {error.strerror}" if names else str(error)
+    names = [name for name in (error.filename, error.filename2) if name] or [folder]
+    shown = " and ".join(places.shown(os.fsdecode(name)) for name in names)
+    return f"{shown}: {error.strerror or error}"
 
 
 def tidied(executed: nbformat.NotebookNode, source: nbformat.NotebookNode):

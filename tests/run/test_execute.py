@@ -301,8 +301,6 @@ def test_a_full_disk_is_one_line_and_no_loss(repository, monkeypatch, capsys, pl
     said = capsys.readouterr().err
     last = said.rsplit("\r", 1)[-1]
     assert last == "run: 00_logs: a.csv: No space left on device\n"
-        "run"
-    )
     assert "Traceback" not in said
     assert results(repository) == before
 
@@ -312,7 +310,7 @@ def test_a_scorecard_that_cannot_be_written_is_one_line(repository, monkeypatch,
     monkeypatch.setattr("lib.run.execute.write_scorecard", raise_no_space)
     add_notebook(repository, "00_logs", "output = ''")
     assert main(["run"]) == 1
-    assert capsys.readouterr().err == "run: scorecard of quick: a.csv: No space left on device\n"
+    assert capsys.readouterr().err == "run: scorecard: a.csv: No space left on device\n"
 
 
 def test_a_place_that_cannot_be_written_to_is_one_line(repository, capsys):
