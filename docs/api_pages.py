@@ -45,7 +45,7 @@ def page(paths, package):
 
 def module(name, tree, heading):
     blocks = [f"{heading} {name}", markdown(ast.get_docstring(tree))]
-    blocks += [definition(node, "###") for node in public(tree)]
+    blocks += [definition(node, f"{heading}#") for node in public(tree)]
     return "\n\n".join(filter(None, blocks))
 
 
@@ -54,7 +54,7 @@ def definition(node, heading):
     blocks = [f"{heading} {node.name}", f"```python\n{signature(node)}\n```"]
     blocks.append(markdown(ast.get_docstring(node)))
     if isinstance(node, ast.ClassDef):
-        blocks += [definition(method, "####") for method in public(node) if described(method)]
+        blocks += [definition(method, f"{heading}#") for method in public(node) if described(method)]
     return "\n\n".join(filter(None, blocks))
 
 

@@ -30,7 +30,7 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 nb_output_stderr = "remove"  # erased progress bars
 nb_render_markdown_format = "gfm"
-nb_number_source_lines = False
+nb_code_prompt_show = nb_code_prompt_hide = "Code"
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 
@@ -40,7 +40,9 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
 html_last_updated_fmt = None
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {
+    "navbar_persistent": [],
     "home_page_in_toc": False,
     "show_navbar_depth": 1,
     "use_download_button": False,
