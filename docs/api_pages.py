@@ -54,7 +54,9 @@ def definition(node, heading):
     blocks = [f"{heading} {node.name}", f"```python\n{signature(node)}\n```"]
     blocks.append(markdown(ast.get_docstring(node)))
     if isinstance(node, ast.ClassDef):
-        blocks += [definition(method, f"{heading}#") for method in public(node) if described(method)]
+        blocks += [
+            definition(method, f"{heading}#") for method in public(node) if described(method)
+        ]
     return "\n\n".join(filter(None, blocks))
 
 
