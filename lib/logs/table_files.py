@@ -227,7 +227,7 @@ def read_table(path, schema, *, need=(), name="table", leave_out=None):
     table = read_file(path, schema, name=name)
     for column, rule in schema.columns.items():
         if rule.required and not rule.regex and column not in table:
-            raise _missing(path, table, column)
+            raise _missing(path, table, column, rule.description)
     if leave_out in table:
         table = table[_as_texts(table[leave_out]) == ""]
     if table.empty:
@@ -321,13 +321,14 @@ def _rule(schema, column):
     return None
 
 
-def _missing(path, table, column):
+def _missing(path, table, column, expected):
     alike = [name for name in table if plain(name) == plain(column)]
     hint = f" (it has {alike[0]!r})" if alike else ""
     if any(re.search(r"[;\t|]", str(name)) for name in table):
-        hint = " (expected columns separated by commas)"
+        hint = " (expected columns separated by one sign throughout)"
     return TableError(
-        f"{path}: column {column!r} is missing{hint}; the file has {_listed(table.columns)}"
+        f"{path}: column {column!r} is missing{hint}; the file has {_listed(table.columns)}; "
+        f"expected {expected}"
     )
 
 

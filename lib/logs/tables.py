@@ -247,7 +247,8 @@ def join_tests(measurements, ab_tests) -> tuple[pd.DataFrame, list[str]]:
     ]
     if table.empty:
         raise TableError(
-            f"no row of {measured} and {tested} agrees in {', '.join(keys)}: {dropped[0]}"
+            f"no row of {measured} and {tested} agrees in {', '.join(keys)}, expected models that "
+            f"are in both: {dropped[0]}"
         )
     for name, usual in (("set", "primary"), ("world", "your system"), ("dial", "")):
         table[name] = table[name].replace("", usual) if name in table else usual

@@ -118,9 +118,9 @@ FILES = {
     "a list without quotes": (b"size_parameters\n[4, 2, 1]\n", "row 0: found 3 fields"),
     "columns twice": (b"model,flops,model\na,1,b\n", "two columns are called 'model'"),
     "no names": (b",,\n1,2,3\n", "is missing"),
-    "another table": (b"colour\nred\n", "is missing; the file has colour"),
-    "columns by blanks": (b"model flops\na 1\n", "is missing; the file has model flops"),
-    "a name on two lines": (b'"co\nlour",b\n1,2\n', r"is missing; the file has 'co\nlour', b"),
+    "another table": (b"colour\nred\n", "; the file has colour"),
+    "columns by blanks": (b"model flops\na 1\n", "; the file has model flops"),
+    "a name on two lines": (b'"co\nlour",b\n1,2\n', r"; the file has 'co\nlour', b"),
 }
 
 
