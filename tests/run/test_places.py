@@ -76,7 +76,7 @@ def test_a_profile_of_one_s_own_runs_where_it_lies(repository, tmp_path, monkeyp
         "00_logs",
         "output = ''\ntable = ''",
         "from pathlib import Path\nfrom lib.run.places import at_root\nat_root()\n"
-        "Path(output).mkdir(parents=True)\n"
+        "Path(output).mkdir(parents=True, exist_ok=True)\n"
         "Path(output, 'copy.csv').write_text(Path(table).read_text())\n"
         'Path(output, \'summary.json\').write_text(\'{"notebook": "00_logs", "claims": [], '
         '"files": ["copy.csv"], "answer": "", "values": {}}\');',
