@@ -93,6 +93,11 @@ def check_candidates_axis(model: onnx.ModelProto) -> None:
             f"axis_lengths = {{{f'{twice[0]}:{place}'!r}: 20}}"
         )
     names = dict.fromkeys(name for _, _, name in free if name != _REQUESTS)
+    if not names:
+        raise ValueError(
+            f"the only free axis is {places}, which here stands for requests that are run at once, "
+            f"and none holds a request's candidates: export the model with another name for it"
+        )
     if len(names) > 1:
         last = list(names)[-1]
         if last == _UNNAMED:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx
 
-from lib.infra.child_process import reason
+from lib.infra.child_process import in_child, reason
 from lib.infra.machine import facts
 from lib.models.flop_count import counted_operators, graph_flops, matrix_flops
 from lib.models.size_parameters import check_size_parameters
@@ -206,12 +206,26 @@ def _prepared(
         from lib.serving.model_files.trial import try_requests
 
         try_requests(model, candidates=candidates, seed=seed, ids=ids)
-    running = engines.build(engine, model, threads=threads, precision=precision)
+    try:
+        running = engines.build(engine, model, threads=threads, precision=precision)
+    except (ValueError, TypeError, engines.EngineUnavailable):
+        raise
+    except Exception as error:
+        raise ValueError(f"{engine} does not take the model: {_line(error)}") from error
     _check_batches(running.input_shapes, batch_requests)
     inputs = random_inputs(
         running.input_shapes, candidates, seed, ids=ids, input_types=running.input_types
     )
+    if trial and engine != "onnxruntime":
+        try:  # which some engines compile at, in a process that may start their threads
+            in_child(f"the first request to {engine}", running.run, inputs[0])
+        except Exception as error:
+            raise ValueError(f"{engine} does not take the model: {_line(error)}") from error
     return model, running, inputs
+
+
+def _line(error):
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def measure_size(

@@ -54,6 +54,10 @@ def test_one_free_axis_is_the_candidates(inputs):
         ({"x": ["batch", "length"]}, r"'batch' of input 'x'; 'length' of input 'x'.*'length': 20"),
         ({"x": ["batch", 3], "ids": ["batch", "length"]}, r"axis_lengths = \{'length': 20\}"),
         ({"user": ["users", 3], "ads": ["ads", 5]}, "'users' of input 'user'; 'ads' of input"),
+        (
+            {"x": ["requests", 64]},
+            "the only free axis is 'requests' of input 'x', which here stands",
+        ),
         ({"x": [1, 64]}, "axis 0 is fixed at 1"),
         ({"x": []}, "it is one number"),
         ({"x": ["batch", None]}, "'batch' of input 'x'; x:1.*'x:1': 20"),

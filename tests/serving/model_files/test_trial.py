@@ -85,3 +85,14 @@ def test_a_version_that_the_engine_does_not_have(tmp_path):
     with pytest.raises(ValueError, match=r"own\.onnx: ") as refusal:
         prepare_model(path, candidates=FEATURES, seed=0)
     assert "\n" not in str(refusal.value)
+
+
+def test_an_engine_that_does_not_take_the_model(tmp_path):
+    path = saved(exports.lightgbm(), tmp_path / "own.onnx")
+    with pytest.raises(ValueError, match=r"own\.onnx: openvino does not take the model") as refusal:
+        prepare_model(path, candidates=20, seed=0, engine="openvino")
+    assert "\n" not in str(refusal.value)
+    _, engine, _ = prepare_model(
+        saved(exports.torch_script(), path), candidates=20, seed=0, engine="openvino"
+    )
+    assert engine.name == "openvino"
