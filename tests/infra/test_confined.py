@@ -119,8 +119,8 @@ def ends():
 def test_limits(name, message):
     start = time.monotonic()
     with pytest.raises(ValueError, match=message):
-        run(name, seconds=1)
-    assert time.monotonic() - start < 20
+        run(name, seconds=1 if name == "loop" else 30)
+    assert time.monotonic() - start < 25
 
 
 def test_what_the_function_raises_is_one_line():
