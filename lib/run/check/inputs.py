@@ -122,13 +122,13 @@ class Inputs:
             raise InputError(f"{name}: {path}: is a file; expected {expected}")
         return None if path is None else places.root() / path
 
-    def log(self, name="logs", *, features="features", without=(), impressions=0, cuts=None):
+    def log(self, name="logs", *, features="features", without=(), impressions=0, **asked):
         """A log, held against its features file and against what is asked of it.
 
         Args:
           without: features that are left out.
           impressions: that are trained and tested on together.
-          cuts: parameter -> number of ads (m, k) that metrics keep of a list.
+          asked: `cuts`, parameter -> number of ads (m, k) that metrics keep of a list; `metric`.
         """
         paths = [
             self.path(name, "a Parquet file or a folder of them"),
@@ -140,7 +140,7 @@ class Inputs:
             raise InputError(
                 f"{features}: {paths[1]}: is a folder; expected a features file (YAML)"
             )
-        self._log(name, *paths, without, impressions, cuts or {})
+        self._log(name, *paths, without, impressions, **asked)
 
     def system(self, cuts=None):
         """The folder of a simulated system, as notebook 00 builds it."""
@@ -154,9 +154,9 @@ class Inputs:
                     f"system that notebook 00 built{_maker(self.values['system'])}"
                 )
         paths = (str(folder / "logs.parquet"), str(folder / "features.yaml"))
-        self._log("system", *paths, (), 0, cuts or {})
+        self._log("system", *paths, (), 0, cuts)
 
-    def _log(self, name, logs, features, without, impressions, cuts):
+    def _log(self, name, logs, features, without, impressions, cuts=None, metric=None):
         from lib.logs import preview
 
         load_features(features).without([feature for feature in without if feature])
@@ -167,7 +167,12 @@ class Inputs:
                 f"{logs}: holds {facts['impressions']:,} impressions; expected {impressions:,} or "
                 "more, for training and test together"
             )
-        for cut, ads in cuts.items():
+        if metric and metric not in facts["metrics"]:
+            raise InputError(
+                f"metric must be one of {', '.join(facts['metrics'])}, which {logs} defines "
+                f"(no ad of it has ecpm > 0); got {metric!r}"
+            )
+        for cut, ads in (cuts or {}).items():
             if ads > facts["longest"]:
                 raise InputError(
                     f"{cut} must be at most {facts['longest']}, the ads of the longest list in "
@@ -268,6 +273,7 @@ def _scaling_law(inputs, given):
             without=given.without,
             impressions=given.train_impressions + given.test_impressions,
             cuts={"m": given.m, "k": given.k},
+            metric=given.metric,
         )
     lifts = inputs.table("lifts", tables.load_lifts, shipped=True)
     if lifts is not None:
@@ -282,7 +288,9 @@ def _scaling_law(inputs, given):
 
 def _shapes_and_data(inputs, given):
     inputs.log(
-        impressions=given.test_start + given.test_impressions, cuts={"m": given.m, "k": given.k}
+        impressions=given.test_start + given.test_impressions,
+        cuts={"m": given.m, "k": given.k},
+        metric="r_over_r_star",
     )
     if given.system:
         inputs.system()

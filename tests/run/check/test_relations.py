@@ -13,8 +13,16 @@ from tests.run.check.given import FILES, defaults, quick, values_of
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_what_is_committed_passes(path):
+def test_what_is_committed_passes(path, monkeypatch):
+    """Whatever engines are installed here."""
+    monkeypatch.setattr(relations.importlib.util, "find_spec", lambda name: name)
     check_relations(path.stem, values_of(path))
+
+
+def test_an_engine_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(relations.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="engine must be one whose library is installed here; got"):
+        check_relations("03_cost_simulation", quick("03_cost_simulation"))
 
 
 def test_relations_are_of_parameters_that_there_are():
