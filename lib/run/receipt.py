@@ -253,7 +253,10 @@ def _changed_parameters(job):
             if "injected-parameters" in cell.metadata.get("tags", []):
                 for line in ast.parse(cell.source).body:
                     given[line.targets[0].id] = ast.literal_eval(line.value)
-    except (ValueError, SyntaxError, LookupError, AttributeError, nbformat.ValidationError):
+    except (
+        *(ValueError, SyntaxError, LookupError, AttributeError, RecursionError),
+        nbformat.ValidationError,
+    ):
         raise ValueError(
             f"{job.stem}: {places.shown(job.executed)} is damaged; expected an executed notebook"
         ) from None
