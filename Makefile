@@ -39,7 +39,7 @@ bench-%: .venv/ready
 # there, no network is needed.
 site: .venv-site/ready
 	rm -rf site docs/api
-	.venv-site/bin/sphinx-build --quiet --jobs 2 --conf-dir docs --doctree-dir site/doctrees . site/html
+	.venv-site/bin/sphinx-build --quiet --conf-dir docs --doctree-dir site/doctrees . site/html
 	rm -rf docs/api site/jupyter_execute
 	.venv-site/bin/python docs/check_site.py site/html
 
