@@ -102,9 +102,12 @@ def _converted(lines):
         return "\n".join([f"**{lines[0]}**", "", *_entries(lines[1:])])
     if lines[0].startswith(("|", "- ", "* ")) or re.match(r"\d\. ", lines[0]):
         return "\n".join(map(escaped, lines))
+    if ONE_LINE.match(lines[0]):
+        joined = re.sub(r"\n +", " ", "\n".join(lines)).split("\n")
+        return "\n\n".join(ONE_LINE.sub(r"**\1:** ", escaped(line)) for line in joined)
     if any(line.startswith(" ") or COLUMNS.search(line) for line in lines):
         return "\n".join(["```text", *lines, "```"])
-    return "\n".join(ONE_LINE.sub(r"**\1:** ", escaped(line)) for line in lines)
+    return "\n".join(map(escaped, lines))
 
 
 def _entries(lines):
@@ -121,12 +124,12 @@ def _entries(lines):
 
 
 def escaped(line):
-    """Text whose `code` stays and whose other signs mean themselves.
+    """Text whose `code` and *emphasis* stay and whose other signs mean themselves.
 
     >>> print(escaped("`top(m)` of R/R*, [n] <= 3"))
     `top(m)` of R/R\\*, \\[n] \\<= 3
     """
-    parts = re.split(r"(`[^`]+`)", line)
+    parts = re.split(r"(`[^`]+`|(?<![\w*])\*\w[^*`/]*\w\*(?![\w*]))", line)
     return "".join(
         part if index % 2 else re.sub(r"([\\*\[<`])", r"\\\1", part)
         for index, part in enumerate(parts)

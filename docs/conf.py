@@ -68,15 +68,24 @@ def with_contents(app, docname, source):
 
 
 def with_folded_code(app, docname, source):
-    """Fold a notebook's code: a page reads as question, answer, figures; a click shows the rest."""
+    """Fold a notebook's code: a page reads as question, answer, figures; a click shows the rest.
+
+    Cells that follow each other and show nothing are one fold.
+    """
     if not docname.startswith("outputs/") or not source[0].lstrip().startswith("{"):
         return
-    notebook = json.loads(source[0])
+    notebook, cells = json.loads(source[0]), []
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            tags = cell["metadata"].setdefault("tags", [])
-            tags.append("hide-input" if cell["outputs"] else "hide-cell")
-    source[0] = json.dumps(notebook)
+            tag = "hide-input" if cell["outputs"] else "hide-cell"
+            cell["metadata"]["tags"] = [*cell["metadata"].get("tags", []), tag]
+            if cells and all(
+                "hide-cell" in one["metadata"].get("tags", ()) for one in (cells[-1], cell)
+            ):
+                cells[-1]["source"] = [*cells[-1]["source"], "\n\n", *cell["source"]]
+                continue
+        cells.append(cell)
+    source[0] = json.dumps({**notebook, "cells": cells})
 
 
 def with_first_page(app, error):

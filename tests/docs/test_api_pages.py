@@ -74,7 +74,15 @@ def test_tables_and_lists_are_markdown_s():
     assert markdown("- one*\n- two") == "- one\\*\n- two"
 
 
+def test_what_is_returned_and_raised_may_go_over_several_lines():
+    text = "Returns: [n], of\n  each model.\nRaises: ValueError for n < 1."
+    assert markdown(text) == (
+        "**Returns:** \\[n], of each model.\n\n**Raises:** ValueError for n \\< 1."
+    )
+
+
 def test_signs_of_markdown_mean_themselves():
+    assert escaped("*paired* R/R* and *args, R/R*") == r"*paired* R/R\* and \*args, R/R\*"
     assert escaped(r"2*3 <x> [n](m) \sum `a*b`") == r"2\*3 \<x> \[n](m) \\sum `a*b`"
 
 
