@@ -51,6 +51,7 @@ NAMES = {
 }
 
 LONGEST_NAME = 40  # characters of a name of the reader's in a label
+LONGEST_INSIDE = 28  # of one that stands inside the axes
 LONGEST_ROW = 64  # of what names a row
 LONGEST_LINE = 90  # of any other text
 LONGEST_UPRIGHT = 45  # of the label of a y axis: figures are wider than high

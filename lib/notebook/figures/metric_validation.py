@@ -75,12 +75,17 @@ def metric_and_lift(
     worst = np.argsort(-np.abs(y.to_numpy() - fit.predict(x)))[:2]
     named = models.iloc[worst].model.tolist() + again.model.tolist()
     labels = [
-        Label(plots.short_name(row.model), plots.GREY, [(row[metric], row.revenue_lift)])
+        Label(_inside(row.model), plots.GREY, [(row[metric], row.revenue_lift)])
         for _, row in models[models.model.isin(named)].iterrows()
     ]
     if not (again["revenue_lift"] == 0).any():  # else the base is one of the models
         labels.append(Label("the base", plots.GREY, [(end, 0.0) for end in ax.get_xlim()]))
     place_labels(ax, labels, *_obstacles(x, y, errors, grid, mean))
+
+
+def _inside(name):
+    """A name of the reader's as a label inside the axes."""
+    return plots.short_name(name, plots.LONGEST_INSIDE)
 
 
 def _obstacles(x, y, errors, grid, mean):
@@ -171,7 +176,7 @@ def residuals(
     if models.world.nunique() > 1:
         farthest = models.assign(row=rows).sort_values("distance", key=np.abs).iloc[-labelled:]
         labels = [
-            Label(plots.short_name(dot.world), plots.GREY, [(dot.distance, dot.row)])
+            Label(_inside(dot.world), plots.GREY, [(dot.distance, dot.row)])
             for dot in farthest.itertuples()
         ]
         place_labels(ax, labels, models.distance, rows)
