@@ -15,8 +15,9 @@ import types
 from importlib.util import find_spec
 from pathlib import Path
 
-# TensorFlow's operators that tf2onnx has a counterpart for, queues and iterators apart: a list of
-# what is allowed, so that an operator of a later TensorFlow is refused until it is looked at.
+# TensorFlow's operators that tf2onnx has a counterpart for, queues and iterators apart, and Erfc
+# (`tensorflow_export`): a list of what is allowed, so that an operator of a later TensorFlow is
+# refused until it is looked at.
 COMPUTING = frozenset(
     """
     Abs Acos Acosh Add AddN AddV2 AdjustContrastv2 AdjustHue AdjustSaturation All Any ArgMax ArgMin
@@ -26,7 +27,7 @@ COMPUTING = frozenset(
     ConcatV2 Const ConstV2 Conv1D Conv2D Conv2DBackpropInput Conv3D Conv3DBackpropInputV2 Cos Cosh
     CropAndResize CudnnRNN Cumprod Cumsum DenseBincount DenseToDenseSetOperation DepthToSpace
     DepthwiseConv2d DepthwiseConv2dNative Div DivNoNan Dropout DynamicPartition DynamicStitch Einsum
-    Elu EnsureShape Equal Erf Exp ExpandDims ExtractImagePatches FFT FakeQuantWithMinMaxArgs
+    Elu EnsureShape Equal Erf Erfc Exp ExpandDims ExtractImagePatches FFT FakeQuantWithMinMaxArgs
     FakeQuantWithMinMaxVars Fill Flatten Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2
     FusedBatchNormV3 Gather GatherNd GatherV2 Greater GreaterEqual HardSwish Identity IdentityN If
     Invert InvertPermutation IsFinite IsInf IsNan L2Normalization LRN LSTMBlockCell LeakyRelu

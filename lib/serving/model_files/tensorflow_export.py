@@ -36,4 +36,20 @@ def write_onnx(function, signature, path):
             name: spec.name for name, spec in zip(inputs, signature, strict=True) if spec.name
         },
     )
+    _express_erfc(model.graph)
     Path(path).write_bytes(model.SerializeToString())
+
+
+def _express_erfc(graph):
+    """Erfc, of a GELU, as 1 - Erf: tf2onnx passes on an operator that ONNX does not have."""
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    found = [place for place, node in enumerate(graph.node) if node.op_type == "Erfc"]
+    for place in reversed(found):
+        node = graph.node[place]
+        one, erf = f"{node.output[0]}_one", f"{node.output[0]}_erf"
+        graph.initializer.append(numpy_helper.from_array(np.ones((), np.float32), one))
+        graph.node.remove(node)
+        graph.node.insert(place, helper.make_node("Sub", [one, erf], node.output))
+        graph.node.insert(place, helper.make_node("Erf", node.input, [erf]))

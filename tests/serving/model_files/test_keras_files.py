@@ -285,7 +285,9 @@ def of_a_dictionary():
         [layers.Embedding(100, 4)(user), layers.Embedding(50, 4)(ad), scaled]
     )
     inputs = {"user_id": user, "ad_id": ad, "price": price}
-    return keras.Model(inputs, layers.Dense(1)(layers.LayerNormalization()(both)))
+    return keras.Model(
+        inputs, layers.Dense(1)(layers.Dense(4, "gelu")(layers.LayerNormalization()(both)))
+    )
 
 
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")

@@ -358,6 +358,6 @@ def test_all_that_is_allowed_has_a_counterpart_in_onnx():
     from tf2onnx.handler import tf_op
 
     known = {name for opset in tf_op.get_opsets()[""] for name in opset}
-    assert known >= COMPUTING
+    assert known >= COMPUTING - {"Erfc"}  # which `tensorflow_export` expresses itself
     for word in ("Table", "File", "Queue", "Iterator", "Py", "Save", "Restore", "Print", "VarH"):
         assert not [name for name in COMPUTING if word in name]
