@@ -120,7 +120,10 @@ def test_names_with_dollars_are_shown_as_they_stand(ax, models):
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_no_name_of_a_model_or_world_breaks_a_figure(first, name):
     table = first.assign(model=[name, *first.model[1:]], world=name)
-    fit, comparison = fit_to_models(table, "ndcg", draws=20), compare_metrics(table, ["ndcg"])
+    fit, comparison = (
+        fit_to_models(table, "ndcg", draws=20),
+        compare_metrics(table, ["ndcg"], draws=20),
+    )
     figure, (left, right) = plots.panels(2, 5.0, 3.0)
     figures.metric_and_lift(left, table, "ndcg", fit, comparison)
     missed = table.assign(distance=np.arange(len(table)), world=[name, *first.world[1:]])
