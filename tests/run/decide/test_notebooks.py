@@ -58,8 +58,9 @@ def test_everything_lies_in_the_reader_s_folder(tmp_path, monkeypatch):
 INTERRUPTED = """
 import sys
 import nbformat
-from lib.run.decide.notebooks import rooted, run
+from lib.run.decide.notebooks import run
 from lib.run.execute import KERNELSPEC
+from lib.run.places import rooted
 from lib.run.plan import Job
 
 def job(stem):
