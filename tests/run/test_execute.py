@@ -216,7 +216,8 @@ def test_plain_papermill_puts_results_in_place_itself(repository, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
-def test_a_killed_run_leaves_the_earlier_results_and_nothing_else(repository):
+def test_a_killed_run_leaves_the_earlier_results_and_nothing_else(repository, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # kernels find tests there
     sweep = (
         "from lib.infra import sweep; from tests.run.lingering import linger\n"
         "import tempfile; tempfile.mkstemp(prefix='__autograph_generated_file')\n"
